@@ -14,7 +14,13 @@ class SoldeskError(Exception):
     status = 400
 
     def __init__(
-        self, code: str, message: str, *, status: int | None = None, details: Any = None, extra: dict[str, Any] | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        details: Any = None,
+        extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -25,12 +31,28 @@ class SoldeskError(Exception):
             self.status = status
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.code, self.message, self.status, self.details, self.extra)
+        return _rebuild, (
+            type(self),
+            self.code,
+            self.message,
+            self.status,
+            self.details,
+            self.extra,
+        )
 
 
-def _rebuild(kind: type[SoldeskError], code: str, message: str, status: int, details: Any, extra: Any) -> SoldeskError:
+def _rebuild(
+    kind: type[SoldeskError],
+    code: str,
+    message: str,
+    status: int,
+    details: Any,
+    extra: Any,
+) -> SoldeskError:
     error = kind.__new__(kind)
-    SoldeskError.__init__(error, code, message, status=status, details=details, extra=extra)
+    SoldeskError.__init__(
+        error, code, message, status=status, details=details, extra=extra
+    )
     return error
 
 

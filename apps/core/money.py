@@ -6,7 +6,16 @@ Floats are refused at the door: convert them where JSON is parsed, never later.
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, FloatOperation, Inexact
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    FloatOperation,
+    Inexact,
+)
 
 SOL_MINT = "So11111111111111111111111111111111111111112"
 SOL_DECIMALS = 9
@@ -36,7 +45,9 @@ def D(value: int | str | Decimal) -> Decimal:  # noqa: N802 - the short name is 
     Decimal('1.1')
     """
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
-        raise TypeError(f"money must be int, str or Decimal, not {type(value).__name__}")
+        raise TypeError(
+            f"money must be int, str or Decimal, not {type(value).__name__}"
+        )
     return Decimal(value)
 
 
@@ -65,7 +76,11 @@ def to_base_units(amount: Decimal, decimals: int, *, rounding: str = ROUND_DOWN)
     >>> to_base_units(Decimal("1.2345678"), 6)
     1234567
     """
-    return int(amount.scaleb(decimals, context=MONEY).to_integral_value(rounding=rounding, context=MONEY))
+    return int(
+        amount.scaleb(decimals, context=MONEY).to_integral_value(
+            rounding=rounding, context=MONEY
+        )
+    )
 
 
 def from_base_units(base_units: int, decimals: int) -> Decimal:
@@ -103,8 +118,29 @@ def quantize_percent(value: Decimal, *, rounding: str = ROUND_HALF_EVEN) -> Deci
 
 
 __all__ = [
-    "AMOUNT_QUANTUM", "LAMPORTS_PER_SOL", "MONEY", "PERCENT_QUANTUM", "PRICE_QUANTUM", "ROUND_CEILING", "ROUND_DOWN",
-    "ROUND_FLOOR", "ROUND_HALF_EVEN", "SOL_DECIMALS", "SOL_MINT", "SOL_QUANTUM", "USD_QUANTUM", "ZERO", "D", "divide",
-    "from_base_units", "lamports_to_sol", "quantize_amount", "quantize_percent", "quantize_price", "quantize_sol",
-    "quantize_usd", "sol_to_lamports", "to_base_units",
+    "AMOUNT_QUANTUM",
+    "LAMPORTS_PER_SOL",
+    "MONEY",
+    "PERCENT_QUANTUM",
+    "PRICE_QUANTUM",
+    "ROUND_CEILING",
+    "ROUND_DOWN",
+    "ROUND_FLOOR",
+    "ROUND_HALF_EVEN",
+    "SOL_DECIMALS",
+    "SOL_MINT",
+    "SOL_QUANTUM",
+    "USD_QUANTUM",
+    "ZERO",
+    "D",
+    "divide",
+    "from_base_units",
+    "lamports_to_sol",
+    "quantize_amount",
+    "quantize_percent",
+    "quantize_price",
+    "quantize_sol",
+    "quantize_usd",
+    "sol_to_lamports",
+    "to_base_units",
 ]

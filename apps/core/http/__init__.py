@@ -1,0 +1,46 @@
+"""The one way out: HTTP clients for named providers, with deadline, retries, breaker, call budget and metrics.
+
+`client(provider)` and `async_client(provider)` are what adapters use; `call_loop` runs the async ones for callers that
+have no event loop. Nothing here knows what a price or a quote is: that is the adapters' (`apps.prices`, `apps.trading`).
+"""
+
+from apps.core.http.answers import Answer
+from apps.core.http.client import (
+    AsyncProviderClient,
+    ProviderClient,
+    async_client,
+    client,
+    forget_clients,
+)
+from apps.core.http.config import ProviderConfig, provider_config
+from apps.core.http.errors import (
+    BreakerOpen,
+    BudgetExhausted,
+    ProviderError,
+    ProviderMalformed,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from apps.core.http.plans import Lane
+
+__all__ = [
+    "Answer",
+    "AsyncProviderClient",
+    "BreakerOpen",
+    "BudgetExhausted",
+    "Lane",
+    "ProviderClient",
+    "ProviderConfig",
+    "ProviderError",
+    "ProviderMalformed",
+    "ProviderRateLimited",
+    "ProviderRejected",
+    "ProviderTimeout",
+    "ProviderUnavailable",
+    "async_client",
+    "client",
+    "forget_clients",
+    "provider_config",
+]

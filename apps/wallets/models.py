@@ -1,0 +1,247 @@
+"""Wallets and the books: balances, the append-only ledger, transactions."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models.functions import Now
+
+from apps.agents.models import Agent, TradingMode
+from apps.core.enums import Badge
+from apps.core.fields import (
+    AmountField,
+    MintField,
+    PercentField,
+    PriceField,
+    SolField,
+    UsdField,
+)
+
+
+class Wallet(models.Model):
+    """A wallet of an agent while assigned; releasing frees address and place, the row and its books stay.
+
+    `epoch` rises with every reset: books are read by (wallet, epoch), older epochs are history.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    address = models.CharField(max_length=64)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="wallets")
+    wallet_type = models.CharField(max_length=12, choices=TradingMode.choices)
+    epoch = models.PositiveIntegerField(default=1)
+    released_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    class Meta:
+        db_table = "wallet"
+        ordering = ["-created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["address"],
+                condition=models.Q(released_at=None),
+                name="wallet_address_in_use",
+            ),
+            models.UniqueConstraint(
+                fields=["agent", "wallet_type"],
+                condition=models.Q(released_at=None),
+                name="wallet_one_per_type",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class Balance(models.Model):
+    """What a wallet holds of a mint now, in whole tokens. Changed only by `wallets.services` under the wallet's lock.
+
+    Invariant: `amount` is the sum of the wallet's ledger entries of its epoch; `held` is reserved for orders under way.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    wallet = models.ForeignKey(
+        Wallet, on_delete=models.PROTECT, related_name="balances"
+    )
+    mint = MintField()
+    symbol = models.CharField(max_length=50, blank=True)
+    amount = AmountField(default=0, help_text="Free whole tokens.")
+    held = AmountField(
+        default=0, help_text="Whole tokens reserved for orders under way."
+    )
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    class Meta:
+        db_table = "balance"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["wallet", "mint"], name="balance_wallet_mint"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount__gte=0), name="balance_amount_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(held__gte=0), name="balance_held_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount.normalize():f} {self.symbol or self.mint}"
+
+
+class TransactionType(Badge):
+    """What moved."""
+
+    DEPOSIT = "deposit", "Deposit"
+    SWAP = "swap", "Swap"
+    BURN = "burn", "Burn"
+
+    @classmethod
+    def colours(cls) -> dict[str, str]:
+        return {"deposit": "success", "swap": "info", "burn": "danger"}
+
+
+class Origin(Badge):
+    """Who wrote a row of the books: only rows entered by hand may be corrected."""
+
+    ENGINE = "engine", "Engine"
+    HAND = "hand", "By hand"
+    CORRECTION = "correction", "Correction"
+
+    @classmethod
+    def colours(cls) -> dict[str, str]:
+        return {"engine": "muted", "hand": "info", "correction": "warning"}
+
+
+class Transaction(models.Model):
+    """One movement of a wallet: a deposit, a swap (a fill), a burn. Its ledger entries say what balances did.
+
+    Rows of the engine never change. Rows entered by hand are corrected by a further row (`corrects`).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    agent = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, related_name="transactions"
+    )
+    wallet = models.ForeignKey(
+        Wallet, on_delete=models.PROTECT, related_name="transactions"
+    )
+    epoch = models.PositiveIntegerField()
+    transaction_type = models.CharField(max_length=8, choices=TransactionType.choices)
+    origin = models.CharField(
+        max_length=10, choices=Origin.choices, default=Origin.ENGINE
+    )
+    position = models.ForeignKey(
+        "trading.Position",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="fills",
+    )
+    signal = models.ForeignKey(
+        "signals.TradingSignal",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="transactions",
+    )
+    corrects = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="corrected_by",
+    )
+    transaction_time = models.DateTimeField()
+    value_usd = UsdField(
+        null=True, blank=True, help_text="USD; empty while SOL/USD was unknown."
+    )
+    input_mint = MintField(null=True, blank=True)
+    input_symbol = models.CharField(max_length=50, null=True, blank=True)
+    input_amount = AmountField(
+        null=True, blank=True, help_text="Whole tokens that left."
+    )
+    input_price = PriceField(
+        null=True, blank=True, help_text="SOL per whole input token."
+    )
+    output_mint = MintField(null=True, blank=True)
+    output_symbol = models.CharField(max_length=50, null=True, blank=True)
+    output_amount = AmountField(
+        null=True, blank=True, help_text="Whole tokens that came in."
+    )
+    output_price = PriceField(
+        null=True, blank=True, help_text="SOL per whole output token."
+    )
+    slippage_percent = PercentField(null=True, blank=True)
+    price_impact = PercentField(
+        null=True, blank=True, help_text="Signed fraction; positive is a loss."
+    )
+    network_fee_sol = SolField(null=True, blank=True)
+    protocol_fee_sol = SolField(null=True, blank=True)
+    fees_sol = SolField(null=True, blank=True, help_text="Fees as entered by hand.")
+    is_dca = models.BooleanField(default=False)
+    is_take_profit = models.BooleanField(default=False)
+    transaction_hash = models.CharField(max_length=100, null=True, blank=True)
+    destination_address = models.CharField(max_length=255, null=True, blank=True)
+    routes = models.JSONField(null=True, blank=True)
+    swap_payload = models.JSONField(
+        null=True, blank=True, help_text="The provider's quote, as received."
+    )
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    class Meta:
+        db_table = "transaction"
+        ordering = ["-transaction_time", "-id"]
+        indexes = [
+            models.Index(
+                fields=["agent", "-transaction_time", "-id"],
+                name="transaction_agent_time",
+            ),
+            models.Index(fields=["wallet", "epoch"], name="transaction_wallet_epoch"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.transaction_type} {self.id}"
+
+
+class LedgerReason(Badge):
+    """Why a balance moved. Fees are lines of their own."""
+
+    SWAP = "swap", "Swap"
+    DEPOSIT = "deposit", "Deposit"
+    BURN = "burn", "Burn"
+    NETWORK_FEE = "network_fee", "Network fee"
+    PROTOCOL_FEE = "protocol_fee", "Protocol fee"
+    ADJUSTMENT = "adjustment", "Adjustment by hand"
+    CORRECTION = "correction", "Correction"
+    RESET = "reset", "Wallet reset"
+
+
+class LedgerEntry(models.Model):
+    """One change of one balance. Append-only: a trigger refuses update and delete."""
+
+    id = models.BigAutoField(primary_key=True)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="ledger")
+    epoch = models.PositiveIntegerField()
+    mint = MintField()
+    delta = AmountField(help_text="Whole tokens; negative left the wallet.")
+    reason = models.CharField(max_length=14, choices=LedgerReason.choices)
+    transaction = models.ForeignKey(
+        Transaction, null=True, on_delete=models.PROTECT, related_name="ledger"
+    )
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+
+    class Meta:
+        db_table = "ledger_entry"
+        verbose_name_plural = "ledger entries"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["wallet", "epoch", "mint"], name="ledger_wallet_epoch_mint"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.delta:+f} {self.mint} ({self.reason})"

@@ -1,0 +1,135 @@
+"""The one typed settings object, read from the environment, `.env.<environment>` and `.env` (first found wins).
+
+Django settings, Celery and the commands read `env` and nothing else reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.runtime import discover
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DEVELOPMENT_PREFIX = "development-"
+DEMO_PASSWORD = "soldesk-demo"  # noqa: S105 - the published password of the demo desk, refused in production
+
+discover.apply_running_stack(os.environ)
+_environment = os.environ.get("SOLDESK_ENV", "development")
+
+
+class Env(BaseSettings):
+    """Every setting a deployment can give, with its default for a fresh machine."""
+
+    model_config = SettingsConfigDict(
+        env_file=(BASE_DIR / ".env", BASE_DIR / f".env.{_environment}"),
+        extra="ignore",
+        env_ignore_empty=True,
+    )
+
+    soldesk_env: Literal["development", "test", "production"] = "development"
+    debug: bool = False
+    secret_key: SecretStr = SecretStr(
+        DEVELOPMENT_PREFIX + "secret-key-of-no-value-0123456789abcdef"
+    )
+    jwt_secret: SecretStr = SecretStr(
+        DEVELOPMENT_PREFIX + "jwt-secret-of-no-value-0123456789abcdef"
+    )
+    metrics_token: SecretStr | None = None
+
+    database_url: str = ""
+    redis_url: str = ""
+
+    port: int = 8000
+    sandbox_port: int = 8090
+    flower_port: int = 5555
+    web_threads: int = Field(
+        4, ge=1, description="threads that serve Django's WSGI application"
+    )
+    allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
+    csrf_trusted_origins: list[str] = []
+    cors_origin: str = ""
+    trust_proxy: bool = Field(
+        False,
+        description="take the client address from X-Forwarded-For of one proxy hop",
+    )
+
+    admin_email: str = "admin@soldesk.local"
+    admin_password: SecretStr = SecretStr(DEMO_PASSWORD)
+    soldesk_demo: bool = True
+
+    jupiter_url: str = ""
+    jupiter_api_key: SecretStr = SecretStr("")
+    jupiter_plan: str = ""
+    dexscreener_url: str = ""
+    pyth_url: str = ""
+    pyth_api_key: SecretStr = SecretStr("")
+
+    price_shards: int = Field(
+        1, ge=1, description="number of queues prices.<n>, each watched by one worker"
+    )
+    max_signal_age_seconds: int = Field(60, ge=1)
+    max_open_positions: int = Field(
+        25, ge=1, description="open positions one agent may hold"
+    )
+    signals_per_minute: int = Field(
+        120, ge=1, description="signals one API key may post per minute"
+    )
+    log_format: Literal["console", "json"] = "console"
+    log_level: str = "INFO"
+
+    @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        if isinstance(value, str) and not value.lstrip().startswith("["):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        return value
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Env:
+        if not self.database_url or not self.redis_url:
+            raise ValueError(
+                "DATABASE_URL and REDIS_URL are not set and no desk is running here: start one with `make up`"
+            )
+        if self.soldesk_env != "production":
+            return self
+        for name in ("secret_key", "jwt_secret"):
+            secret = getattr(self, name).get_secret_value()
+            if secret.startswith(DEVELOPMENT_PREFIX) or len(secret) < 32:
+                raise ValueError(
+                    f"{name.upper()} must be a secret of at least 32 characters in production"
+                )
+        if self.admin_password.get_secret_value() == DEMO_PASSWORD:
+            raise ValueError(
+                "ADMIN_PASSWORD is the published demo password: set another one in production"
+            )
+        if self.soldesk_demo:
+            raise ValueError(
+                "SOLDESK_DEMO must be 0 in production: the sandbox never runs there"
+            )
+        if self.debug:
+            raise ValueError("DEBUG must be off in production")
+        return self
+
+    @property
+    def production(self) -> bool:
+        return self.soldesk_env == "production"
+
+    @property
+    def sandbox_url(self) -> str:
+        """Base URL of the local market; empty when the desk talks to the real providers."""
+        return f"http://127.0.0.1:{self.sandbox_port}" if self.soldesk_demo else ""
+
+
+@cache
+def load() -> Env:
+    """Read the settings once per process."""
+    return Env()  # type: ignore[call-arg]
+
+
+env = load()

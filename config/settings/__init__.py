@@ -1,0 +1,14 @@
+"""Django settings, one file a topic; `config.env` is where values come from."""
+
+from config.settings.apps import *  # noqa: F403
+from config.settings.database import *  # noqa: F403
+from config.settings.http import *  # noqa: F403
+from config.settings.logs import *  # noqa: F403
+from config.settings.providers import *  # noqa: F403
+from config.settings.rest import *  # noqa: F403
+from config.settings.security import *  # noqa: F403
+from config.settings.tasks import *  # noqa: F403
+from config.settings.trading import *  # noqa: F403
+from config.settings.unfold import *  # noqa: F403
+
+import config.celery  # noqa: F401, E402 - every process that reads settings can wake a worker

@@ -1,0 +1,17 @@
+"""Static files and what the HTTP layer allows."""
+
+from config.env import BASE_DIR, env
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+WHITENOISE_MAX_AGE = 3600
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+APPEND_SLASH = False
+WEB_THREADS = env.web_threads
+CORS_ORIGINS = [
+    origin.strip() for origin in env.cors_origin.split(",") if origin.strip()
+] or ([] if env.production else ["http://localhost:3000"])
+TRUST_PROXY = env.trust_proxy

@@ -1,0 +1,32 @@
+"""Django REST framework, tokens and the OpenAPI document."""
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.api.authentication.Bearer"],
+    "DEFAULT_PERMISSION_CLASSES": ["apps.accounts.api.permissions.SignedIn"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "apps.core.api.renderers.FastJSONRenderer",
+        "apps.core.api.renderers.Browsable",
+    ],
+    "DEFAULT_PARSER_CLASSES": [
+        "apps.core.api.parsers.ExactJSONParser",
+        "rest_framework.parsers.FormParser",
+    ],
+    "EXCEPTION_HANDLER": "apps.core.api.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Soldesk API",
+    "DESCRIPTION": "Trading desk for Solana tokens: agents, signals, positions, books.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+}

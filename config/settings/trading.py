@@ -1,0 +1,8 @@
+"""Limits of the trading engine an operator may set."""
+
+from config.env import env
+
+MAX_SIGNAL_AGE_SECONDS = env.max_signal_age_seconds
+MAX_OPEN_POSITIONS = env.max_open_positions
+SIGNALS_PER_MINUTE = env.signals_per_minute
+DEMO_DESK = env.soldesk_demo

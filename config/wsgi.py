@@ -1,0 +1,8 @@
+"""HTTP: Django's WSGI application, served by a fixed thread pool inside the web process."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()

@@ -1,0 +1,43 @@
+"""The first lock of every booking: the agents' state rows, by id (lock order: agent state, wallet, position, order)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from apps.core import bulk
+
+
+@dataclass(frozen=True, slots=True)
+class LockedState:
+    """An agent's counters under lock, with the switches a booking must honour."""
+
+    agent_id: UUID
+    open_positions: int
+    max_open_positions: int
+    archived: bool
+    trading_mode: str
+    automated: bool
+
+
+def lock_states(agent_ids: Iterable[UUID]) -> dict[UUID, LockedState]:
+    """Lock the state rows of `agent_ids`, in order, and return them by agent."""
+    rows = bulk.fetch_all(
+        "SELECT s.agent_id, s.open_positions, s.max_open_positions, a.archived_at IS NOT NULL, a.trading_mode,"
+        " CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END"
+        " FROM agent_state s JOIN agent a ON a.id = s.agent_id"
+        " WHERE s.agent_id = ANY(%s) ORDER BY s.agent_id FOR NO KEY UPDATE OF s",
+        [list(agent_ids)],
+    )
+    return {row[0]: LockedState(*row) for row in rows}
+
+
+def count_positions(changes: dict[UUID, int]) -> None:
+    """Move the open-position counters; the check constraint refuses what passes a limit."""
+    agents = sorted(changes)
+    bulk.execute(
+        "UPDATE agent_state SET open_positions = open_positions + v.n"
+        " FROM unnest(%s::uuid[], %s::int[]) AS v(a, n) WHERE agent_id = v.a",
+        [agents, [changes[agent] for agent in agents]],
+    )

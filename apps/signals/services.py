@@ -1,0 +1,85 @@
+"""Taking signals in and settling their place in the queue of work."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts.models import ApiKey, User
+from apps.core import base58, bulk, events, outbox
+from apps.core.errors import Invalid
+from apps.signals import errors
+from apps.signals.events import SignalCreated
+from apps.signals.models import TradingSignal
+
+DEDUP_SECONDS = 60
+MAX_STRENGTH = 5
+
+
+def create_signal(
+    *,
+    user: User,
+    api_key: ApiKey | None,
+    token_address: str,
+    signal_type: str,
+    signal_strength: int,
+    symbol: str | None = None,
+    activation_reason: str | None = None,
+    source: str | None = None,
+) -> TradingSignal:
+    """Record a signal for the user's agents; the duplicate check and the row are one transaction.
+
+    `SignalCreated` is published inside it: a subscriber may veto, or wake a worker on commit.
+
+    Raises:
+        Invalid: INVALID_MINT, INVALID_STRENGTH.
+        SignalDuplicate: same user, token, type and strength within 60 seconds.
+    """
+    if not base58.is_address(token_address):
+        raise errors.InvalidMint()
+    if not 1 <= signal_strength <= MAX_STRENGTH:
+        raise Invalid("INVALID_STRENGTH", "signalStrength must be an integer from 1 to 5")
+    with transaction.atomic():
+        if not _claim(user.pk, token_address, signal_type, signal_strength):
+            raise errors.SignalDuplicate(DEDUP_SECONDS)
+        now = timezone.now()
+        signal = TradingSignal.objects.create(
+            user=user,
+            api_key=api_key,
+            token_address=token_address,
+            symbol=symbol,
+            signal_type=signal_type,
+            activation_reason=activation_reason,
+            signal_strength=signal_strength,
+            source=source,
+            due_at=now,
+        )
+        outbox.append([outbox.Message(f"user:{user.pk}", "signal_created", _announcement(signal))])
+        events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
+    return signal
+
+
+def _claim(user_id: UUID, token_address: str, signal_type: str, signal_strength: int) -> bool:
+    """Take the duplicate key for 60 seconds; False while somebody holds it. Concurrent callers wait for each other."""
+    rows = bulk.fetch_all(
+        "INSERT INTO signal_dedup (user_id, token_address, signal_type, signal_strength, expires_at)"
+        " VALUES (%s, %s, %s, %s, now() + %s) ON CONFLICT (user_id, token_address, signal_type, signal_strength)"
+        " DO UPDATE SET expires_at = EXCLUDED.expires_at WHERE signal_dedup.expires_at <= now() RETURNING 1",
+        [user_id, token_address, signal_type, signal_strength, timedelta(seconds=DEDUP_SECONDS)],
+    )
+    return bool(rows)
+
+
+def _announcement(signal: TradingSignal) -> dict[str, object]:
+    return {
+        "id": signal.pk,
+        "tokenAddress": signal.token_address,
+        "symbol": signal.symbol,
+        "signalType": signal.signal_type,
+        "signalStrength": signal.signal_strength,
+        "source": signal.source,
+        "createdAt": signal.created_at.isoformat(),
+    }

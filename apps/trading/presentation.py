@@ -1,0 +1,152 @@
+"""How trading's rows look on the wire (contract: api.md 1.5, 1.7, 3). One place translates; no queries here.
+
+Figures are JSON numbers where the contract says num: they leave the desk here, nothing is ever computed from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from apps.core.money import MONEY, ZERO
+from apps.trading.models import ClosedTrade, Position
+
+_HUNDRED = Decimal(100)
+
+
+def number(value: Decimal | None) -> float | None:
+    """Return a Decimal as a JSON number."""
+    return None if value is None else float(value)
+
+
+def timestamp(value: datetime | None) -> str | None:
+    """Return a time as ISO-8601 UTC with milliseconds and Z."""
+    if value is None:
+        return None
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """What an open position is worth at a price: value minus remaining cost, plus what was realised."""
+
+    price_sol: Decimal
+    value_sol: Decimal
+    profit_sol: Decimal
+    profit_percent: Decimal
+    price_change_percent: Decimal
+
+
+def value(position: Position, price_sol: Decimal | None) -> Valuation:
+    """Value an open position at `price_sol`, or at its average while no price is known.
+
+    Percent of profit is over all SOL ever invested; price change is over the trigger average.
+    """
+    price = position.purchase_price if price_sol is None else price_sol
+    worth = MONEY.multiply(price, position.remaining_amount)
+    profit = worth - position.remaining_cost_sol + position.realized_profit_sol
+    invested, average = position.total_invested_sol, position.purchase_price
+    return Valuation(
+        price_sol=price,
+        value_sol=worth,
+        profit_sol=profit,
+        profit_percent=MONEY.divide(profit * _HUNDRED, invested) if invested > 0 else ZERO,
+        price_change_percent=MONEY.divide((price - average) * _HUNDRED, average) if average > 0 else ZERO,
+    )
+
+
+def open_position(position: Position, wallet_address: str) -> dict[str, Any]:
+    """Return the OpenPosition of the feed: what the books know, without a price."""
+    return {
+        "id": str(position.id),
+        "agentId": str(position.agent_id),
+        "walletAddress": wallet_address,
+        "tokenAddress": position.mint,
+        "tokenSymbol": position.symbol,
+        "purchaseTransactionId": str(position.purchase_transaction_id),
+        "purchasePrice": number(position.purchase_price),
+        "purchaseAmount": number(position.purchase_amount),
+        "totalInvestedSol": number(position.total_invested_sol),
+        "remainingCostSol": number(position.remaining_cost_sol),
+        "dcaCount": position.dca_count,
+        "lastDcaTime": timestamp(position.last_dca_at),
+        "lowestPrice": number(position.lowest_price_sol),
+        "dcaTransactionIds": [],
+        "currentStopLossPercentage": number(position.stop_percent),
+        "stopLossPrice": number(position.stop_price_sol),
+        "peakPrice": number(position.peak_price_sol),
+        "lastStopLossUpdate": timestamp(position.stop_updated_at),
+        "remainingAmount": number(position.remaining_amount),
+        "takeProfitLevelsHit": position.take_profit_levels_hit,
+        "takeProfitTransactionIds": [],
+        "lastTakeProfitTime": timestamp(position.last_take_profit_at),
+        "moonBagActivated": position.moon_bag_activated,
+        "moonBagAmount": number(position.moon_bag_amount),
+        "realizedProfitSol": number(position.realized_profit_sol),
+        "tpBatchStartLevel": position.take_profit_start_level,
+        "totalTakeProfitLevels": position.take_profit_total_levels,
+        "createdAt": timestamp(position.opened_at),
+        "updatedAt": timestamp(position.updated_at),
+    }
+
+
+def enriched_position(
+    position: Position, wallet_address: str, price_sol: Decimal | None, sol_usd: Decimal | None
+) -> dict[str, Any]:
+    """Return the EnrichedPosition of the feed: OpenPosition with its value at `price_sol`; USD null while unknown."""
+    worth = value(position, price_sol)
+
+    def usd(amount_sol: Decimal) -> float | None:
+        return None if sol_usd is None else float(MONEY.multiply(amount_sol, sol_usd))
+
+    return open_position(position, wallet_address) | {
+        "currentPrice": number(worth.price_sol),
+        "currentPriceUsd": usd(worth.price_sol),
+        "purchasePriceUsd": usd(position.purchase_price),
+        "positionValueSol": number(worth.value_sol),
+        "positionValueUsd": usd(worth.value_sol),
+        "profitLossSol": number(worth.profit_sol),
+        "profitLossUsd": usd(worth.profit_sol),
+        "profitLossPercent": number(worth.profit_percent),
+        "priceChangePercent": number(worth.price_change_percent),
+    }
+
+
+def closed_trade(trade: ClosedTrade, wallet_address: str | None) -> dict[str, Any]:
+    """Return a closed trade ("historical swap"); amounts are decimal strings."""
+
+    def text(amount: Decimal | None) -> str | None:
+        return None if amount is None else plain(amount)
+
+    return {
+        "id": str(trade.id),
+        "agentId": str(trade.agent_id),
+        "walletAddress": wallet_address,
+        "tokenAddress": trade.mint,
+        "tokenSymbol": trade.symbol,
+        "amount": text(trade.amount),
+        "purchasePrice": text(trade.purchase_price),
+        "salePrice": text(trade.sale_price),
+        "changePercent": text(trade.change_percent),
+        "profitLossUsd": text(trade.profit_usd),
+        "profitLossSol": text(trade.profit_sol),
+        "purchaseTime": timestamp(trade.purchase_time),
+        "saleTime": timestamp(trade.sale_time),
+        "purchaseTransactionId": None if trade.purchase_transaction_id is None else str(trade.purchase_transaction_id),
+        "saleTransactionId": None if trade.sale_transaction_id is None else str(trade.sale_transaction_id),
+        "signalId": None if trade.signal_id is None else str(trade.signal_id),
+        "closeReason": trade.close_reason,
+        "createdAt": timestamp(trade.created_at),
+    }
+
+
+def plain(amount: Decimal) -> str:
+    """Return a decimal without trailing zeros or exponent.
+
+    >>> plain(Decimal("1.500")), plain(Decimal("0E-18")), plain(Decimal("1E-9"))
+    ('1.5', '0', '0.000000001')
+    """
+    text = f"{amount:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"

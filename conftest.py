@@ -8,13 +8,13 @@ settings before this file. Fixtures live in `tests/conftest.py`.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from config.runtime import home as homes
 from config.runtime.embedded import EmbeddedServices
 
 STACK_VARIABLES = ("SOLDESK_HOME", "PORT", "SANDBOX_PORT", "FLOWER_PORT")
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in STACK_VARIABLES:
         os.environ.pop(name, None)
     os.environ.update(services.env, SOLDESK_ENV="test", DJANGO_SETTINGS_MODULE="config.settings")
-    assert settings.DATABASES  # configured now, so that pytest-django sets Django up
+    settings._setup()  # configured now, so that pytest-django finds Django ready to set up
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -40,4 +40,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if services_key in config.stash:
         services, home = config.stash[services_key]
         services.stop()
-        shutil.rmtree(home, ignore_errors=True)
+        homes.remove(home)

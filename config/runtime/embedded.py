@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.runtime import home as homes
 from config.runtime import ports
-from config.runtime.errors import RuntimeProblem
+from config.runtime.errors import StartError
 from config.runtime.launch import Service
 from config.runtime.postgres import Postgres
 from config.runtime.redis import Redis
@@ -46,12 +46,12 @@ class EmbeddedServices:
         """Start both and wait until they answer.
 
         Raises:
-            RuntimeProblem: the home is in use, or a service did not start.
+            StartError: the home is in use, or a service did not start.
         """
         home = homes.open_home(self._path.resolve(), service_user())
         self._lock = homes.HomeLock(home.path)
         if not self._lock.acquire():
-            raise RuntimeProblem(f"Another Soldesk runs from {home.path}.")
+            raise StartError(f"Another Soldesk runs from {home.path}.")
         atexit.register(self.stop)
         pair = services(home, durable=self._durable)
         for service in pair:
@@ -92,5 +92,5 @@ class EmbeddedServices:
             if process.poll() is not None or time.monotonic() > until:
                 self.stop()
                 last_words = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-                raise RuntimeProblem(f"{service.name} did not start:\n{last_words}")
+                raise StartError(f"{service.name} did not start:\n{last_words}")
             time.sleep(0.01)

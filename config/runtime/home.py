@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from config.runtime.environment import ROOT
-from config.runtime.errors import RuntimeProblem
+from config.runtime.errors import StartError
 from config.runtime.users import ServiceUser
 
+MARK = ".soldesk-home"  # without it nothing in the folder is changed or removed
 SHARED_DATA = Path("/var/lib")
 SECRET_NAMES = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "FLOWER_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 
@@ -47,15 +49,19 @@ def open_home(path: Path, user: ServiceUser | None) -> Home:
     """Create the folders of a home and decide where its data live.
 
     Raises:
-        RuntimeProblem: the folder is someone else's, or its data were made when it stood at another path.
+        StartError: the folder is someone else's, or its data were made when it stood at another path.
     """
     try:
-        path.mkdir(mode=0o711 if user else 0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (path / MARK).exists():
+            if any(path.iterdir()):
+                raise StartError(f"{path} holds other files. SOLDESK_HOME must be a folder of its own: new, or empty.")
+            (path / MARK).touch(mode=0o600)
         (path / "run").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise RuntimeProblem(f"The data folder {path} cannot be used ({error.strerror}). Set SOLDESK_HOME.") from error
+        raise StartError(f"The data folder {path} cannot be used ({error.strerror}). Set SOLDESK_HOME.") from error
     if path.stat().st_uid != os.geteuid():
-        raise RuntimeProblem(f"The data folder {path} belongs to another user. Set SOLDESK_HOME to a folder of yours.")
+        raise StartError(f"The data folder {path} belongs to another user. Set SOLDESK_HOME to a folder of yours.")
     if user is None:
         return Home(path, path)
     path.chmod(0o711)
@@ -74,7 +80,7 @@ def _data_outside(path: Path) -> Path:
     if record.exists():
         recorded = Path(record.read_text().strip())
         if recorded != data and recorded.exists():
-            raise RuntimeProblem(
+            raise StartError(
                 f"The data of {path} are in {recorded}, made when the folder stood elsewhere. To keep them: "
                 f"`mv {recorded} {data}` and `rm '{record}'; echo {data} > '{record}'`. To begin anew: `rm '{record}'`."
             )
@@ -86,6 +92,21 @@ def _data_outside(path: Path) -> Path:
     data.chmod(0o711)
     record.write_text(f"{data}\n")
     return data
+
+
+def folders_of(path: Path) -> list[Path]:
+    """Return the folders that hold this home's data, where they exist."""
+    if not (path / MARK).exists():
+        return []
+    record = path / "data-folder"
+    outside = [Path(record.read_text().strip())] if record.exists() else []
+    return [folder for folder in (path, *outside) if folder.exists()]
+
+
+def remove(path: Path) -> None:
+    """Forget a home: its folder, and root's data outside it."""
+    for folder in reversed(folders_of(path)):
+        shutil.rmtree(folder)
 
 
 class HomeLock:

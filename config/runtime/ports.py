@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from config.runtime.errors import RuntimeProblem
+from config.runtime.errors import StartError
 from config.runtime.home import write_private
 
 # Below the range kernels hand out to outgoing connections, so that no client sits on a remembered port and none
@@ -30,10 +30,10 @@ def is_free(port: int, address: str = "127.0.0.1") -> bool:
 def choose(avoid: frozenset[int] = frozenset()) -> int:
     """Return a free port of the private range at random."""
     for _ in range(200):
-        port = random.choice(PRIVATE_RANGE)  # noqa: S311 - nothing secret: the services behind it ask for a password
+        port = random.choice(PRIVATE_RANGE)
         if port not in avoid and is_free(port):
             return port
-    raise RuntimeProblem("No free port was found on 127.0.0.1 for the embedded PostgreSQL and Redis.")
+    raise StartError("No free port was found on 127.0.0.1 for the embedded PostgreSQL and Redis.")
 
 
 def remembered(data: Path, names: tuple[str, ...]) -> dict[str, int]:
@@ -53,15 +53,15 @@ def require_free(wanted: Mapping[str, int]) -> None:
     """Check the ports the operator sees, by the name of their variable.
 
     Raises:
-        RuntimeProblem: one is taken, or two are the same.
+        StartError: one is taken, or two are the same.
     """
     seen: dict[int, str] = {}
     for variable, port in wanted.items():
         if port in seen:
-            raise RuntimeProblem(f"{seen[port]} and {variable} are both {port}; give one of them another port.")
+            raise StartError(f"{seen[port]} and {variable} are both {port}; give one of them another port.")
         seen[port] = variable
-        if not (is_free(port) and is_free(port, "0.0.0.0")):  # noqa: S104 - a probe that never listens
-            raise RuntimeProblem(
+        if not (is_free(port) and is_free(port, "0.0.0.0")):
+            raise StartError(
                 f"Port {port} is in use by another program. Stop it, or set {variable}=<another port>, "
                 f"for example `{variable}={port + 1} make up`."
             )

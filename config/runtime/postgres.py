@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.runtime.errors import RuntimeProblem
+from config.runtime.errors import StartError
 from config.runtime.launch import Launch
 from config.runtime.users import ServiceUser
 
@@ -69,14 +69,14 @@ class Postgres:
         The caller holds the home's lock.
 
         Raises:
-            RuntimeProblem: no usable binaries, or a cluster of another major version.
+            StartError: no usable binaries, or a cluster of another major version.
         """
         binaries = self._binaries()
         if not self.folder.exists():
             self._create(binaries)
         version = (self.folder / "PG_VERSION").read_text().strip()
         if version != str(major_version(binaries)):
-            raise RuntimeProblem(
+            raise StartError(
                 f"The data in {self.folder} are of PostgreSQL {version}, the program is {major_version(binaries)}. "
                 "Dump them with the old one, or start anew with `make down-clean`."
             )
@@ -149,7 +149,7 @@ class Postgres:
         )
         if done.returncode != 0:
             last_words = "\n".join((done.stdout + done.stderr).splitlines()[-8:])
-            raise RuntimeProblem(f"{Path(argv[0]).name} could not create the database cluster:\n{last_words}")
+            raise StartError(f"{Path(argv[0]).name} could not create the database cluster:\n{last_words}")
 
     def _clear_postmaster_pid(self) -> None:
         """Stop a server an earlier owner left running here; drop a pid file whose process is someone else's.
@@ -182,7 +182,7 @@ def find_binaries() -> Path:
     """Return the folder with `postgres` and `initdb`: the wheel's, else that of the `postgres` on PATH.
 
     Raises:
-        RuntimeProblem: there is neither, or the one on PATH is too old.
+        StartError: there is neither, or the one on PATH is too old.
     """
     wheel = importlib.util.find_spec(WHEEL)  # found, not imported: the package takes a lock in the shared temp folder
     if wheel is not None and wheel.submodule_search_locations:
@@ -191,10 +191,10 @@ def find_binaries() -> Path:
             return binaries
     on_path = shutil.which("postgres")
     if on_path is None:
-        raise RuntimeProblem("No PostgreSQL was found: install one so that `postgres` is on PATH, or set DATABASE_URL.")
+        raise StartError("No PostgreSQL was found: install one so that `postgres` is on PATH, or set DATABASE_URL.")
     binaries = Path(on_path).resolve().parent
     if major_version(binaries) < OLDEST_MAJOR:
-        raise RuntimeProblem(f"The PostgreSQL in {binaries} is older than {OLDEST_MAJOR}. Set DATABASE_URL instead.")
+        raise StartError(f"The PostgreSQL in {binaries} is older than {OLDEST_MAJOR}. Set DATABASE_URL instead.")
     return binaries
 
 
@@ -203,7 +203,7 @@ def major_version(binaries: Path) -> int:
     said = subprocess.run([str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=True).stdout
     match = re.search(r"(\d+)", said)
     if match is None:
-        raise RuntimeProblem(f"{binaries / 'postgres'} does not say which version it is.")
+        raise StartError(f"{binaries / 'postgres'} does not say which version it is.")
     return int(match.group(1))
 
 

@@ -16,7 +16,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.runtime.errors import RuntimeProblem
+from config.runtime.errors import StartError
 from config.runtime.launch import Launch
 
 OLDEST = (6, 2)
@@ -85,7 +85,7 @@ def find_binary() -> Path:
     """Return the `redis-server` to run: a recent enough one on PATH, else the wheel's.
 
     Raises:
-        RuntimeProblem: there is neither.
+        StartError: there is neither.
     """
     on_path = shutil.which("redis-server")
     if on_path is not None and _version(on_path) >= OLDEST:
@@ -95,7 +95,7 @@ def find_binary() -> Path:
         bundled = Path(wheel.submodule_search_locations[0]) / "bin" / "redis-server"
         if bundled.exists():
             return bundled
-    raise RuntimeProblem(
+    raise StartError(
         "No Redis of version 6.2 or newer was found: install one so that `redis-server` is on PATH, or set REDIS_URL."
     )
 

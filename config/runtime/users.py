@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.runtime.errors import RuntimeProblem
+from config.runtime.errors import StartError
 
 CANDIDATES = ("nobody", "daemon")
 
@@ -36,7 +36,7 @@ def service_user() -> ServiceUser | None:
     """Return the account to hand PostgreSQL to, or None when this process is not root and keeps its own.
 
     Raises:
-        RuntimeProblem: root on a machine without any of the candidate accounts.
+        StartError: root on a machine without any of the candidate accounts.
     """
     if os.geteuid() != 0:
         return None
@@ -46,7 +46,7 @@ def service_user() -> ServiceUser | None:
         except KeyError:
             continue
         return ServiceUser(name, entry.pw_uid, entry.pw_gid)
-    raise RuntimeProblem(
+    raise StartError(
         f"PostgreSQL does not run as root and this machine has none of the accounts {', '.join(CANDIDATES)}. "
         "Run as an ordinary user, or set DATABASE_URL."
     )

@@ -1,7 +1,7 @@
 """The one way out: HTTP clients for named providers, with deadline, retries, breaker, call budget and metrics.
 
 `client(provider)` and `async_client(provider)` are what adapters use; `call_loop` runs the async ones for callers that
-have no event loop. Nothing here knows what a price or a quote is: that is the adapters' (`apps.prices`, `apps.trading`).
+have no event loop. Nothing here knows what a price or a quote is: that belongs to the adapters of the apps above.
 """
 
 from apps.core.http.answers import Answer

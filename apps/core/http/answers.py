@@ -77,9 +77,7 @@ def read_answer(
         try:
             return parse_json(body)
         except ValueError as error:
-            raise ProviderMalformed(
-                provider, operation, f"{provider} did not answer with JSON: {error}"
-            ) from error
+            raise ProviderMalformed(provider, operation, f"{provider} did not answer with JSON: {error}") from error
     raise error_for_status(
         provider,
         operation,
@@ -103,9 +101,7 @@ def error_for_status(
 ) -> ProviderError:
     """Return the error an answer outside 2xx stands for; see `read_answer`."""
     if status == 429:
-        wait = seconds_to_wait(
-            headers, wall_seconds=wall_seconds, default=pause_seconds
-        )
+        wait = seconds_to_wait(headers, wall_seconds=wall_seconds, default=pause_seconds)
         return ProviderRateLimited(provider, operation, retry_after_seconds=wait)
     if status >= 500:
         return ProviderUnavailable(
@@ -115,14 +111,10 @@ def error_for_status(
             details={"providerStatus": status},
         )
     code, message = describe_body(body)
-    return ProviderRejected(
-        provider, operation, http_status=status, body_code=code, body_message=message
-    )
+    return ProviderRejected(provider, operation, http_status=status, body_code=code, body_message=message)
 
 
-def seconds_to_wait(
-    headers: Mapping[str, str], *, wall_seconds: float, default: float
-) -> float:
+def seconds_to_wait(headers: Mapping[str, str], *, wall_seconds: float, default: float) -> float:
     """Return how long a 429 asks us to wait, between 0 and five minutes.
 
     `x-ratelimit-reset` is an absolute unix time in seconds; `Retry-After` counts from now.

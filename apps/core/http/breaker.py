@@ -47,11 +47,7 @@ class Breaker:
         with self._lock:
             if not self._tripped:
                 return BreakerState.CLOSED
-            return (
-                BreakerState.OPEN
-                if self._clock() < self._open_until
-                else BreakerState.HALF_OPEN
-            )
+            return BreakerState.OPEN if self._clock() < self._open_until else BreakerState.HALF_OPEN
 
     def admit(self) -> float:
         """Return 0 when a call may go, else the seconds until it may; in half-open, admitting makes it the probe."""
@@ -101,9 +97,7 @@ class Breaker:
         with self._lock:
             if not self._tripped or self._clock() >= self._open_until:
                 self._tripped = True
-                self._open_until = self._clock() + min(
-                    open_seconds, self._longest_seconds
-                )
+                self._open_until = self._clock() + min(open_seconds, self._longest_seconds)
                 self._probe_until = 0.0
 
     def _open(self, now: float) -> float:

@@ -17,9 +17,7 @@ from apps.core.http.plans import LANES, Lane, Plan
 class MemoryWindow:
     """The calls this process made in the last `plan.window_seconds`, by lane."""
 
-    def __init__(
-        self, plan: Plan, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, plan: Plan, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan = plan
         self._clock = clock
         self._lock = threading.Lock()
@@ -31,9 +29,7 @@ class MemoryWindow:
             now = self._clock()
             used = self._used(now)
             if not self._plan.admits(lane, used):
-                oldest = min(
-                    (calls[0] for calls in self._calls.values() if calls), default=now
-                )
+                oldest = min((calls[0] for calls in self._calls.values() if calls), default=now)
                 return max(oldest + self._plan.window_seconds - now, 0.001)
             self._calls[lane].append(now)
             return 0.0

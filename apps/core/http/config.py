@@ -42,9 +42,7 @@ class ProviderConfig:
 
     def __post_init__(self) -> None:
         if urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise ValueError(
-                f"the base URL of {self.name} must start with http:// or https://, not {self.base_url!r}"
-            )
+            raise ValueError(f"the base URL of {self.name} must start with http:// or https://, not {self.base_url!r}")
 
     @property
     def limits(self) -> Plan | None:
@@ -76,9 +74,7 @@ def build_config(name: str, values: Mapping[str, Any]) -> ProviderConfig:
     """
     unknown = set(values) - set(ProviderConfig.__dataclass_fields__)
     if unknown:
-        raise ValueError(
-            f"PROVIDERS[{name!r}] has unknown keys: {', '.join(sorted(unknown))}"
-        )
+        raise ValueError(f"PROVIDERS[{name!r}] has unknown keys: {', '.join(sorted(unknown))}")
     defaults = {
         "pause_after_429_seconds": _PAUSE_AFTER_429_SECONDS.get(name, 1.0),
         "base_url": "",

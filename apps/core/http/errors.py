@@ -64,9 +64,7 @@ class ProviderRateLimited(ProviderError):
     code = "PROVIDER_RATE_LIMITED"
     outcome = "rate_limited"
 
-    def __init__(
-        self, provider: str, operation: str, *, retry_after_seconds: float
-    ) -> None:
+    def __init__(self, provider: str, operation: str, *, retry_after_seconds: float) -> None:
         super().__init__(
             provider,
             operation,
@@ -99,8 +97,7 @@ class ProviderRejected(ProviderError):
         super().__init__(
             provider,
             operation,
-            f"{provider} refused {operation} with status {http_status}"
-            + (f": {body_message}" if body_message else ""),
+            f"{provider} refused {operation} with status {http_status}" + (f": {body_message}" if body_message else ""),
             details={"providerStatus": http_status, "providerCode": body_code},
         )
         self.http_status = http_status
@@ -114,9 +111,7 @@ class BudgetExhausted(ProviderError):
     code = "PROVIDER_BUDGET_EXHAUSTED"
     outcome = "budget_exhausted"
 
-    def __init__(
-        self, provider: str, operation: str, *, lane: str, retry_after_seconds: float
-    ) -> None:
+    def __init__(self, provider: str, operation: str, *, lane: str, retry_after_seconds: float) -> None:
         super().__init__(
             provider,
             operation,
@@ -133,9 +128,7 @@ class BreakerOpen(ProviderError):
     code = "PROVIDER_BREAKER_OPEN"
     outcome = "breaker_open"
 
-    def __init__(
-        self, provider: str, operation: str, *, retry_after_seconds: float
-    ) -> None:
+    def __init__(self, provider: str, operation: str, *, retry_after_seconds: float) -> None:
         super().__init__(
             provider,
             operation,

@@ -101,7 +101,5 @@ def plan_for(provider: str, plan: str) -> Plan | None:
         return None
     known = PLANS.get(provider, {})
     if plan not in known:
-        raise ValueError(
-            f"{provider} has no plan {plan!r}; known: {', '.join([*known, UNLIMITED])}"
-        )
+        raise ValueError(f"{provider} has no plan {plan!r}; known: {', '.join([*known, UNLIMITED])}")
     return known[plan]

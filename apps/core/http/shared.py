@@ -1,29 +1,20 @@
 """What processes tell each other through Redis about a provider: calls made, pauses, open breakers.
 
-One script answers all of it in one round trip. Every command is limited to 50 ms; after a failure Redis is left alone
-for two seconds, so that a dead Redis costs a call almost nothing. Callers get None and go on with their own memory.
+One script answers all of it in one round trip, quickly or not at all (`apps.core.quick_redis`): while Redis is away
+callers get None and go on with their own memory.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-import structlog
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from apps.core.http.plans import LANES, Lane, Plan
-
-log = structlog.get_logger(__name__)
-
-LIMIT_SECONDS = 0.05
-_LEFT_ALONE_SECONDS = 2.0
+from apps.core.quick_redis import QuickRedis, RedisAway, quick_redis
 
 # KEYS: one sorted set per lane in the order of LANES, the pause, the breaker.
 # ARGV: window in microseconds, limit, the asking lane (1-based), a unique member, then reserved slots per lane and,
@@ -67,7 +58,7 @@ return {1, 0, 0, 0}
 
 @dataclass(frozen=True, slots=True)
 class SharedAnswer:
-    """`admitted`, or the seconds to wait; `paused` after a 429 seen by anyone; `breaker_seconds` if another opened it."""
+    """`admitted`, or the seconds to wait: `paused` by a 429 anyone saw, or a breaker another process opened."""
 
     admitted: bool
     wait_seconds: float
@@ -76,59 +67,33 @@ class SharedAnswer:
 
 
 class SharedState:
-    """The Redis side of budgets and breakers; every method returns None instead of raising when Redis is away."""
+    """The Redis side of budgets and breakers; nothing here raises when Redis is away."""
 
-    def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(
-            url,
-            socket_timeout=LIMIT_SECONDS,
-            socket_connect_timeout=LIMIT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-        self._take = self._client.register_script(_TAKE)
-        self._away_until = 0.0
-        self._calls = 0
+    def __init__(self, redis: QuickRedis) -> None:
+        self._redis = redis
+        self._take = redis.script(_TAKE)
+        self._calls = itertools.count()
         self._process = f"{os.getpid()}-{time.time_ns()}"
 
-    @property
-    def away(self) -> bool:
-        """True while Redis is left alone after a failure."""
-        return time.monotonic() < self._away_until
-
-    def take(
-        self, provider: str, operation: str, lane: Lane, plan: Plan
-    ) -> SharedAnswer | None:
-        """Take one slot of the shared window."""
-        if self.away:
-            return None
-        self._calls += 1
+    def take(self, provider: str, operation: str, lane: Lane, plan: Plan) -> SharedAnswer | None:
+        """Take one slot of the shared window; None while Redis is away."""
         within = plan.respected_by(lane, within_reserve=True)
         beyond = plan.respected_by(lane, within_reserve=False)
         arguments: list[Any] = [
             int(plan.window_seconds * 1_000_000),
             plan.limit,
             LANES.index(lane) + 1,
-            f"{self._process}-{threading.get_ident()}-{self._calls}",
+            f"{self._process}-{threading.get_ident()}-{next(self._calls)}",
             *(plan.reserved.get(each, 0) for each in LANES),
             *(int(each in within) for each in LANES),
             *(int(each in beyond) for each in LANES),
         ]
-        keys = [
-            *(_key("calls", provider, each) for each in LANES),
-            _pause(provider),
-            _breaker(provider, operation),
-        ]
+        keys = [*(_key("calls", provider, each) for each in LANES), _pause(provider), _breaker(provider, operation)]
         try:
-            admitted, wait_ms, breaker_ms, paused = self._take(
-                keys=keys, args=arguments
-            )
-        except redis.RedisError as error:
-            self._leave_alone(error)
+            admitted, wait_ms, breaker_ms, paused = self._redis.ask(lambda _: self._take(keys=keys, args=arguments))
+        except RedisAway:
             return None
-        return SharedAnswer(
-            bool(admitted), wait_ms / 1000, breaker_ms / 1000, bool(paused)
-        )
+        return SharedAnswer(bool(admitted), wait_ms / 1000, breaker_ms / 1000, bool(paused))
 
     def hold(self, provider: str, seconds: float) -> None:
         """Tell the others that the provider answered 429."""
@@ -139,20 +104,11 @@ class SharedState:
         self._set(_breaker(provider, operation), seconds)
 
     def _set(self, key: str, seconds: float) -> None:
-        if self.away or seconds <= 0:
-            return
+        milliseconds = max(int(seconds * 1000), 1)
         try:
-            self._client.set(key, 1, px=max(int(seconds * 1000), 1))
-        except redis.RedisError as error:
-            self._leave_alone(error)
-
-    def _leave_alone(self, error: redis.RedisError) -> None:
-        self._away_until = time.monotonic() + _LEFT_ALONE_SECONDS
-        log.warning(
-            "shared_budget_away",
-            error=type(error).__name__,
-            seconds=_LEFT_ALONE_SECONDS,
-        )
+            self._redis.ask(lambda client: client.set(key, 1, px=milliseconds))
+        except RedisAway:
+            return
 
 
 def _key(*parts: str) -> str:
@@ -168,6 +124,8 @@ def _breaker(provider: str, operation: str) -> str:
 
 
 def shared_state() -> SharedState | None:
-    """Return a connection to the shared state, or None when no Redis is configured."""
-    url = getattr(settings, "REDIS_URL", "")
-    return SharedState(url) if url else None
+    """Return the shared state, or None when no Redis is configured."""
+    try:
+        return SharedState(quick_redis())
+    except RedisAway:
+        return None

@@ -1,0 +1,95 @@
+"""The demo market's own life: small pumps and dips all the time, now and then a crash, a gap or a rug.
+
+A decision per tick, a pure function of seed and tick. Only demo tokens that walk calmly are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+from apps.sandbox.domain import noise
+from apps.sandbox.domain.scenarios import ScenarioName
+
+#: Each demo token meets something about this often.
+_SECONDS_BETWEEN_EVENTS_PER_TOKEN = 150.0
+#: A rugged token finds new liquidity after this long.
+_RELAUNCH_AFTER_SECONDS = 180.0
+#: How strongly a token far from its anchor is sent back: at twice the price (log 0.7) about 4 of 5 events are falls.
+_LEAN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing to do: a scenario on a token."""
+
+    mint: str
+    scenario: ScenarioName
+    change_percent: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    weight: float
+    scenario: ScenarioName
+    percent: tuple[float, float]
+    seconds: tuple[float, float]
+
+
+_RISES = (
+    _Kind(0.65, ScenarioName.PUMP, (12, 45), (10, 25)),
+    _Kind(0.35, ScenarioName.PUMP, (60, 150), (20, 35)),
+)
+_FALLS = (
+    _Kind(0.58, ScenarioName.CRASH, (8, 22), (6, 15)),
+    _Kind(0.20, ScenarioName.CRASH, (30, 55), (5, 10)),
+    _Kind(0.10, ScenarioName.GAP, (12, 35), (0, 0)),
+    _Kind(0.06, ScenarioName.CRASH, (60, 80), (4, 8)),
+    _Kind(0.04, ScenarioName.GAP, (50, 70), (0, 0)),
+    _Kind(0.02, ScenarioName.RUG, (95, 98), (2, 3)),
+)
+
+
+def decide(
+    *,
+    seed: int,
+    tick: int,
+    tick_ms: int,
+    calm: Sequence[tuple[str, float]],
+    drained: Sequence[tuple[str, int]],
+) -> list[Act]:
+    """Return what happens at this tick.
+
+    `calm` holds the tokens that may be touched, with log(price / anchor): the further risen, the likelier a fall.
+    `drained` holds rugged tokens with the ticks since their rug.
+    """
+    acts = [
+        Act(mint, ScenarioName.CALM) for mint, ticks in drained if ticks * tick_ms >= _RELAUNCH_AFTER_SECONDS * 1000
+    ]
+    chance = len(calm) * tick_ms / (_SECONDS_BETWEEN_EVENTS_PER_TOKEN * 1000)
+    draw = (seed, "director", tick)
+    if noise.uniform(*draw) >= chance:
+        return acts
+    mint, distance = noise.pick(calm, *draw, "token")
+    rises = noise.uniform(*draw, "direction") < 1 / (1 + exp(_LEAN * distance))
+    kind = _weighted(_RISES if rises else _FALLS, noise.uniform(*draw, "kind"))
+    acts.append(
+        Act(
+            mint=mint,
+            scenario=kind.scenario,
+            change_percent=noise.between(*kind.percent, *draw, "percent"),
+            seconds=noise.between(*kind.seconds, *draw, "seconds"),
+        )
+    )
+    return acts
+
+
+def _weighted(kinds: Sequence[_Kind], point: float) -> _Kind:
+    reached = 0.0
+    for kind in kinds:
+        reached += kind.weight
+        if point < reached:
+            return kind
+    return kinds[0]

@@ -1,0 +1,326 @@
+"""The market: every token's pool and what moves it, one tick at a time.
+
+Time and randomness come from outside (a tick number, a Unix time, a seed). Reading goes through `view`: one instant.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import log
+
+from apps.core.money import SOL_MINT
+from apps.sandbox.domain import director, scenarios, tokens
+from apps.sandbox.domain.activity import Activity
+from apps.sandbox.domain.pools import Pool
+from apps.sandbox.domain.scenarios import Plan, ScenarioName
+from apps.sandbox.domain.tokens import USDC_MINT, Rest, Token
+from apps.sandbox.domain.views import MarketView
+
+#: Ticks of price kept for the charts.
+HISTORY_TICKS = 360
+#: The dollar coin's anchor pulls as every token's does; its tide is SOL/USD's.
+_SOL_DAY_DRIFT = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedPath:
+    """Prices to be shown one after another, each for `interval_ms`, from `started_at` (Unix seconds)."""
+
+    prices: tuple[Decimal, ...]
+    interval_ms: int
+    started_at: float
+
+    def position(self, now: float) -> int:
+        """Return the index of the price due at `now`."""
+        return min(int((now - self.started_at) * 1000 / self.interval_ms + 1e-6), len(self.prices) - 1)
+
+    def due_at(self, index: int) -> float:
+        """Return the Unix time at which price number `index` is due."""
+        return self.started_at + index * self.interval_ms / 1000
+
+
+@dataclass(slots=True)
+class Listing:
+    """One token as it trades now."""
+
+    token: Token
+    pool: Pool
+    anchor_price: float
+    rest: Rest
+    activity: Activity
+    listed_at: float
+    plan: Plan | None = None
+    plan_started_tick: int = 0
+    path: ScriptedPath | None = None
+    path_index: int = 0
+    drained_since_tick: int | None = None
+    history: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY_TICKS))
+
+    @property
+    def scenario(self) -> str:
+        """What the token is doing, as one word."""
+        if self.plan is not None:
+            return self.plan.name
+        if self.path is not None:
+            return ScenarioName.PATH
+        return "rugged" if self.drained_since_tick is not None else str(self.rest)
+
+    @property
+    def distance(self) -> float:
+        """How far the price is from its anchor, as a log return."""
+        return log(self.pool.price_number() / self.anchor_price)
+
+
+class UnknownToken(LookupError):
+    """No listed token answers to that mint or symbol."""
+
+
+class Market:
+    """All listings and the current view."""
+
+    def __init__(self, *, seed: int, demo_tokens: int, tick_ms: int, now: float, autonomous: bool = True) -> None:
+        self.seed = seed
+        self.tick_ms = tick_ms
+        self.tick = 0
+        self.opened_at = now
+        self.autonomous = autonomous
+        self.listings: dict[str, Listing] = {}
+        self._now = now
+        self._list(tokens.usdc())
+        for index in range(demo_tokens):
+            self._list(tokens.demo_token(seed, index))
+        self.view = self._look()
+
+    # Reading
+
+    @property
+    def demo_mints(self) -> list[str]:
+        """Mints of the demo market, in listing order."""
+        return [mint for mint, listing in self.listings.items() if listing.token.is_demo]
+
+    @property
+    def usdc(self) -> Listing:
+        """The dollar coin, through which SOL has its dollar price."""
+        return self.listings[USDC_MINT]
+
+    def listing(self, mint: str) -> Listing:
+        """Return the listing of a mint.
+
+        Raises:
+            UnknownToken: when it is not listed.
+        """
+        found = self.listings.get(mint)
+        if found is None:
+            raise UnknownToken(mint)
+        return found
+
+    def mint_of(self, symbol: str) -> str:
+        """Return the mint of a symbol, whatever its letters' case; "SOL" is wrapped SOL.
+
+        Raises:
+            UnknownToken: when no token has it.
+        """
+        wanted = symbol.upper()
+        if wanted == "SOL":
+            return SOL_MINT
+        for mint, listing in self.listings.items():
+            if listing.token.symbol.upper() == wanted:
+                return mint
+        raise UnknownToken(symbol)
+
+    # Moving
+
+    def step(self, now: float) -> MarketView:
+        """Play one tick: the director's ideas, every token's move, the minute book. Returns the new view."""
+        self.tick += 1
+        self._now = now
+        if self.autonomous:
+            self._direct()
+        minute_ends = self.tick % max(1, 60_000 // self.tick_ms) == 0
+        sol_usd = self.view.sol_usd
+        for listing in self.listings.values():
+            before = listing.pool.sol_reserve
+            self._move(listing)
+            price = listing.pool.price_number()
+            listing.history.append(price)
+            if listing.pool.sol_reserve != before:
+                listing.activity.record((listing.pool.sol_reserve - before) / 1e9 * sol_usd)
+            if minute_ends:
+                listing.activity.close_minute(price)
+        self.view = self._look()
+        return self.view
+
+    def play_paths(self, now: float) -> float | None:
+        """Show the scripted prices due at `now`; return when the next one is due, or None when all are through.
+
+        A token whose path is through stands still at its last price.
+        """
+        self._now = now
+        next_due: float | None = None
+        moved = False
+        for listing in self.listings.values():
+            path = listing.path
+            if path is None:
+                continue
+            index = path.position(now)
+            if index != listing.path_index:
+                listing.pool = listing.pool.at_price(path.prices[index])
+                listing.path_index = index
+                moved = True
+            if index == len(path.prices) - 1:
+                listing.path = None
+                listing.rest = Rest.STILL
+                listing.anchor_price = listing.pool.price_number()
+                continue
+            due_at = path.due_at(index + 1)
+            next_due = due_at if next_due is None else min(next_due, due_at)
+        if moved:
+            self.view = self._look()
+        return next_due
+
+    # Steering
+
+    def start(
+        self, mint: str, name: ScenarioName, *, change_percent: float | None = None, seconds: float | None = None
+    ) -> Plan | None:
+        """Start a scenario on a token; it replaces whatever was playing. Calm gives a drained pool its depth back.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+        """
+        listing = self.listing(mint)
+        listing.path = None
+        listing.plan = scenarios.make_plan(
+            name,
+            tick_ms=self.tick_ms,
+            change_percent=change_percent,
+            seconds=seconds,
+            draw=(self.seed, mint, self.tick, name),
+        )
+        listing.plan_started_tick = self.tick
+        if listing.plan is not None:
+            return listing.plan
+        listing.rest = Rest(name)
+        if listing.drained_since_tick is not None:
+            listing.drained_since_tick = None
+            launched = listing.token.launch_pool.product
+            listing.pool = listing.pool.with_liquidity((Decimal(launched) / Decimal(listing.pool.product)).sqrt())
+            self.view = self._look()
+        return None
+
+    def set_price(self, mint: str, price_sol: Decimal) -> None:
+        """Put a token at a price now; a running scenario or path ends, and a walk goes on from there.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+            PoolOutOfRange: when the pool cannot carry the price.
+        """
+        listing = self.listing(mint)
+        listing.pool = listing.pool.at_price(price_sol)
+        listing.plan = None
+        listing.path = None
+        listing.anchor_price = listing.pool.price_number()
+        self.view = self._look()
+
+    def script(self, mint: str, prices: Sequence[Decimal], interval_ms: int, now: float) -> None:
+        """Show `prices` (SOL per whole token) one after another, the first at once.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+            PoolOutOfRange: when the pool cannot carry one of them; nothing moves then.
+        """
+        listing = self.listing(mint)
+        for price in prices:
+            listing.pool.at_price(price)
+        self.set_price(mint, prices[0])
+        listing.path = ScriptedPath(tuple(prices), interval_ms, now)
+        listing.path_index = 0
+
+    def add(self, added: Iterable[Token]) -> None:
+        """List tokens; one that is listed already goes back to its launch state with the new token's rest."""
+        for token in added:
+            self._list(token)
+        self.view = self._look()
+
+    def restore(self) -> None:
+        """Put every token back to its launch state."""
+        self.add([listing.token for listing in self.listings.values()])
+
+    def _list(self, token: Token) -> None:
+        price = token.launch_pool.price_number()
+        is_still = token.rest is Rest.STILL
+        liquidity_usd = 2 * token.launch_pool.sol_reserve / 1e9 * float(tokens.LAUNCH_SOL_USD)
+        day_drift = _SOL_DAY_DRIFT if token.mint == USDC_MINT else token.volatility_percent / 100 * 3
+        self.listings[token.mint] = Listing(
+            token=token,
+            pool=token.launch_pool,
+            anchor_price=price,
+            rest=token.rest,
+            listed_at=self.opened_at - token.age_seconds,
+            activity=Activity(
+                draw=(self.seed, token.mint),
+                price=price,
+                volume_per_day_usd=token.daily_turnover * liquidity_usd,
+                drift=0.0 if is_still else day_drift,
+            ),
+        )
+
+    def _direct(self) -> None:
+        demo = [listing for listing in self.listings.values() if listing.token.is_demo]
+        calm = [(listing.token.mint, listing.distance) for listing in demo if listing.scenario == ScenarioName.CALM]
+        drained = [
+            (listing.token.mint, self.tick - listing.drained_since_tick)
+            for listing in demo
+            if listing.drained_since_tick is not None
+        ]
+        for act in director.decide(seed=self.seed, tick=self.tick, tick_ms=self.tick_ms, calm=calm, drained=drained):
+            self.start(act.mint, act.scenario, change_percent=act.change_percent, seconds=act.seconds)
+
+    def _move(self, listing: Listing) -> None:
+        token = listing.token
+        draw = (self.seed, token.mint)
+        if listing.path is not None:
+            return
+        walks = listing.rest is Rest.CALM
+        if listing.plan is None:
+            if not walks:
+                return
+            if listing.drained_since_tick is not None:
+                listing.pool = listing.pool.moved(self._jitter(token, draw))
+                return
+            listing.pool = listing.pool.moved(
+                scenarios.calm_return(
+                    volatility_percent=token.volatility_percent,
+                    tick_ms=self.tick_ms,
+                    tick=self.tick,
+                    distance=listing.distance,
+                    draw=draw,
+                )
+            )
+            return
+        plan_tick = self.tick - listing.plan_started_tick
+        plan = listing.plan
+        factor = plan.liquidity_factor(plan_tick)
+        if factor != 1.0:
+            listing.pool = listing.pool.with_liquidity(Decimal(factor))
+        log_return = plan.log_return(plan_tick)
+        listing.pool = listing.pool.moved(log_return + self._jitter(token, draw) if walks else log_return)
+        if plan_tick >= plan.ticks:
+            listing.plan = None
+            if plan.name is ScenarioName.RUG:
+                listing.drained_since_tick = self.tick
+
+    def _jitter(self, token: Token, draw: tuple[object, ...]) -> float:
+        return scenarios.jitter(
+            volatility_percent=token.volatility_percent, tick_ms=self.tick_ms, tick=self.tick, draw=draw
+        )
+
+    def _look(self) -> MarketView:
+        return MarketView(
+            tick=self.tick,
+            observed_at=self._now,
+            pools={mint: listing.pool for mint, listing in self.listings.items()},
+        )

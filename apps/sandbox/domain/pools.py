@@ -1,0 +1,125 @@
+"""Constant-product pools of a token against SOL, in integers: lamports on one side, base units on the other.
+
+A pool is a frozen value: whoever holds one holds the state of one instant. A swap never shrinks the product of the
+reserves; only taking liquidity out does. The pool's fee is kept aside for its owners and does not enter the reserves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+from math import exp, isqrt
+
+from apps.core.money import LAMPORTS_PER_SOL, MONEY
+
+BPS = 10_000
+U64_MAX = 2**64 - 1
+
+#: A walk moves reserves by factors with twelve decimal places: far finer than a price shows, and exact from there on.
+_FACTOR_ONE = 10**12
+#: Below this a reserve is too coarse to carry a price, so moves stop there.
+_SMALLEST_RESERVE = 10_000
+
+
+class PoolOutOfRange(ValueError):
+    """The reserves that were asked for do not fit what a token account can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The reserves of one pool at one instant."""
+
+    address: str
+    decimals: int
+    base_reserve: int
+    sol_reserve: int
+    fee_bps: int
+
+    @property
+    def product(self) -> int:
+        """The constant of the constant-product rule."""
+        return self.base_reserve * self.sol_reserve
+
+    @property
+    def price_ratio(self) -> tuple[int, int]:
+        """The price in SOL per whole token as an exact fraction (numerator, denominator)."""
+        return self.sol_reserve * 10**self.decimals, self.base_reserve * LAMPORTS_PER_SOL
+
+    @property
+    def price_sol(self) -> Decimal:
+        """The price in SOL per whole token, to 60 digits."""
+        numerator, denominator = self.price_ratio
+        return MONEY.divide(Decimal(numerator), Decimal(denominator))
+
+    def price_number(self) -> float:
+        """The price in SOL per whole token as the nearest JSON number."""
+        numerator, denominator = self.price_ratio
+        return numerator / denominator
+
+    def buy(self, lamports: int) -> int:
+        """Return the base units that `lamports` buy, pool fee off the input."""
+        return swap_out(self.sol_reserve, self.base_reserve, lamports, self.fee_bps)
+
+    def sell(self, base_units: int) -> int:
+        """Return the lamports that `base_units` fetch, pool fee off the input."""
+        return swap_out(self.base_reserve, self.sol_reserve, base_units, self.fee_bps)
+
+    def moved(self, log_return: float) -> Pool:
+        """Return the pool after synthetic flow moved its price by `log_return`, along the curve.
+
+        The SOL side moves by the square root of the price's factor and the token side keeps the product, rounded up.
+        """
+        if log_return == 0:
+            return self
+        sol_reserve = self.sol_reserve * round(exp(log_return / 2) * _FACTOR_ONE) // _FACTOR_ONE
+        if sol_reserve < _SMALLEST_RESERVE:
+            return self
+        base_reserve = -(-self.product // sol_reserve)
+        if base_reserve < _SMALLEST_RESERVE or base_reserve > U64_MAX or sol_reserve > U64_MAX:
+            return self
+        return self._with(base_reserve, sol_reserve)
+
+    def at_price(self, price_sol: Decimal) -> Pool:
+        """Return the pool after flow moved it along the curve to `price_sol` (SOL per whole token).
+
+        Raises:
+            PoolOutOfRange: when a reserve would be too small to carry the price, or larger than 64 bits.
+        """
+        if price_sol <= 0:
+            raise PoolOutOfRange("a price must be above zero")
+        numerator, denominator = price_sol.as_integer_ratio()
+        lamports, base_units = numerator * LAMPORTS_PER_SOL, denominator * 10**self.decimals
+        sol_reserve = isqrt(self.product * lamports // base_units)
+        if sol_reserve < _SMALLEST_RESERVE:
+            raise PoolOutOfRange("the price is too small for this pool")
+        base_reserve = (sol_reserve * base_units + lamports // 2) // lamports
+        if base_reserve < _SMALLEST_RESERVE:
+            raise PoolOutOfRange("the price is too large for this pool")
+        if base_reserve > U64_MAX or sol_reserve > U64_MAX:
+            raise PoolOutOfRange("the price does not fit 64-bit reserves")
+        return self._with(base_reserve, sol_reserve)
+
+    def with_liquidity(self, factor: Decimal) -> Pool:
+        """Return the pool with both reserves scaled by `factor`: owners add or take liquidity at an unchanged price."""
+        base_reserve = int((self.base_reserve * factor).to_integral_value(ROUND_DOWN))
+        sol_reserve = int((self.sol_reserve * factor).to_integral_value(ROUND_DOWN))
+        if min(base_reserve, sol_reserve) < _SMALLEST_RESERVE or max(base_reserve, sol_reserve) > U64_MAX:
+            return self
+        return self._with(base_reserve, sol_reserve)
+
+    def _with(self, base_reserve: int, sol_reserve: int) -> Pool:
+        return Pool(self.address, self.decimals, base_reserve, sol_reserve, self.fee_bps)
+
+
+def swap_out(reserve_in: int, reserve_out: int, amount_in: int, fee_bps: int) -> int:
+    """Return what a swap of `amount_in` pays out, rounded down, so that the product of the reserves never shrinks.
+
+    out = reserve_out * in' / (reserve_in + in'), with in' = in * (1 - fee_bps / 10000).
+
+    >>> swap_out(1_000_000, 1_000_000, 1_000, 0)
+    999
+    >>> swap_out(1_000_000, 1_000_000, 1_000, 100)
+    989
+    """
+    after_fee = amount_in * (BPS - fee_bps)
+    return reserve_out * after_fee // (reserve_in * BPS + after_fee)

@@ -1,0 +1,235 @@
+"""Faults on demand: what goes wrong, at which source, how often and for how long.
+
+A fault is drawn per request; the HTTP layer acts on it. Draws are seeded: the same requests meet the same faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from itertools import count
+from typing import Any
+
+from apps.core.money import SOL_MINT
+from apps.sandbox.domain.tokens import USDC_MINT
+from apps.sandbox.domain.views import MarketView, bent
+
+
+class Source(StrEnum):
+    """A provider's family of routes that can fail on its own."""
+
+    JUPITER_QUOTE = "jupiter_quote"
+    JUPITER_PRICE = "jupiter_price"
+    JUPITER_TOKENS = "jupiter_tokens"
+    DEXSCREENER = "dexscreener"
+    PYTH = "pyth"
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    LATENCY = "latency"
+    RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    UNAUTHORIZED = "unauthorized"
+    HANG = "hang"
+    DISCONNECT = "disconnect"
+    MISSING_PRICE = "missing_price"
+    NULL_PRICE = "null_price"
+    ABSURD_PRICE = "absurd_price"
+    STALE_PRICE = "stale_price"
+
+
+#: Faults after which there is no proper answer, so that an open stream must end.
+OUTAGES = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHORIZED, FaultKind.DISCONNECT})
+
+
+@dataclass(slots=True, eq=False)
+class Fault:
+    """One switched-on fault. An empty `mints` means every token; `remaining` and `ends_at` None mean until removed."""
+
+    number: int
+    source: Source
+    kind: FaultKind
+    probability: float
+    mints: frozenset[str]
+    ends_at: float | None
+    remaining: int | None
+    latency_ms: int
+    status: int
+    retry_after_seconds: int
+    factor: Decimal
+    age_seconds: float
+    frozen: MarketView | None
+    hits: int = 0
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def touches(self, mint: str) -> bool:
+        """Say whether the fault is about this token."""
+        return not self.mints or mint in self.mints
+
+    def as_document(self, now: float) -> dict[str, Any]:
+        """Return the fault as the control API shows it."""
+        document: dict[str, Any] = {
+            "id": self.number,
+            "source": self.source,
+            "kind": self.kind,
+            "probability": self.probability,
+            "mints": sorted(self.mints),
+            "remaining": self.remaining,
+            "seconds_left": None if self.ends_at is None else round(max(0.0, self.ends_at - now), 1),
+            "hits": self.hits,
+        }
+        match self.kind:
+            case FaultKind.LATENCY:
+                document["latency_ms"] = self.latency_ms
+            case FaultKind.SERVER_ERROR:
+                document["status"] = self.status
+            case FaultKind.RATE_LIMIT:
+                document["retry_after_seconds"] = self.retry_after_seconds
+            case FaultKind.ABSURD_PRICE:
+                document["factor"] = str(self.factor)
+            case FaultKind.STALE_PRICE:
+                document["age_seconds"] = self.age_seconds
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What an answer is made from after its faults: a view, and which tokens go without a price.
+
+    `sol_usd_factor` bends only the reported dollar price of SOL: bending the view's would cancel out in SOL prices.
+    """
+
+    view: MarketView
+    missing: tuple[Fault, ...] = ()
+    null: tuple[Fault, ...] = ()
+    sol_usd_factor: Decimal = Decimal(1)
+
+    def is_missing(self, mint: str) -> bool:
+        """Say whether the token is left out of the answer."""
+        return any(fault.touches(mint) for fault in self.missing)
+
+    def is_null(self, mint: str) -> bool:
+        """Say whether the token's price is null in the answer."""
+        return any(fault.touches(mint) for fault in self.null)
+
+
+class FaultBook:
+    """All faults that are on."""
+
+    def __init__(self, seed: int) -> None:
+        self._faults: list[Fault] = []
+        self._random = random.Random(seed)  # noqa: S311 - faults are drawn, not secrets
+        self._numbers = count(1)
+
+    def add(
+        self,
+        *,
+        source: Source,
+        kind: FaultKind,
+        view: MarketView,
+        probability: float = 1.0,
+        mints: frozenset[str] = frozenset(),
+        duration_seconds: float | None = None,
+        times: int | None = None,
+        latency_ms: int = 1_000,
+        status: int = 503,
+        retry_after_seconds: int = 2,
+        factor: Decimal = Decimal(10),
+        age_seconds: float = 60.0,
+    ) -> Fault:
+        """Switch a fault on; a stale one freezes `view`."""
+        fault = Fault(
+            number=next(self._numbers),
+            source=source,
+            kind=kind,
+            probability=probability,
+            mints=mints,
+            ends_at=None if duration_seconds is None else time.time() + duration_seconds,
+            remaining=times,
+            latency_ms=latency_ms,
+            status=status,
+            retry_after_seconds=retry_after_seconds,
+            factor=factor,
+            age_seconds=age_seconds,
+            frozen=view.aged(age_seconds) if kind is FaultKind.STALE_PRICE else None,
+        )
+        self._faults.append(fault)
+        return fault
+
+    def active(self, source: Source | None = None) -> list[Fault]:
+        """Return the faults that are on, oldest first, and drop those whose time is over."""
+        now = time.time()
+        for fault in [fault for fault in self._faults if fault.ends_at is not None and fault.ends_at <= now]:
+            self._drop(fault)
+        return [fault for fault in self._faults if source is None or fault.source is source]
+
+    def remove(self, number: int) -> bool:
+        """Switch one fault off; False when there is none of that number."""
+        for fault in self._faults:
+            if fault.number == number:
+                self._drop(fault)
+                return True
+        return False
+
+    def clear(self, source: Source | None = None) -> int:
+        """Switch off all faults, or all of one source; returns how many."""
+        cleared = self.active(source)
+        for fault in cleared:
+            self._drop(fault)
+        return len(cleared)
+
+    def draw(self, source: Source) -> list[Fault]:
+        """Return the faults one request to `source` meets, and count them."""
+        if not self._faults:
+            return []
+        met = []
+        for fault in self.active(source):
+            if fault.probability < 1 and self._random.random() >= fault.probability:
+                continue
+            met.append(fault)
+            fault.hits += 1
+            if fault.remaining is not None:
+                fault.remaining -= 1
+                if fault.remaining <= 0:
+                    self._faults.remove(fault)
+        return met
+
+    def _drop(self, fault: Fault) -> None:
+        self._faults.remove(fault)
+        fault.gone.set()
+
+
+def effects_of(met: list[Fault], live: MarketView) -> Effects:
+    """Return what the faults a request met make of its answer; without any, the live view."""
+    if not met:
+        return Effects(live)
+    view = live
+    sol_usd_factor = Decimal(1)
+    for fault in met:
+        if fault.frozen is not None:
+            if fault.mints:
+                view = view.with_pools({m: p for m, p in fault.frozen.pools.items() if m in fault.mints})
+            else:
+                view = fault.frozen
+        if fault.kind is FaultKind.ABSURD_PRICE:
+            view = view.with_pools(
+                {
+                    mint: bent(pool, fault.factor)
+                    for mint, pool in view.pools.items()
+                    if mint != USDC_MINT and fault.touches(mint)
+                }
+            )
+            if SOL_MINT in fault.mints or fault.source is Source.PYTH:
+                sol_usd_factor *= fault.factor
+    return Effects(
+        view=view,
+        missing=tuple(fault for fault in met if fault.kind is FaultKind.MISSING_PRICE),
+        null=tuple(fault for fault in met if fault.kind is FaultKind.NULL_PRICE),
+        sol_usd_factor=sol_usd_factor,
+    )

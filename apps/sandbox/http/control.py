@@ -1,0 +1,388 @@
+"""The control API: prices, scenarios, scripted paths, extra tokens, faults and the signal source, steered from outside.
+
+Every refusal is JSON with a code and, where there is one, the field. A browser page of another origin may not steer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+from aiohttp import web
+
+from apps.core.money import SOL_MINT, lamports_to_sol
+from apps.sandbox.domain import tokens
+from apps.sandbox.domain.market import Listing, Market, UnknownToken
+from apps.sandbox.domain.pools import PoolOutOfRange
+from apps.sandbox.domain.scenarios import SPANS, ScenarioName, fall_percent
+from apps.sandbox.domain.tokens import USDC_MINT, Rest
+from apps.sandbox.domain.views import MarketView
+from apps.sandbox.faults import FaultKind, Source
+from apps.sandbox.http.body import BadRequest, Fields
+from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
+
+MAX_ADDED_TOKENS = 500
+MAX_PATH_PRICES = 10_000
+PREFIX_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+
+_LEAST_PRICE = Decimal("1e-18")
+_MOST_PRICE = Decimal("1e9")
+_STARTABLE = [name for name in ScenarioName if name is not ScenarioName.PATH]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def refuse_politely(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn refusals of the control API into coded JSON, and keep other sites' pages from steering."""
+    if not request.path.startswith("/control"):
+        return await handler(request)
+    origin = request.headers.get("Origin")
+    if request.method != "GET" and origin is not None and origin != f"{request.scheme}://{request.host}":
+        return _refusal(BadRequest("FOREIGN_ORIGIN", "only this sandbox's own page may steer it", status=403))
+    try:
+        return await handler(request)
+    except BadRequest as refused:
+        return _refusal(refused)
+    except UnknownToken as unknown:
+        return _refusal(BadRequest("UNKNOWN_TOKEN", f"no token {unknown} is listed", field="mint", status=404))
+    except PoolOutOfRange as refused:
+        return _refusal(BadRequest("PRICE_OUT_OF_RANGE", str(refused), field="price_sol"))
+
+
+def _refusal(refused: BadRequest) -> web.Response:
+    body: dict[str, Any] = {"code": refused.code, "message": refused.message}
+    if refused.field is not None:
+        body["field"] = refused.field
+    return json_response(body, status=refused.status)
+
+
+async def get_state(request: web.Request) -> web.Response:
+    """GET /control/state."""
+    return json_response(state_document(request.app[RUNTIME]))
+
+
+async def add_tokens(request: web.Request) -> web.Response:
+    """POST /control/tokens: list tokens PREFIX1 to PREFIXn; those listed already go back to their launch state."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    count = fields.integer("count", least=1, most=MAX_ADDED_TOKENS, default=1)
+    prefix = (fields.text("prefix", default="TEST") or "").upper()
+    rest = Rest(fields.choice("scenario", list(Rest), default=Rest.STILL))
+    decimals = fields.integer("decimals", least=0, most=12, default=6)
+    price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE, default=Decimal("0.00004"))
+    liquidity_sol = fields.number("liquidity_sol", least=Decimal("0.01"), most=Decimal("1e9"), default=Decimal(5_000))
+    volatility = fields.number("volatility_percent", least=Decimal(0), most=Decimal(100), default=Decimal(5))
+    fields.done()
+    if not 1 <= len(prefix) <= 12 or not set(prefix) <= PREFIX_LETTERS:
+        raise BadRequest("INVALID_FIELD", "prefix must be 1 to 12 letters and digits", field="prefix")
+    if count is None or decimals is None or price_sol is None or liquidity_sol is None or volatility is None:
+        raise AssertionError("every field has a default")
+    added = []
+    for number in range(1, count + 1):
+        token = tokens.ordered_token(
+            runtime.market.seed,
+            prefix,
+            number,
+            rest=rest,
+            decimals=decimals,
+            price_sol=price_sol,
+            liquidity_sol=liquidity_sol,
+            volatility_percent=float(volatility),
+        )
+        if token is None:
+            raise BadRequest(
+                "POOL_OUT_OF_RANGE", "this price and liquidity do not fit a 64-bit pool", field="liquidity_sol"
+            )
+        added.append(token)
+    runtime.market.add(added)
+    runtime.engine.moved()
+    view = runtime.market.view
+    rows = [_token_document(runtime.market.listing(token.mint), view) for token in added]
+    return json_response({"tokens": rows}, status=201)
+
+
+async def set_price(request: web.Request) -> web.Response:
+    """POST /control/price: put one token at a price now; SOL takes `price_usd`."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    mint = _one_mint(fields, runtime.market)
+    price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE)
+    price_usd = fields.number("price_usd", least=Decimal("1e-9"), most=Decimal("1e12"))
+    fields.done()
+    if (price_sol is None) == (price_usd is None):
+        raise BadRequest("REQUIRED_FIELD", "give either price_sol or price_usd", field="price_sol")
+    market = runtime.market
+    if mint == SOL_MINT:
+        if price_usd is None:
+            raise BadRequest("INVALID_FIELD", "SOL has its price in dollars: give price_usd", field="price_usd")
+        market.set_price(USDC_MINT, 1 / price_usd)
+    else:
+        sol_usd = Decimal(market.view.sol_usd_e8).scaleb(-8)
+        market.set_price(mint, price_sol if price_sol is not None else price_usd / sol_usd)  # type: ignore[operator]
+    runtime.engine.follow_paths()
+    runtime.engine.moved()
+    return json_response(_price_document(mint, market.view))
+
+
+async def play_path(request: web.Request) -> web.Response:
+    """POST /control/path: show prices one after another, the first at once; the last one stays."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    mint = _one_mint(fields, runtime.market)
+    prices = fields.numbers("prices", least=_LEAST_PRICE, most=_MOST_PRICE, at_most=MAX_PATH_PRICES)
+    interval_ms = fields.integer("interval_ms", least=10, most=3_600_000, default=1_000) or 1_000
+    fields.done()
+    if mint == SOL_MINT:
+        raise BadRequest("INVALID_FIELD", "SOL cannot be scripted; set its price", field="mint")
+    now = time.time()
+    runtime.market.script(mint, prices, interval_ms, now)
+    runtime.engine.follow_paths()
+    runtime.engine.moved()
+    return json_response(
+        {**_price_document(mint, runtime.market.view), "steps": len(prices), "interval_ms": interval_ms,
+         "ends_at": now + interval_ms * (len(prices) - 1) / 1000}
+    )  # fmt: skip
+
+
+async def start_scenario(request: web.Request) -> web.Response:
+    """POST /control/scenarios: start a scenario on one token, on several, or on all of the demo market."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    name = ScenarioName(fields.choice("scenario", _STARTABLE))
+    everything = fields.flag("all", default=False)
+    mints = runtime.market.demo_mints if everything else _mints(fields, runtime.market)
+    change, seconds = _size(fields, name)
+    fields.done()
+    if SOL_MINT in mints:
+        raise BadRequest("INVALID_FIELD", "SOL plays no scenarios; set its price", field="mint")
+    started = []
+    for mint in mints:
+        plan = runtime.market.start(mint, name, change_percent=change, seconds=seconds)
+        started.append(
+            {
+                "mint": mint,
+                "symbol": runtime.market.listing(mint).token.symbol,
+                "scenario": name,
+                "ticks": 0 if plan is None else plan.ticks,
+                "change_percent": None if plan is None else round(fall_percent(plan.log_move), 4),
+            }
+        )
+    runtime.engine.follow_paths()
+    return json_response({"started": started})
+
+
+def _size(fields: Fields, name: ScenarioName) -> tuple[float | None, float | None]:
+    span = SPANS.get(name)
+    seconds = fields.number("seconds", least=Decimal("0.02"), most=Decimal(3_600))
+    if span is None:
+        return None, None
+    change = fields.number(
+        "change_percent", least=Decimal(str(span.least_percent)), most=Decimal(str(span.most_percent))
+    )
+    return (None if change is None else float(change)), (None if seconds is None else float(seconds))
+
+
+async def restore(request: web.Request) -> web.Response:
+    """POST /control/reset: every token back to its launch state, all faults off."""
+    runtime = request.app[RUNTIME]
+    runtime.market.restore()
+    runtime.faults.clear()
+    runtime.engine.follow_paths()
+    runtime.engine.moved()
+    return json_response(state_document(runtime))
+
+
+async def steer_market(request: web.Request) -> web.Response:
+    """POST /control/market: `{"autonomous": bool}` lets the demo market play scenarios of its own, or not."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    autonomous = fields.flag("autonomous")
+    fields.done()
+    if autonomous is not None:
+        runtime.market.autonomous = autonomous
+    return json_response({"autonomous": runtime.market.autonomous})
+
+
+async def list_faults(request: web.Request) -> web.Response:
+    """GET /control/faults."""
+    return json_response({"faults": _fault_documents(request.app[RUNTIME])})
+
+
+async def add_fault(request: web.Request) -> web.Response:
+    """POST /control/faults: switch a fault on at one source, at several, or at "all"."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    sources = _sources(fields.texts("source", at_most=len(Source)))
+    kind = FaultKind(fields.choice("kind", list(FaultKind)))
+    probability = fields.number("probability", least=Decimal(0), most=Decimal(1), default=Decimal(1))
+    duration = fields.number("duration_seconds", least=Decimal("0.01"), most=Decimal(86_400))
+    times = fields.integer("count", least=1, most=1_000_000)
+    latency_ms = fields.integer("latency_ms", least=0, most=600_000, default=1_000)
+    status = fields.integer("status", least=500, most=599, default=503)
+    retry_after = fields.integer("retry_after_seconds", least=0, most=3_600, default=2)
+    factor = fields.number("factor", least=Decimal("1e-9"), most=Decimal("1e9"), default=Decimal(10))
+    age = fields.number("age_seconds", least=Decimal(0), most=Decimal(86_400), default=Decimal(60))
+    mints = frozenset(_listed(mint, runtime.market) for mint in fields.texts("mints", at_most=1_000))
+    fields.done()
+    if None in (probability, latency_ms, status, retry_after, factor, age):
+        raise AssertionError("these fields have defaults")
+    added = [
+        runtime.faults.add(
+            source=source,
+            kind=kind,
+            view=runtime.market.view,
+            probability=float(probability or 0),
+            mints=mints,
+            duration_seconds=None if duration is None else float(duration),
+            times=times,
+            latency_ms=latency_ms or 0,
+            status=status or 503,
+            retry_after_seconds=retry_after or 0,
+            factor=factor or Decimal(10),
+            age_seconds=float(age or 0),
+        )
+        for source in sources
+    ]
+    now = time.time()
+    return json_response({"faults": [fault.as_document(now) for fault in added]}, status=201)
+
+
+async def remove_faults(request: web.Request) -> web.Response:
+    """DELETE /control/faults (optionally ?source=) and /control/faults/{id}."""
+    runtime = request.app[RUNTIME]
+    number = request.match_info.get("number")
+    if number is not None:
+        if not number.isdigit() or not runtime.faults.remove(int(number)):
+            raise BadRequest("UNKNOWN_FAULT", "no fault of that number is on", field="id", status=404)
+        return json_response({"removed": 1})
+    source = request.query.get("source")
+    if source is not None:
+        return json_response({"removed": sum(runtime.faults.clear(one) for one in _sources([source]))})
+    return json_response({"removed": runtime.faults.clear()})
+
+
+async def steer_signals(request: web.Request) -> web.Response:
+    """POST /control/signals: pause or resume the signal source, or change its pace."""
+    runtime = request.app[RUNTIME]
+    fields = await Fields.of(request)
+    enabled = fields.flag("enabled")
+    interval = fields.number("interval_seconds", least=Decimal("0.05"), most=Decimal(3_600))
+    fields.done()
+    runtime.signals.steer(enabled=enabled, interval_seconds=None if interval is None else float(interval))
+    return json_response(runtime.signals.as_document())
+
+
+# Shared
+
+
+def _sources(names: list[str]) -> list[Source]:
+    if not names:
+        raise BadRequest("REQUIRED_FIELD", "source is required", field="source")
+    if names == ["all"]:
+        return list(Source)
+    for name in names:
+        if name not in list(Source):
+            raise BadRequest("INVALID_FIELD", f"source must be all or one of {', '.join(Source)}", field="source")
+    return [Source(name) for name in names]
+
+
+def _listed(mint: str, market: Market) -> str:
+    if mint != SOL_MINT:
+        market.listing(mint)
+    return mint
+
+
+def _mints(fields: Fields, market: Market) -> list[str]:
+    mints = [_listed(mint, market) for mint in fields.texts("mints", at_most=1_000)]
+    return mints or [_one_mint(fields, market)]
+
+
+def _one_mint(fields: Fields, market: Market) -> str:
+    mint, symbol = fields.text("mint"), fields.text("symbol")
+    if mint is not None:
+        return _listed(mint, market)
+    if symbol is not None:
+        return market.mint_of(symbol)
+    raise BadRequest("REQUIRED_FIELD", "name a token by mint or symbol", field="mint")
+
+
+def _fault_documents(runtime: Runtime) -> list[dict[str, Any]]:
+    now = time.time()
+    return [fault.as_document(now) for fault in runtime.faults.active()]
+
+
+def _price_document(mint: str, view: MarketView) -> dict[str, Any]:
+    if mint == SOL_MINT:
+        return {"mint": mint, "price_sol": "1", "price_usd": view.sol_usd}
+    return {"mint": mint, "price_sol": _plain(view.pools[mint].price_sol), "price_usd": view.usd_price(mint)}
+
+
+def _token_document(listing: Listing, view: MarketView) -> dict[str, Any]:
+    token = listing.token
+    pool = view.pools[token.mint]
+    return {
+        **_price_document(token.mint, view),
+        "symbol": token.symbol,
+        "name": token.name,
+        "decimals": token.decimals,
+        "scenario": listing.scenario,
+        "is_demo": token.is_demo,
+        "volatility_percent": token.volatility_percent,
+        "liquidity_sol": str(lamports_to_sol(pool.sol_reserve)),
+        "liquidity_usd": round(view.liquidity_usd(token.mint), 2),
+        "market_cap_usd": round(view.usd_price(token.mint) * token.supply, 2),
+        "change_percent": {
+            name: round(window.change_percent(pool.price_number()), 3)
+            for name, window in listing.activity.windows().items()
+        },
+        "pool": {
+            "address": pool.address,
+            "base_reserve": str(pool.base_reserve),
+            "sol_reserve": str(pool.sol_reserve),
+            "fee_bps": pool.fee_bps,
+        },
+    }
+
+
+def state_document(runtime: Runtime) -> dict[str, Any]:
+    """Return everything the page and the tests may want to know."""
+    view = runtime.market.view
+    return {
+        "seed": runtime.market.seed,
+        "tick": view.tick,
+        "tick_ms": runtime.market.tick_ms,
+        "fee_bps": runtime.options.fee_bps,
+        "autonomous": runtime.market.autonomous,
+        "time": view.observed_at,
+        "sol_usd": view.sol_usd,
+        "tokens": [
+            _token_document(listing, view) for mint, listing in runtime.market.listings.items() if mint != USDC_MINT
+        ],
+        "faults": _fault_documents(runtime),
+        "signals": runtime.signals.as_document(),
+    }
+
+
+def _plain(price: Decimal) -> str:
+    return format(price.quantize(Decimal("1e-24")).normalize(), "f")
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the control API's routes."""
+    return [
+        web.get("/control/state", get_state),
+        web.post("/control/tokens", add_tokens),
+        web.post("/control/price", set_price),
+        web.post("/control/path", play_path),
+        web.post("/control/scenarios", start_scenario),
+        web.post("/control/reset", restore),
+        web.post("/control/market", steer_market),
+        web.get("/control/faults", list_faults),
+        web.post("/control/faults", add_fault),
+        web.delete("/control/faults", remove_faults),
+        web.delete("/control/faults/{number}", remove_faults),
+        web.post("/control/signals", steer_signals),
+    ]

@@ -1,0 +1,114 @@
+"""Putting it together: one process, one port; providers under their prefixes, the control API and the page at the root.
+
+`run` is what the command and `python -m apps.sandbox` call; it returns when the process is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from contextlib import suppress
+
+import uvloop
+from aiohttp import web
+
+from apps.sandbox.domain.market import Market
+from apps.sandbox.engine import Engine
+from apps.sandbox.faults import FaultBook
+from apps.sandbox.http import control, dexscreener, jupiter, pyth
+from apps.sandbox.http.body import MAX_BODY_BYTES
+from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
+from apps.sandbox.options import Options
+from apps.sandbox.signal_source import SignalSource
+
+log = logging.getLogger("sandbox")
+
+#: Open answers (streams, hangs, latencies) get this long to end when the process stops.
+_SHUTDOWN_SECONDS = 0.2
+
+
+class PortTaken(RuntimeError):
+    """The port is in use by another process."""
+
+
+def make_runtime(options: Options) -> Runtime:
+    """Return a sandbox that is not running yet."""
+    market = Market(
+        seed=options.seed,
+        demo_tokens=options.tokens,
+        tick_ms=options.tick_ms,
+        now=time.time(),
+        autonomous=options.autonomous,
+    )
+    return Runtime(
+        options=options,
+        market=market,
+        engine=Engine(market),
+        faults=FaultBook(options.seed),
+        signals=SignalSource(options),
+    )
+
+
+def make_app(runtime: Runtime) -> web.Application:
+    """Return the application over a runtime; whoever runs it also runs the engine."""
+    app = web.Application(middlewares=[control.refuse_politely], client_max_size=MAX_BODY_BYTES)
+    app[RUNTIME] = runtime
+    app.add_routes([web.get("/health", health), *control.routes()])
+    app.add_routes(jupiter.routes("/jupiter"))
+    app.add_routes(dexscreener.routes("/dexscreener"))
+    app.add_routes(pyth.routes("/pyth"))
+    return app
+
+
+async def health(request: web.Request) -> web.Response:
+    """GET /health."""
+    market = request.app[RUNTIME].market
+    return json_response({"status": "ok", "seed": market.seed, "tick": market.tick})
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        PortTaken: when another process listens on the port.
+    """
+    uvloop.run(_serve(options))
+
+
+async def _serve(options: Options) -> None:
+    runtime = make_runtime(options)
+    runner = web.AppRunner(
+        make_app(runtime), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PortTaken(
+                f"port {options.port} on {options.host} is in use: stop what listens there, or choose another with "
+                f"SANDBOX_PORT"
+            ) from error
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        tasks = [asyncio.create_task(runtime.engine.run())]
+        print(f"sandbox_ready url={_url(runner, options)} seed={options.seed}", flush=True)  # noqa: T201
+        await stopping.wait()
+        runtime.faults.clear()
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+    finally:
+        await runner.cleanup()
+
+
+def _url(runner: web.AppRunner, options: Options) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"

@@ -119,7 +119,7 @@ class StaleTrade:
 
 @dataclass(frozen=True, slots=True)
 class DcaLevel:
-    """When the price is `drop_percent` (negative) from the trigger average, buy `buy_percent` of the position's value."""
+    """At `drop_percent` (negative) from the trigger average, buy `buy_percent` of the position's value."""
 
     drop_percent: Decimal
     buy_percent: Decimal

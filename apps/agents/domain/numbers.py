@@ -1,6 +1,6 @@
 """JSON numbers in and out of the exact world.
 
-The only place of the configuration where a float is met: it is read by its shortest decimal form and never computed with.
+The only place of the configuration where a float is met: it is read by its shortest decimal form, never computed with.
 """
 
 from __future__ import annotations
@@ -47,6 +47,4 @@ def utf16_length(text: str) -> int:
 
 def is_storable_text(value: Any) -> bool:
     """Tell whether a value is text a JSON column can keep (no NUL, no half of a surrogate pair)."""
-    return isinstance(value, str) and not any(
-        c == "\0" or "\ud800" <= c <= "\udfff" for c in value
-    )
+    return isinstance(value, str) and not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)

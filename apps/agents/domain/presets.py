@@ -16,15 +16,11 @@ def _dca(*levels: tuple[int, int]) -> tuple[DcaLevel, ...]:
 
 
 def _take_profit(*levels: tuple[int, int]) -> tuple[TakeProfitLevel, ...]:
-    return tuple(
-        TakeProfitLevel(Decimal(target), Decimal(sell)) for target, sell in levels
-    )
+    return tuple(TakeProfitLevel(Decimal(target), Decimal(sell)) for target, sell in levels)
 
 
 def _bag(trigger: int, retain: int) -> MoonBag:
-    return MoonBag(
-        enabled=True, trigger_percent=Decimal(trigger), retain_percent=Decimal(retain)
-    )
+    return MoonBag(enabled=True, trigger_percent=Decimal(trigger), retain_percent=Decimal(retain))
 
 
 _DCA_LEVELS: dict[str, tuple[DcaLevel, ...]] = {
@@ -50,9 +46,7 @@ _TAKE_PROFIT: dict[str, tuple[tuple[TakeProfitLevel, ...], MoonBag]] = {
 }
 
 
-def dca_levels(
-    mode: str, custom_levels: Iterable[DcaLevel] = ()
-) -> tuple[DcaLevel, ...]:
+def dca_levels(mode: str, custom_levels: Iterable[DcaLevel] = ()) -> tuple[DcaLevel, ...]:
     """Return the levels a DCA mode buys at, least negative drop first; an unknown mode is read as moderate.
 
     >>> [int(level.drop_percent) for level in dca_levels("aggressive")]

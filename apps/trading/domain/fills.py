@@ -1,0 +1,184 @@
+"""From a quote to what is booked: integers of base units and lamports, fees, price.
+
+A simulated fill is the quote itself. A quote may serve many positions: each takes its share pro rata, rounded down.
+What comes in is rounded down to the lamport, what goes out is rounded up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, localcontext
+from typing import Any
+
+from apps.core.errors import Invalid
+from apps.core.money import MONEY, SOL_DECIMALS, SOL_MINT, from_base_units, lamports_to_sol, quantize_price
+from apps.trading.domain.fees import SwapFees, swap_fees
+
+BUY = "buy"
+SELL = "sell"
+INVALID_TRANSACTION = "INVALID_TRANSACTION"
+INVALID_SALE_PRICE = "INVALID_SALE_PRICE"
+
+
+class UnusableQuote(Invalid):
+    """A quote that cannot be booked for this share: the wrong mints, or nothing would come out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One answer of an aggregator. Amounts are integers of base units (lamports for SOL).
+
+    `price_impact` is a signed fraction: 0.05 is a price 5 % worse than the market's, below zero a better one.
+    `payload` is the answer as received, for the fees and the books. `source` names the provider.
+    """
+
+    input_mint: str
+    output_mint: str
+    in_amount: int
+    out_amount: int
+    price_impact: Decimal = Decimal(0)
+    slippage_bps: int = 0
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    quoted_at: datetime | None = None
+
+    @property
+    def fee_payload(self) -> Mapping[str, Any]:
+        """The payload with the quote's own mints and amounts where it does not name them."""
+        if "orderResponse" in self.payload:
+            return self.payload
+        return {
+            "inputMint": self.input_mint,
+            "outputMint": self.output_mint,
+            "inAmount": self.in_amount,
+            "outAmount": self.out_amount,
+            **self.payload,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A swap as it is booked. `swap_lamports` is its SOL side before fees; `price_sol` excludes fees (24 places).
+
+    A buy debits swap + network fee (the protocol fee is inside the swap). A sale credits swap - protocol - network; if
+    fees exceed it, the difference is a debit.
+    """
+
+    side: str
+    mint: str
+    token_decimals: int
+    token_base_units: int
+    swap_lamports: int
+    network_fee_lamports: int
+    protocol_fee_lamports: int
+    debit_lamports: int
+    credit_lamports: int
+    price_sol: Decimal
+    price_impact: Decimal
+    slippage_bps: int
+    source: str
+    quoted_at: datetime | None
+
+    @property
+    def token_amount(self) -> Decimal:
+        """Whole tokens bought or sold."""
+        return from_base_units(self.token_base_units, self.token_decimals)
+
+    @property
+    def debit_sol(self) -> Decimal:
+        return lamports_to_sol(self.debit_lamports)
+
+    @property
+    def credit_sol(self) -> Decimal:
+        return lamports_to_sol(self.credit_lamports)
+
+    @property
+    def net_lamports(self) -> int:
+        """What the wallet gains (a sale) or loses (a buy, negative)."""
+        return self.credit_lamports - self.debit_lamports
+
+    @property
+    def slippage_percent(self) -> Decimal:
+        return Decimal(self.slippage_bps).scaleb(-2)
+
+
+def pro_rata(quote: Quote, share: int | None) -> int:
+    """Return the output base units that belong to `share` input base units of a quote, rounded down.
+
+    >>> pro_rata(Quote("A", "B", in_amount=3, out_amount=10), 1)
+    3
+    """
+    if share is None or share == quote.in_amount:
+        return quote.out_amount
+    if not 0 < share <= quote.in_amount:
+        raise UnusableQuote(INVALID_TRANSACTION, "A share must be more than nothing and at most the whole quote.")
+    return quote.out_amount * share // quote.in_amount
+
+
+def simulated_buy(quote: Quote, *, token_decimals: int, share: int | None = None) -> Fill:
+    """Fill a buy at the quote. `share` is the lamports this buyer spends of the quoted ones; None means all.
+
+    Raises:
+        UnusableQuote: INVALID_TRANSACTION when SOL is not what goes in or no token would come out.
+
+    >>> fill = simulated_buy(Quote(SOL_MINT, "T", 2_000_000_000, 3_000_000), token_decimals=6, share=1_000_000_000)
+    >>> fill.token_amount, fill.debit_lamports, fill.price_sol
+    (Decimal('1.500000'), 1000000000, Decimal('0.666666666666666666666667'))
+    """
+    lamports = quote.in_amount if share is None else share
+    if quote.input_mint != SOL_MINT or lamports <= 0:
+        raise UnusableQuote(INVALID_TRANSACTION, "A buy must spend SOL.")
+    tokens = pro_rata(quote, share)
+    if tokens <= 0:
+        raise UnusableQuote(INVALID_TRANSACTION, "The quote gives no token for this amount.")
+    fees = swap_fees(quote.fee_payload, sol_lamports=None if share is None else share)
+    return _fill(BUY, quote.output_mint, token_decimals, tokens, lamports, fees, quote)
+
+
+def simulated_sell(quote: Quote, *, token_decimals: int, share: int | None = None) -> Fill:
+    """Fill a sale at the quote. `share` is the base units this seller gives of the quoted ones; None means all.
+
+    Raises:
+        UnusableQuote: INVALID_SALE_PRICE when SOL is not what comes out, or none would.
+
+    >>> fill = simulated_sell(Quote("T", SOL_MINT, 1_000_000, 500_000_000), token_decimals=6)
+    >>> fill.credit_lamports, fill.price_sol
+    (500000000, Decimal('0.500000000000000000000000'))
+    """
+    tokens = quote.in_amount if share is None else share
+    if quote.output_mint != SOL_MINT or tokens <= 0:
+        raise UnusableQuote(INVALID_SALE_PRICE, "A sale must give tokens for SOL.")
+    lamports = pro_rata(quote, share)
+    if lamports <= 0:
+        raise UnusableQuote(INVALID_SALE_PRICE, "The quote gives no SOL for this amount.")
+    fees = swap_fees(quote.fee_payload, sol_lamports=None if share is None else lamports)
+    return _fill(SELL, quote.input_mint, token_decimals, tokens, lamports, fees, quote)
+
+
+def price_per_token(lamports: int, token_base_units: int, token_decimals: int) -> Decimal:
+    """Return SOL per whole token, to 24 places."""
+    with localcontext(MONEY):
+        return quantize_price(Decimal(lamports).scaleb(token_decimals - SOL_DECIMALS) / token_base_units)
+
+
+def _fill(side: str, mint: str, token_decimals: int, tokens: int, lamports: int, fees: SwapFees, quote: Quote) -> Fill:
+    network, protocol = fees.network_lamports, fees.protocol_lamports
+    net = -(lamports + network) if side == BUY else lamports - protocol - network
+    return Fill(
+        side=side,
+        mint=mint,
+        token_decimals=token_decimals,
+        token_base_units=tokens,
+        swap_lamports=lamports,
+        network_fee_lamports=network,
+        protocol_fee_lamports=protocol,
+        debit_lamports=max(0, -net),
+        credit_lamports=max(0, net),
+        price_sol=price_per_token(lamports, tokens, token_decimals),
+        price_impact=quote.price_impact,
+        slippage_bps=quote.slippage_bps,
+        source=quote.source,
+        quoted_at=quote.quoted_at,
+    )

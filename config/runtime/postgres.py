@@ -7,6 +7,7 @@ smart shutdown waits for clients, so the stop signal is SIGINT; process ids are 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -168,14 +169,13 @@ class Postgres:
             path.unlink(missing_ok=True)
             return
         for stop, patience_seconds in ((signal.SIGINT, 10), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, stop)
-                until = time.monotonic() + patience_seconds
-                while time.monotonic() < until:
-                    os.kill(pid, 0)
-                    time.sleep(0.05)
-            except ProcessLookupError:
-                return
+            until = time.monotonic() + patience_seconds
+            while time.monotonic() < until:
+                if str(self.folder) not in _command_line(pid):
+                    return
+                time.sleep(0.05)
 
 
 def find_binaries() -> Path:

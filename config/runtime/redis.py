@@ -50,7 +50,7 @@ class Redis:
             "bind 127.0.0.1",
             f"port {self.port}",
             f"requirepass {self.password}",
-            f'dir "{self.folder}"',
+            f"dir {_quoted(self.folder)}",
             f"appendonly {'yes' if self.durable else 'no'}",
             "appendfsync everysec",
             'save ""',
@@ -98,6 +98,12 @@ def find_binary() -> Path:
     raise StartError(
         "No Redis of version 6.2 or newer was found: install one so that `redis-server` is on PATH, or set REDIS_URL."
     )
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as one word of Redis' configuration language."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _version(program: str) -> tuple[int, int]:

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
-from typing import Any
 
 from config.runtime import home as homes
 from config.runtime.child import Child, Ready

@@ -1,3 +1,27 @@
-"""Every route of the desk."""
+"""Every route of the desk. Unknown paths under /api/ answer JSON; `handler500` does for what no view could."""
 
-urlpatterns: list = []
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from apps.core.api import errors
+
+API = "api/v1/"
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """Send monitors that know the short path to the long one."""
+    return HttpResponseRedirect("/api/v1/health")
+
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("health", health),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path(API, include("apps.accounts.api.urls")),
+    re_path(r"^api(/.*)?$", errors.unknown_route),
+]
+
+handler500 = "apps.core.api.errors.server_error"

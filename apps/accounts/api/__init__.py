@@ -1,0 +1,1 @@
+"""Doors of accounts: sign-in, sessions, API keys; and how every other door knows its caller."""

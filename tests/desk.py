@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from config.runtime import home as homes
 from config.runtime import ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,7 +80,8 @@ class Desk:
 
         def ready() -> bool:
             assert process.poll() is None, f"the supervisor ended:\n{self.output()}"
-            return bool(self.record().get("ready"))
+            record = self.record()  # a killed supervisor leaves its own behind
+            return record.get("supervisor") == process.pid and record["ready"]
 
         wait_until(ready, seconds)
 
@@ -116,14 +118,14 @@ class Desk:
 
     def leftovers(self) -> list[str]:
         """Return the processes of this machine that belong to this home, the supervisor included."""
-        wanted = os.fsencode(str(self.home))
+        wanted = [os.fsencode(folder) for folder in homes.folders_of(self.home)]
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-                told += os.fsencode(os.readlink(entry / "cwd"))
+                told += os.fsencode((entry / "cwd").readlink())
             except OSError:
                 continue
-            if wanted in told:
+            if any(folder in told for folder in wanted):
                 found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         return found

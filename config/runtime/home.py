@@ -24,7 +24,15 @@ from config.runtime.users import ServiceUser
 
 MARK = ".soldesk-home"  # without it nothing in the folder is changed or removed
 SHARED_DATA = Path("/var/lib")
-SECRET_NAMES = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "FLOWER_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
+SECRET_NAMES = (
+    "SECRET_KEY",
+    "JWT_SECRET",
+    "METRICS_TOKEN",
+    "FLOWER_PASSWORD",
+    "POSTGRES_PASSWORD",
+    "REDIS_PASSWORD",
+    "SANDBOX_SIGNAL_KEY",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +173,16 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
     draft.replace(path)
 
 
+def _new_secret(name: str) -> str:
+    """Return a fresh secret; the signal source's has the form of an API key, since that is what it is."""
+    return f"nex_{secrets.token_urlsafe(24)}" if name == "SANDBOX_SIGNAL_KEY" else secrets.token_urlsafe(36)
+
+
 def load_secrets(data: Path) -> dict[str, str]:
     """Return this home's generated secrets, making those that do not exist yet."""
     path = data / "secrets.json"
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {name: secrets.token_urlsafe(36) for name in SECRET_NAMES if name not in known}
+    missing = {name: _new_secret(name) for name in SECRET_NAMES if name not in known}
     if missing:
         known |= missing
         write_private(path, known)

@@ -24,7 +24,7 @@ from config.runtime.launch import Launch, Service
 STEPS = ("migrate", "seed")  # run once, in this order, before the rest
 DEMO_ONLY = ("sandbox",)
 PORT_VARIABLES = {"web": "PORT", "sandbox": "SANDBOX_PORT", "flower": "FLOWER_PORT"}
-SECRETS = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN")
+SECRETS = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "SANDBOX_SIGNAL_KEY")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,18 +66,17 @@ def test_services_are_durable_on_loopback_and_behind_their_passwords(home: Path)
     embedded.start()
     try:
         with psycopg.connect(embedded.env["DATABASE_URL"]) as connection:
-            names = "listen_addresses fsync synchronous_commit full_page_writes TimeZone server_encoding".split()
-            said = {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in names}  # type: ignore[index]
-            assert said == {
+            for name, value in {
                 "listen_addresses": "127.0.0.1",
+                "unix_socket_directories": "",
                 "fsync": "on",
                 "synchronous_commit": "on",
                 "full_page_writes": "on",
+                "idle_in_transaction_session_timeout": "30s",
                 "TimeZone": "UTC",
                 "server_encoding": "UTF8",
-            }
-            assert connection.execute("SHOW unix_socket_directories").fetchone() == ("",)
-            assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("30s",)
+            }.items():
+                assert connection.execute(f"SHOW {name}").fetchone() == (value,), name
             superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
             assert connection.execute(superuser).fetchone() == (False,)
         client = redis.Redis.from_url(embedded.env["REDIS_URL"])

@@ -54,7 +54,7 @@ def partial_sale(
     """Return the result of selling part of a position that was bought once.
 
     The cost is the sold share of all that was invested (0 when nothing was bought); the percentage is the price's
-    change over the average (0 when that is 0). Where sales and buys alternate, `cost_basis` gives the true cost.
+    change over the average (see `price_change`). Where sales and buys alternate, `cost_basis` gives the true cost.
 
     >>> result = partial_sale(invested_sol=Decimal(1), bought_tokens=Decimal(1000), sold_tokens=Decimal(250),
     ...                       net_sol=Decimal("0.4"), average_price=Decimal("0.001"), sale_price=Decimal("0.0016"),
@@ -69,12 +69,12 @@ def partial_sale(
 
 
 def price_change(average_price: Decimal, price: Decimal) -> Decimal:
-    """Return the change from an average to a price in percent; 0 when the average is 0.
+    """Return the change from an average to a price in percent; 0 when the average is not above 0.
 
     >>> price_change(Decimal(2), Decimal(3))
     Decimal('50.0')
     """
-    if average_price == 0:
+    if average_price <= 0:
         return Decimal(0)
     with localcontext(MONEY):
         return (price - average_price) / average_price * _HUNDRED

@@ -116,6 +116,16 @@ def after_dca(fill_price: Decimal, rules: StopLoss) -> StopState:
     return StopState(fill_price, rules.default_percent)
 
 
+def level(average_price: Decimal, percent: Decimal) -> Decimal:
+    """Return the exact price (SOL per token) a stop of `percent` stands at.
+
+    >>> level(Decimal("0.001"), Decimal(-32))
+    Decimal('0.00068')
+    """
+    with localcontext(MONEY):
+        return average_price * (1 + percent / _HUNDRED)
+
+
 def evaluate(average_price: Decimal, state: StopState, price: Decimal, rules: StopLoss) -> StopDecision:
     """Judge one trusted price (SOL per token) against a position's stop, raising peak and stop first.
 
@@ -136,7 +146,7 @@ def evaluate(average_price: Decimal, state: StopState, price: Decimal, rules: St
         target = stop_percent((peak - average_price) / average_price * _HUNDRED, rules)
         standing = rules.default_percent if state.stop_percent is None else state.stop_percent
         stop = max(target, standing)
-        stop_price = average_price * (1 + stop / _HUNDRED)
+        stop_price = level(average_price, stop)
     changed = stop != state.stop_percent or state.peak_price is None or peak > state.peak_price
     return StopDecision(
         triggered=price <= stop_price,

@@ -1,0 +1,136 @@
+"""The relay: carries committed outbox messages to Redis, in stream order, one relay at a time.
+
+Runs as a sweep of worker-default (`core.tasks`). A PostgreSQL advisory lock on a connection of its own makes one of
+them lead; `outbox.wake_relay` makes it look at once, the sweep's second is for what that missed. A message may be
+published twice (a crash between publishing and marking); receivers drop what they have.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import orjson
+import psycopg
+import redis
+import structlog
+from django.db import connection as django_connection
+from redis.client import PubSub
+
+from apps.core import outbox
+from apps.core.quick_redis import RedisAway, quick_redis
+from apps.core.redis import name
+
+log = structlog.get_logger(__name__)
+
+FEED_CHANNEL = "feed"
+_LOCK_KEY = 0x50F7_DE5C
+_BATCH = 500
+_MESSAGES_PER_PUBLISH = 100
+
+_UNPUBLISHED = """
+SELECT id, stream, sequence, kind, payload::text FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT %s
+"""
+_MARK = "UPDATE outbox SET published_at = now() WHERE id = ANY(%s)"
+
+
+class Relay:
+    """Publishes what is due whenever `run` is called, if this process leads."""
+
+    def __init__(self) -> None:
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._ears: PubSub | None = None
+
+    def run(self) -> int:
+        """Publish every due message and return how many; 0 where another relay leads or Redis is away."""
+        try:
+            return self._drain()
+        except psycopg.Error:
+            self._close_connection()
+            raise
+
+    def pause(self, wanted: threading.Event, seconds: float) -> None:
+        """Wait for a wake-up, but no longer than `seconds`."""
+        try:
+            self._hear(seconds)
+        except (redis.RedisError, OSError):
+            self._ears = None
+            wanted.wait(seconds)
+
+    def close(self) -> None:
+        """Give up the lead and let go of every connection."""
+        self._close_connection()
+        if self._ears is not None:
+            self._ears.close()
+            self._ears = None
+
+    def _drain(self) -> int:
+        published = 0
+        leading = self._lead()
+        while leading is not None:
+            rows = leading.execute(_UNPUBLISHED, (_BATCH,)).fetchall()
+            if not rows or not _publish(rows):
+                return published
+            leading.execute(_MARK, ([row[0] for row in rows],))
+            published += len(rows)
+        return published
+
+    def _lead(self) -> psycopg.Connection[tuple[Any, ...]] | None:
+        """Return the connection that holds the lock; it is asked again each time, so that a lost one is noticed."""
+        if self._connection is None or self._connection.closed:
+            self._connection = open_connection("soldesk-relay")
+            (won,) = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,)).fetchone() or (False,)
+            if not won:
+                self._close_connection()
+                return None
+            log.info("relay_leads")
+        return self._connection
+
+    def _hear(self, seconds: float) -> None:
+        if self._ears is None:
+            ears = quick_redis().ask(lambda client: client.pubsub(ignore_subscribe_messages=True))
+            ears.subscribe(name(outbox.RELAY_CHANNEL))
+            self._ears = ears
+            return  # what was announced before this subscription is found by the round that follows
+        if self._ears.get_message(timeout=seconds) is not None:
+            while self._ears.get_message(timeout=0) is not None:
+                pass
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _publish(rows: list[tuple[Any, ...]]) -> bool:
+    """Publish rows in order, some per Redis message; False when Redis is away."""
+    channel = name(FEED_CHANNEL)
+    frames = [
+        orjson.dumps(
+            [
+                (stream, sequence, kind, orjson.Fragment(payload))
+                for _, stream, sequence, kind, payload in rows[start : start + _MESSAGES_PER_PUBLISH]
+            ]
+        )
+        for start in range(0, len(rows), _MESSAGES_PER_PUBLISH)
+    ]
+
+    def send(client: redis.Redis) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for frame in frames:
+            pipeline.publish(channel, frame)
+        pipeline.execute()
+
+    try:
+        quick_redis().ask(send)
+    except RedisAway:
+        return False
+    return True
+
+
+def open_connection(application_name: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Return a connection outside Django's handling, in autocommit, to the same database."""
+    parameters = django_connection.get_connection_params()
+    parameters.pop("cursor_factory", None)
+    parameters.pop("context", None)
+    return psycopg.connect(**{**parameters, "application_name": application_name}, autocommit=True)

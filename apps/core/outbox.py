@@ -6,15 +6,18 @@ row of a stream stays locked until commit, so that numbers have no gap and messa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.core import redis
+from apps.core import bulk, redis
 from apps.core.api import wire
 from apps.core.models import OutboxMessage
 
@@ -42,43 +45,31 @@ def user_stream(user_id: object) -> str:
     return f"user:{user_id}"
 
 
-# One round trip. Streams are locked in their order before they are numbered, agents before the rest; the caller of a
-# booking holds its agents already (CONCURRENCY 1), and everybody else may rely on the order.
-_APPEND = """
-WITH message AS (
-    SELECT * FROM unnest(%(streams)s::text[], %(places)s::int[], %(kinds)s::text[], %(payloads)s::jsonb[])
-        WITH ORDINALITY AS m (stream, place, kind, payload, written)
-), agent_lock AS MATERIALIZED (
+# Streams are locked in their order before they are numbered, agents before the rest: the caller of a booking holds its
+# agents already (CONCURRENCY 1), everybody else may rely on the order.
+_NUMBER_AGENTS = """
+WITH locked AS MATERIALIZED (
     SELECT agent_id FROM agent_state WHERE agent_id = ANY(%(agents)s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE
-), agent_number AS (
-    UPDATE agent_state SET feed_sequence = feed_sequence + counted.n
-    FROM agent_lock JOIN unnest(%(agents)s::uuid[], %(agent_counts)s::int[]) AS counted (agent_id, n) USING (agent_id)
-    WHERE agent_state.agent_id = agent_lock.agent_id
-    RETURNING 'agent:' || agent_state.agent_id AS stream, feed_sequence - counted.n AS before
-), stream_number AS (
-    INSERT INTO feed_stream AS kept (stream, sequence)
-    SELECT stream, n FROM unnest(%(others)s::text[], %(other_counts)s::int[]) AS counted (stream, n)
-    WHERE (SELECT count(*) FROM agent_number) >= 0
-    ORDER BY stream
-    ON CONFLICT (stream) DO UPDATE SET sequence = kept.sequence + excluded.sequence
-    RETURNING stream, sequence
-), number AS (
-    SELECT stream, before FROM agent_number
-    UNION ALL
-    SELECT stream, sequence - counted.n FROM stream_number
-    JOIN unnest(%(others)s::text[], %(other_counts)s::int[]) AS counted (stream, n) USING (stream)
 )
-INSERT INTO outbox (stream, sequence, kind, payload)
-SELECT message.stream, number.before + message.place, message.kind, message.payload
-FROM message JOIN number USING (stream)
-ORDER BY message.written
+UPDATE agent_state SET feed_sequence = feed_sequence + counted.n
+FROM unnest(%(agents)s::uuid[], %(counts)s::int[]) AS counted (agent_id, n)
+WHERE agent_state.agent_id = counted.agent_id AND (SELECT count(*) FROM locked) > 0
+RETURNING agent_state.agent_id::text, feed_sequence
+"""
+_NUMBER_STREAMS = """
+INSERT INTO feed_stream AS kept (stream, sequence)
+SELECT * FROM unnest(%(streams)s::text[], %(counts)s::int[]) AS counted (stream, n) ORDER BY stream
+ON CONFLICT (stream) DO UPDATE SET sequence = kept.sequence + excluded.sequence
+RETURNING stream, sequence
 """
 
 
-def append(messages: Iterable[Message]) -> int:
+def append(messages: Iterable[Message], *, taken: Mapping[str, int] | None = None) -> int:
     """Write messages in the caller's transaction, in the order given, and return how many; after commit they go out.
 
-    Call it last: it locks the streams until commit. Costs about 10 ms for 1,000 messages of 600 bytes.
+    Call it last: it locks the streams until commit. Costs about 15 ms for 1,000 messages of 1 kB. `taken` saves a third
+    of that to a caller that updates `agent_state` anyway: the last number of each stream it has itself raised by the
+    number of that stream's messages.
 
     Raises:
         LookupError: an agent stream without its `agent_state` row.
@@ -86,31 +77,47 @@ def append(messages: Iterable[Message]) -> int:
     batch = list(messages)
     if not batch:
         return 0
-    places: dict[str, int] = {}
-    numbered = []
-    for message in batch:
-        places[message.stream] = place = places.get(message.stream, 0) + 1
-        numbered.append(place)
-    agents = {stream[len(_AGENT_PREFIX) :]: n for stream, n in places.items() if stream.startswith(_AGENT_PREFIX)}
-    others = {stream: n for stream, n in places.items() if not stream.startswith(_AGENT_PREFIX)}
+    counts = Counter(message.stream for message in batch)
+    last = dict(taken or {})
     with connection.cursor() as cursor:
-        cursor.execute(
-            _APPEND,
-            {
-                "streams": [message.stream for message in batch],
-                "places": numbered,
-                "kinds": [message.kind for message in batch],
-                "payloads": [wire.encode(message.payload).decode() for message in batch],
-                "agents": list(agents),
-                "agent_counts": list(agents.values()),
-                "others": list(others),
-                "other_counts": list(others.values()),
-            },
-        )
-        if cursor.rowcount != len(batch):
-            raise LookupError(f"{len(batch) - cursor.rowcount} feed messages name an agent that has no state row")
+        last |= _number(cursor, {stream: count for stream, count in counts.items() if stream not in last})
+    if counts.keys() - last.keys():
+        raise LookupError(f"no state row for {sorted(counts.keys() - last.keys())}")
+    following = {stream: last[stream] - count + 1 for stream, count in counts.items()}
+    rows = []
+    for message in batch:
+        rows.append((message.stream, following[message.stream], message.kind, _encode(message.payload)))
+        following[message.stream] += 1
+    bulk.copy_rows("outbox", ("stream", "sequence", "kind", "payload"), rows)
     transaction.on_commit(wake_relay)
     return len(batch)
+
+
+def _number(cursor: Any, counts: Mapping[str, int]) -> dict[str, int]:
+    """Take the next numbers of every stream and return each one's last; the streams are locked until commit."""
+    agents = {stream.removeprefix(_AGENT_PREFIX): n for stream, n in counts.items() if stream.startswith(_AGENT_PREFIX)}
+    others = {stream: n for stream, n in counts.items() if not stream.startswith(_AGENT_PREFIX)}
+    last: dict[str, int] = {}
+    if agents:
+        cursor.execute(_NUMBER_AGENTS, {"agents": list(agents), "counts": list(agents.values())})
+        last |= {agent_stream(agent_id): sequence for agent_id, sequence in cursor.fetchall()}
+    if others:
+        cursor.execute(_NUMBER_STREAMS, {"streams": list(others), "counts": list(others.values())})
+        last |= dict(cursor.fetchall())
+    return last
+
+
+def _encode(payload: Any) -> str:
+    return orjson.dumps(payload, default=_exact, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _exact(value: Any) -> Any:
+    """Write a Decimal with its own digits: every form `str` gives is a JSON number, and quicker than a tidy one."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    if isinstance(value, datetime):
+        return wire.timestamp_text(value)
+    raise TypeError(f"{type(value).__name__} in a feed message")
 
 
 def wake_relay() -> bool:

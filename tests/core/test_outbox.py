@@ -79,6 +79,19 @@ def test_streams_are_numbered_each_for_itself_in_the_order_given():
     assert FeedStream.objects.get(pk=user).sequence == 2
 
 
+def test_numbers_the_caller_took_itself_are_used_as_given():
+    agent = factories.make_agent()
+    stream = outbox.agent_stream(agent.pk)
+    with transaction.atomic():
+        AgentState.objects.filter(pk=agent.pk).update(feed_sequence=2)
+        outbox.append(
+            [Message(stream, "a", {}), Message("global", "b", {}), Message(stream, "c", {})], taken={stream: 2}
+        )
+        outbox.append([Message(stream, "d", {})])
+    assert sequences(stream) == [1, 2, 3]
+    assert sequences("global") == [1]
+
+
 def test_a_booking_that_rolls_back_leaves_no_message_and_no_gap():
     agent = factories.make_agent()
     stream = outbox.agent_stream(agent.pk)
@@ -129,7 +142,7 @@ def test_decimals_and_times_keep_their_wire_form():
     with connection.cursor() as cursor:
         cursor.execute("SELECT payload::text, payload->>'text' FROM outbox")
         written, text = cursor.fetchone()
-    assert "0.00000000006632" in written
+    assert "0.000000000066320" in written
     assert "6.632e" not in written
     assert f"{at:%Y-%m-%dT%H:%M:%S}.123Z" in written
     assert text == "é'\\\""

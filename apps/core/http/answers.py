@@ -50,6 +50,21 @@ def parse_json(body: bytes | str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
+def to_json(value: Any) -> str:
+    """Return the JSON text of what `parse_json` returned, Decimals as the numbers they were.
+
+    >>> to_json({"swapUsdValue": Decimal("19.998"), "inAmount": "20000000"})
+    '{"swapUsdValue":19.998,"inAmount":"20000000"}'
+    """
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(str(key))}:{to_json(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(to_json, value)) + "]"
+    return json.dumps(value)
+
+
 def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 

@@ -1,0 +1,61 @@
+# Soldesk's commands. The first one makes .venv and installs the locked packages; see docs/running.md.
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+
+.PHONY: help install up test lint checks schema down-clean lock shell audit bench
+
+help:
+	@echo "make up          start everything, with logs; Ctrl-C stops it"
+	@echo "make test        run all tests (PYTEST_ARGS=...)"
+	@echo "make lint        style, types, import layers, migrations, API schema"
+	@echo "make audit       recompute every balance and position of the running desk"
+	@echo "make bench       measure signals on the running desk (BENCH_ARGS=...)"
+	@echo "make shell       a Python shell on the running desk"
+	@echo "make down-clean  forget all data, after a question (YES=1 skips it)"
+	@echo "make schema      write docs/openapi.yaml anew"
+	@echo "make lock        resolve pyproject.toml into requirements.lock (needs uv)"
+
+# Any Python 3 will do to look for the right one.
+install:
+	@command -v python3 >/dev/null || { echo "Soldesk needs Python 3.12 or 3.11; there is no python3 here." >&2; exit 1; }
+	@python3 -I config/runtime/bootstrap.py
+
+up: install
+	@exec $(PYTHON) -m config.runtime up
+
+test: install
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: install
+	@$(PYTHON) -m config.runtime scratch -- $(MAKE) --no-print-directory checks
+
+# What `lint` runs, with DATABASE_URL and REDIS_URL set: the settings need them, whoever reads them.
+checks: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+checks:
+	ruff check .
+	ruff format --check .
+	mypy apps config tests manage.py conftest.py
+	lint-imports
+	$(PYTHON) manage.py makemigrations --check --dry-run
+	$(PYTHON) manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml - \
+	  || { echo "docs/openapi.yaml is not what the code says: make schema" >&2; exit 1; }
+
+schema: install
+	@$(PYTHON) -m config.runtime scratch -- $(PYTHON) manage.py spectacular --validate --file docs/openapi.yaml
+
+down-clean: install
+	@$(PYTHON) -m config.runtime down-clean $(if $(YES),--yes)
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url pyproject.toml -o requirements.lock
+
+shell: install
+	@$(PYTHON) manage.py shell
+
+audit: install
+	@$(PYTHON) manage.py audit
+
+bench: install
+	@$(PYTHON) manage.py bench signals --agents 1,10,100,1000 $(BENCH_ARGS)

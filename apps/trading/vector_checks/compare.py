@@ -5,6 +5,7 @@ Numbers: one part in 10^9, or 10^-12 near zero; prices by the relative rule alon
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -15,6 +16,7 @@ from apps.core.money import MONEY
 _RELATIVE = Decimal("1e-9")
 _NEAR_ZERO = Decimal("1e-12")
 _LAMPORT = Decimal("1e-9")
+_LONGEST_SHOWN = 160
 _NON_FINITE = {"NaN", "Infinity", "-Infinity"}
 
 
@@ -55,7 +57,7 @@ def differences(expected: Any, actual: Any, units: Units = NO_UNITS, path: str =
     """Return every difference, in the expectation's order; an empty list means they agree.
 
     >>> [str(found) for found in differences({"size": 1, "code": "a"}, {"size": Decimal("1.0000000001"), "code": "b"})]
-    ["code: expected 'a', got 'b'"]
+    ['code: expected "a", got "b"']
     """
     if expected is ANYTHING:
         return []
@@ -78,10 +80,12 @@ def differences(expected: Any, actual: Any, units: Units = NO_UNITS, path: str =
 
 def shown(value: Any) -> str:
     """Return a value as a reader wants to see it in one line."""
-    if isinstance(value, Decimal):
-        return f"{value:.12g}"
-    text = repr(value)
-    return text if len(text) <= 160 else text[:157] + "..."
+    text = json.dumps(value, default=_plain)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else repr(value)
 
 
 def _agree(expected: Any, actual: Any, units: Units, key: str) -> bool:

@@ -167,9 +167,7 @@ def running_sandbox(*arguments: str, environment: dict[str, str] | None = None) 
 
 def start_process(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start `python -m apps.sandbox` with the given arguments; the caller ends it."""
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_") and name != "SOLDESK_URL"
-    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SANDBOX_", "SOLDESK_"))}
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "apps.sandbox", *arguments],
         cwd=ROOT,

@@ -52,8 +52,8 @@ def add_arguments(parser: ArgumentParser, environment: Mapping[str, str] = os.en
     parser.add_argument(
         "--state-file",
         type=Path,
-        default=_path(environment.get("SANDBOX_STATE_FILE")),
-        help="keep prices here, so that a restart goes on where it was (SANDBOX_STATE_FILE)",
+        default=_path(environment, "SANDBOX_STATE_FILE", "market.json"),
+        help="keep prices here, so that a restart goes on where it was (SANDBOX_STATE_FILE, else under SOLDESK_HOME)",
     )
     parser.add_argument(
         "--signals", action=BooleanOptionalAction, default=default.signals, help="post trading signals to Soldesk"
@@ -80,9 +80,11 @@ def from_arguments(arguments: Mapping[str, Any], environment: Mapping[str, str] 
         state_file=arguments["state_file"],
         signals=arguments["signals"],
         signal_interval_seconds=arguments["signal_interval"],
-        soldesk_url=environment.get("SOLDESK_URL") or Options().soldesk_url,
+        soldesk_url=(environment.get("SOLDESK_URL") or f"http://127.0.0.1:{environment.get('PORT') or 8000}").rstrip(
+            "/"
+        ),
         signal_key=environment.get("SANDBOX_SIGNAL_KEY") or None,
-        signal_key_file=_path(environment.get("SANDBOX_SIGNAL_KEY_FILE")),
+        signal_key_file=_path(environment, "SANDBOX_SIGNAL_KEY_FILE", "signal-key"),
     )
     limits = (
         ("--port", options.port, 0, 65_535),
@@ -97,5 +99,15 @@ def from_arguments(arguments: Mapping[str, Any], environment: Mapping[str, str] 
     return options
 
 
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
+def _soldesk_url(environment: Mapping[str, str]) -> str:
+    """Return where signals go: SOLDESK_URL, else the desk on this machine at PORT."""
+    port = environment.get("PORT") or "8000"
+    return (environment.get("SOLDESK_URL") or f"http://127.0.0.1:{port}").rstrip("/")
+
+
+def _path(environment: Mapping[str, str], name: str, under_home: str) -> Path | None:
+    """Return the file a variable names, else the usual place under SOLDESK_HOME, else none."""
+    named, home = environment.get(name), environment.get("SOLDESK_HOME")
+    if named:
+        return Path(named)
+    return Path(home) / "sandbox" / under_home if home else None

@@ -9,15 +9,18 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 import uvloop
 from aiohttp import web
 
+from apps.sandbox import state_file
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
-from apps.sandbox.http import control, dexscreener, jupiter, pyth
+from apps.sandbox.http import control, dexscreener, jupiter, page, pyth
 from apps.sandbox.http.body import MAX_BODY_BYTES
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 from apps.sandbox.options import Options
@@ -35,19 +38,23 @@ class PortTaken(RuntimeError):
 
 def make_runtime(options: Options) -> Runtime:
     """Return a sandbox that is not running yet."""
+    now = time.time()
     market = Market(
         seed=options.seed,
         demo_tokens=options.tokens,
         tick_ms=options.tick_ms,
-        now=time.time(),
+        now=now,
         autonomous=options.autonomous,
     )
+    resumed = options.state_file is not None and state_file.load(options.state_file, market)
+    if options.autonomous and not resumed:
+        market.warm_up(now)
     return Runtime(
         options=options,
         market=market,
         engine=Engine(market),
         faults=FaultBook(options.seed),
-        signals=SignalSource(options),
+        signals=SignalSource(options, market),
     )
 
 
@@ -55,7 +62,7 @@ def make_app(runtime: Runtime) -> web.Application:
     """Return the application over a runtime; whoever runs it also runs the engine."""
     app = web.Application(middlewares=[control.refuse_politely], client_max_size=MAX_BODY_BYTES)
     app[RUNTIME] = runtime
-    app.add_routes([web.get("/health", health), *control.routes()])
+    app.add_routes([web.get("/health", health), *control.routes(), *page.routes()])
     app.add_routes(jupiter.routes("/jupiter"))
     app.add_routes(dexscreener.routes("/dexscreener"))
     app.add_routes(pyth.routes("/pyth"))
@@ -96,7 +103,7 @@ async def _serve(options: Options) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        tasks = [asyncio.create_task(runtime.engine.run())]
+        tasks = [asyncio.create_task(work) for work in _work(runtime)]
         print(f"sandbox_ready url={_url(runner, options)} seed={options.seed}", flush=True)  # noqa: T201
         await stopping.wait()
         runtime.faults.clear()
@@ -105,8 +112,18 @@ async def _serve(options: Options) -> None:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        if options.state_file is not None:
+            state_file.try_to_save(options.state_file, runtime.market)
     finally:
         await runner.cleanup()
+
+
+def _work(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:
+    """Return what runs beside the web server."""
+    work = [runtime.engine.run(), runtime.signals.run()]
+    if runtime.options.state_file is not None:
+        work.append(state_file.keep(runtime.options.state_file, runtime.market))
+    return work
 
 
 def _url(runner: web.AppRunner, options: Options) -> str:

@@ -74,7 +74,8 @@ def decide(
         return acts
     mint, distance = noise.pick(calm, *draw, "token")
     rises = noise.uniform(*draw, "direction") < 1 / (1 + exp(_LEAN * distance))
-    kind = _weighted(_RISES if rises else _FALLS, noise.uniform(*draw, "kind"))
+    kinds = _RISES if rises else _FALLS
+    kind = noise.weighted(kinds, [kind.weight for kind in kinds], *draw, "kind")
     acts.append(
         Act(
             mint=mint,
@@ -84,12 +85,3 @@ def decide(
         )
     )
     return acts
-
-
-def _weighted(kinds: Sequence[_Kind], point: float) -> _Kind:
-    reached = 0.0
-    for kind in kinds:
-        reached += kind.weight
-        if point < reached:
-            return kind
-    return kinds[0]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import log
 
-from apps.core.money import SOL_MINT
+from apps.core.money import LAMPORTS_PER_SOL, SOL_MINT
 from apps.sandbox.domain import director, scenarios, tokens
 from apps.sandbox.domain.activity import Activity
 from apps.sandbox.domain.pools import Pool
@@ -21,8 +21,9 @@ from apps.sandbox.domain.views import MarketView
 
 #: Ticks of price kept for the charts.
 HISTORY_TICKS = 360
-#: The dollar coin's anchor pulls as every token's does; its tide is SOL/USD's.
+#: The deviation of the invented day before the market opened: SOL's own, and a token's in minutes of its volatility.
 _SOL_DAY_DRIFT = 0.03
+_DAY_DRIFT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,9 @@ class Market:
     # Moving
 
     def step(self, now: float) -> MarketView:
-        """Play one tick: the director's ideas, every token's move, the minute book. Returns the new view."""
+        """Play one tick: every token's move, the minute book, what the director starts next. Returns the new view."""
         self.tick += 1
         self._now = now
-        if self.autonomous:
-            self._direct()
         minute_ends = self.tick % max(1, 60_000 // self.tick_ms) == 0
         sol_usd = self.view.sol_usd
         for listing in self.listings.values():
@@ -147,11 +146,18 @@ class Market:
             price = listing.pool.price_number()
             listing.history.append(price)
             if listing.pool.sol_reserve != before:
-                listing.activity.record((listing.pool.sol_reserve - before) / 1e9 * sol_usd)
+                listing.activity.record((listing.pool.sol_reserve - before) / LAMPORTS_PER_SOL * sol_usd)
             if minute_ends:
                 listing.activity.close_minute(price)
+        if self.autonomous:  # last, because a plan's first move belongs to the tick after the one that starts it
+            self._direct()
         self.view = self._look()
         return self.view
+
+    def warm_up(self, now: float) -> None:
+        """Play the ticks that fill the charts, as if the market had been open before `now`."""
+        for remaining in range(HISTORY_TICKS, 0, -1):
+            self.step(now - remaining * self.tick_ms / 1000)
 
     def play_paths(self, now: float) -> float | None:
         """Show the scripted prices due at `now`; return when the next one is due, or None when all are through.
@@ -249,23 +255,51 @@ class Market:
         """Put every token back to its launch state."""
         self.add([listing.token for listing in self.listings.values()])
 
+    def resume(
+        self,
+        mint: str,
+        *,
+        base_reserve: int,
+        sol_reserve: int,
+        anchor_price: float,
+        rest: Rest,
+        drained_for: int | None,
+    ) -> None:
+        """Put a token where an earlier run left it; `drained_for` is the ticks since its rug, if it was rugged.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+            PoolOutOfRange: when these are not reserves a pool can hold.
+        """
+        listing = self.listing(mint)
+        listing.pool = replace(
+            listing.token.launch_pool, base_reserve=base_reserve, sol_reserve=sol_reserve
+        ).within_limits()
+        listing.anchor_price = anchor_price
+        listing.rest = rest
+        listing.drained_since_tick = None if drained_for is None else self.tick - drained_for
+        listing.activity = self._activity(listing.token, listing.pool.price_number())
+        self.view = self._look()
+
     def _list(self, token: Token) -> None:
         price = token.launch_pool.price_number()
-        is_still = token.rest is Rest.STILL
-        liquidity_usd = 2 * token.launch_pool.sol_reserve / 1e9 * float(tokens.LAUNCH_SOL_USD)
-        day_drift = _SOL_DAY_DRIFT if token.mint == USDC_MINT else token.volatility_percent / 100 * 3
         self.listings[token.mint] = Listing(
             token=token,
             pool=token.launch_pool,
             anchor_price=price,
             rest=token.rest,
             listed_at=self.opened_at - token.age_seconds,
-            activity=Activity(
-                draw=(self.seed, token.mint),
-                price=price,
-                volume_per_day_usd=token.daily_turnover * liquidity_usd,
-                drift=0.0 if is_still else day_drift,
-            ),
+            activity=self._activity(token, price),
+        )
+
+    def _activity(self, token: Token, price: float) -> Activity:
+        day_drift = _SOL_DAY_DRIFT if token.mint == USDC_MINT else token.volatility_percent / 100 * _DAY_DRIFT
+        liquidity_usd = 2 * token.launch_pool.sol_reserve / LAMPORTS_PER_SOL * float(tokens.LAUNCH_SOL_USD)
+        return Activity(
+            draw=(self.seed, token.mint),
+            price=price,
+            volume_per_day_usd=token.daily_turnover * liquidity_usd,
+            drift=0.0 if token.rest is Rest.STILL else day_drift,
         )
 
     def _direct(self) -> None:

@@ -41,3 +41,13 @@ def gauss(*name: object) -> float:
 def pick(choices: Sequence[Choice], *name: object) -> Choice:
     """Return one of `choices`, each as likely as the others."""
     return choices[int(uniform(*name) * len(choices))]
+
+
+def weighted(choices: Sequence[Choice], weights: Sequence[float], *name: object) -> Choice:
+    """Return one of `choices`, each as likely as its weight says."""
+    point = uniform(*name) * sum(weights)
+    for choice, weight in zip(choices, weights, strict=True):
+        point -= weight
+        if point < 0:
+            return choice
+    return choices[-1]

@@ -107,6 +107,17 @@ class Pool:
             return self
         return self._with(base_reserve, sol_reserve)
 
+    def within_limits(self) -> Pool:
+        """Return the pool itself.
+
+        Raises:
+            PoolOutOfRange: when a reserve is not what a pool can hold.
+        """
+        reserves = (self.base_reserve, self.sol_reserve)
+        if min(reserves) < _SMALLEST_RESERVE or max(reserves) > U64_MAX:
+            raise PoolOutOfRange("the reserves do not fit a 64-bit pool")
+        return self
+
     def _with(self, base_reserve: int, sol_reserve: int) -> Pool:
         return Pool(self.address, self.decimals, base_reserve, sol_reserve, self.fee_bps)
 

@@ -78,6 +78,7 @@ def quote(
         NotTradable: when a mint has no pool.
         NoRoute: when nothing, or more than fits 64 bits, would come out.
     """
+    legs: tuple[Leg, ...]
     if input_mint == SOL_MINT:
         fee = amount * fee_bps // BPS
         legs = (_buy(view, output_mint, amount - fee),)

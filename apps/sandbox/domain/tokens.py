@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from apps.core.money import LAMPORTS_PER_SOL, SOL_MINT
+from apps.core.money import LAMPORTS_PER_SOL
 from apps.sandbox.domain import base58, noise
 from apps.sandbox.domain.pools import U64_MAX, Pool
 
@@ -67,8 +67,24 @@ class Rest(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenOrder:
+    """A token somebody asked for: number `number` of the group `prefix`. Price in SOL per whole token."""
+
+    prefix: str
+    number: int
+    rest: Rest
+    decimals: int
+    price_sol: Decimal
+    liquidity_sol: Decimal
+    volatility_percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """One listed token. Percentages are 0 to 100; `volatility_percent` is the deviation of one minute's return."""
+    """One listed token. Percentages are 0 to 100; `volatility_percent` is the deviation of one minute's return.
+
+    `order` is set for tokens added on demand; they are not part of the demo market.
+    """
 
     mint: str
     symbol: str
@@ -96,16 +112,17 @@ class Token:
     daily_turnover: float
     rest: Rest
     is_demo: bool
+    order: TokenOrder | None = None
 
     @property
     def supply(self) -> float:
         """Whole tokens in existence, as the number providers print."""
-        return self.supply_base_units / 10**self.decimals
+        return self.supply_base_units / float(10**self.decimals)
 
 
-def address(seed: int, *name: object) -> str:
-    """Return a deterministic 32-byte address in base58."""
-    return base58.encode(noise.digest(seed, "address", *name))
+def address(*name: object) -> str:
+    """Return the 32-byte address, in base58, that belongs to a name."""
+    return base58.encode(noise.digest("address", *name))
 
 
 def launch_pool(
@@ -133,11 +150,11 @@ def demo_token(seed: int, index: int) -> Token:
     # Market caps from about 0.3 to 40 million dollars; depth grows with them, more slowly.
     market_cap_usd = 10 ** noise.between(5.5, 7.6, *draw, "cap")
     depth_usd = market_cap_usd**0.62 * noise.between(14, 30, *draw, "depth")
-    supply = 10 ** (11 if decimals == 5 else 9)
-    price_sol = Decimal(market_cap_usd / supply).quantize(Decimal("1e-16")) / LAUNCH_SOL_USD
+    price_sol = (
+        Decimal(market_cap_usd / (_demo_supply(decimals) // 10**decimals)).quantize(Decimal("1e-16")) / LAUNCH_SOL_USD
+    )
     liquidity_sol = Decimal(round(depth_usd / 2)) / LAUNCH_SOL_USD
     token = _build(
-        seed=seed,
         draw=draw,
         symbol=symbol,
         name=name,
@@ -146,43 +163,32 @@ def demo_token(seed: int, index: int) -> Token:
         liquidity_sol=liquidity_sol,
         volatility_percent=round(noise.between(3.0, 8.0, *draw, "volatility"), 2),
         rest=Rest.CALM,
-        is_demo=True,
+        order=None,
     )
     if token is None:  # the ranges above cannot leave what a pool can hold
         raise AssertionError(symbol)
     return token
 
 
-def ordered_token(
-    seed: int,
-    prefix: str,
-    number: int,
-    *,
-    rest: Rest,
-    decimals: int,
-    price_sol: Decimal,
-    liquidity_sol: Decimal,
-    volatility_percent: float,
-) -> Token | None:
-    """Return token `number` of a group added on demand, or None when its pool could not be held in 64 bits."""
+def ordered_token(seed: int, order: TokenOrder) -> Token | None:
+    """Return a token added on demand, or None when its pool could not be held in 64 bits."""
     return _build(
-        seed=seed,
-        draw=(seed, "ordered", prefix, number),
-        symbol=f"{prefix}{number}",
-        name=f"{prefix.capitalize()} {number}",
-        decimals=decimals,
-        price_sol=price_sol,
-        liquidity_sol=liquidity_sol,
-        volatility_percent=volatility_percent,
-        rest=rest,
-        is_demo=False,
+        draw=(seed, "ordered", order.prefix, order.number),
+        symbol=f"{order.prefix}{order.number}",
+        name=f"{order.prefix.capitalize()} {order.number}",
+        decimals=order.decimals,
+        price_sol=order.price_sol,
+        liquidity_sol=order.liquidity_sol,
+        volatility_percent=order.volatility_percent,
+        rest=order.rest,
+        order=order,
     )
 
 
 def usdc() -> Token:
     """Return the dollar coin, whose pool against SOL *is* the market's SOL/USD price."""
     pool = launch_pool(
-        pool_address=address(0, "pool", USDC_MINT),
+        pool_address=address("pool", USDC_MINT),
         decimals=6,
         price_sol=1 / LAUNCH_SOL_USD,
         liquidity_sol=Decimal(_USDC_POOL_SOL),
@@ -198,7 +204,7 @@ def usdc() -> Token:
         token_program=TOKEN_PROGRAM,
         supply_base_units=9_000_000_000 * 10**6,
         age_seconds=2_000 * _DAY,
-        developer=address(0, "developer", USDC_MINT),
+        developer=address("developer", USDC_MINT),
         launchpad=None,
         holder_count=5_400_000,
         top_holders_percent=21.4,
@@ -222,7 +228,6 @@ def usdc() -> Token:
 
 def _build(
     *,
-    seed: int,
     draw: tuple[object, ...],
     symbol: str,
     name: str,
@@ -231,7 +236,7 @@ def _build(
     liquidity_sol: Decimal,
     volatility_percent: float,
     rest: Rest,
-    is_demo: bool,
+    order: TokenOrder | None,
 ) -> Token | None:
     label, dex_id, dex_labels, fee_bps = noise.pick(_VENUES, *draw, "venue")
     mint = address(*draw, "mint")
@@ -255,7 +260,7 @@ def _build(
         name=name,
         decimals=decimals,
         token_program=TOKEN_2022_PROGRAM if noise.uniform(*draw, "program") < 0.2 else TOKEN_PROGRAM,
-        supply_base_units=_supply(pool, pooled_share, decimals, is_demo),
+        supply_base_units=_demo_supply(decimals) if order is None else _fitting_supply(pool, pooled_share),
         age_seconds=int(noise.between(1.5, 240, *draw, "age") * _DAY),
         developer=address(*draw, "developer"),
         launchpad="pump.fun" if launched_on_pad else None,
@@ -275,14 +280,16 @@ def _build(
         volatility_percent=volatility_percent,
         daily_turnover=noise.between(0.6, 5.0, *draw, "turnover"),
         rest=rest,
-        is_demo=is_demo,
+        is_demo=order is None,
+        order=order,
     )
 
 
-def _supply(pool: Pool, pooled_share: float, decimals: int, is_demo: bool) -> int:
-    if is_demo:
-        return 10 ** (11 if decimals == 5 else 9) * 10**decimals
+def _demo_supply(decimals: int) -> int:
+    """Return the supply of a demo token in base units: a billion tokens, or a hundred billion of the coarse ones."""
+    supply: int = (10**11 if decimals == 5 else 10**9) * 10**decimals
+    return supply
+
+
+def _fitting_supply(pool: Pool, pooled_share: float) -> int:
     return min(int(pool.base_reserve / pooled_share), U64_MAX)
-
-
-__all__ = ["SOL_MINT", "Rest", "Token", "address", "demo_token", "ordered_token", "usdc"]

@@ -18,6 +18,8 @@ _SLOT_SECONDS = 0.4
 _SLOT_ZERO_AT = 1_640_000_000.0
 
 SOL_USD_EXPONENT = -8
+#: From a ratio of dollar units (1e-6) and lamports (1e-9) to units of 1e-8 dollars per SOL.
+_USDC_TO_E8 = 10 ** (9 - 6 + 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class MarketView:
     def sol_usd_e8(self) -> int:
         """SOL/USD in units of 1e-8 dollars: the dollar pool's own price, rounded down."""
         pool = self.usdc_pool
-        return pool.base_reserve * 10 ** (9 - 6 - SOL_USD_EXPONENT) // pool.sol_reserve
+        return pool.base_reserve * _USDC_TO_E8 // pool.sol_reserve
 
     @property
     def sol_usd(self) -> float:

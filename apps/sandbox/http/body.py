@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from json import JSONDecodeError, loads
-from typing import Any
+from typing import Any, overload
 
 from aiohttp import web
 
@@ -48,6 +48,12 @@ class Fields:
             raise BadRequest("INVALID_JSON", "the body must be a JSON object")
         return cls(document)
 
+    @overload
+    def text(self, name: str, *, default: str) -> str: ...
+
+    @overload
+    def text(self, name: str) -> str | None: ...
+
     def text(self, name: str, *, default: str | None = None) -> str | None:
         """Return a string member."""
         value = self._take(name)
@@ -60,21 +66,27 @@ class Fields:
     def choice(self, name: str, choices: Iterable[str], *, default: str | None = None) -> str:
         """Return a member that is one of `choices`; required when there is no default."""
         allowed = list(choices)
-        value = self.text(name, default=default)
+        value = self.text(name) or default
         if value is None:
             raise _required(name)
         if value not in allowed:
             raise _wrong(name, f"must be one of {', '.join(allowed)}")
         return value
 
-    def flag(self, name: str, *, default: bool | None = None) -> bool | None:
+    def flag(self, name: str) -> bool | None:
         """Return a true/false member."""
         value = self._take(name)
         if value is None:
-            return default
+            return None
         if not isinstance(value, bool):
             raise _wrong(name, "must be true or false")
         return value
+
+    @overload
+    def integer(self, name: str, *, least: int, most: int, default: int) -> int: ...
+
+    @overload
+    def integer(self, name: str, *, least: int, most: int) -> int | None: ...
 
     def integer(self, name: str, *, least: int, most: int, default: int | None = None) -> int | None:
         """Return a whole number between `least` and `most`."""
@@ -84,6 +96,12 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise _wrong(name, f"must be a whole number from {least} to {most}")
         return value
+
+    @overload
+    def number(self, name: str, *, least: Decimal, most: Decimal, default: Decimal) -> Decimal: ...
+
+    @overload
+    def number(self, name: str, *, least: Decimal, most: Decimal) -> Decimal | None: ...
 
     def number(self, name: str, *, least: Decimal, most: Decimal, default: Decimal | None = None) -> Decimal | None:
         """Return a number, written as a JSON number or a decimal string."""

@@ -17,7 +17,7 @@ from apps.sandbox.domain import tokens
 from apps.sandbox.domain.market import Listing, Market, UnknownToken
 from apps.sandbox.domain.pools import PoolOutOfRange
 from apps.sandbox.domain.scenarios import SPANS, ScenarioName, fall_percent
-from apps.sandbox.domain.tokens import USDC_MINT, Rest
+from apps.sandbox.domain.tokens import USDC_MINT, Rest, TokenOrder
 from apps.sandbox.domain.views import MarketView
 from apps.sandbox.faults import FaultKind, Source
 from apps.sandbox.http.body import BadRequest, Fields
@@ -25,6 +25,7 @@ from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 
 MAX_ADDED_TOKENS = 500
 MAX_PATH_PRICES = 10_000
+MAX_PREFIX_LENGTH = 12
 PREFIX_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 _LEAST_PRICE = Decimal("1e-18")
@@ -67,31 +68,9 @@ async def get_state(request: web.Request) -> web.Response:
 async def add_tokens(request: web.Request) -> web.Response:
     """POST /control/tokens: list tokens PREFIX1 to PREFIXn; those listed already go back to their launch state."""
     runtime = request.app[RUNTIME]
-    fields = await Fields.of(request)
-    count = fields.integer("count", least=1, most=MAX_ADDED_TOKENS, default=1)
-    prefix = (fields.text("prefix", default="TEST") or "").upper()
-    rest = Rest(fields.choice("scenario", list(Rest), default=Rest.STILL))
-    decimals = fields.integer("decimals", least=0, most=12, default=6)
-    price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE, default=Decimal("0.00004"))
-    liquidity_sol = fields.number("liquidity_sol", least=Decimal("0.01"), most=Decimal("1e9"), default=Decimal(5_000))
-    volatility = fields.number("volatility_percent", least=Decimal(0), most=Decimal(100), default=Decimal(5))
-    fields.done()
-    if not 1 <= len(prefix) <= 12 or not set(prefix) <= PREFIX_LETTERS:
-        raise BadRequest("INVALID_FIELD", "prefix must be 1 to 12 letters and digits", field="prefix")
-    if count is None or decimals is None or price_sol is None or liquidity_sol is None or volatility is None:
-        raise AssertionError("every field has a default")
     added = []
-    for number in range(1, count + 1):
-        token = tokens.ordered_token(
-            runtime.market.seed,
-            prefix,
-            number,
-            rest=rest,
-            decimals=decimals,
-            price_sol=price_sol,
-            liquidity_sol=liquidity_sol,
-            volatility_percent=float(volatility),
-        )
+    for order in _orders(await Fields.of(request)):
+        token = tokens.ordered_token(runtime.market.seed, order)
         if token is None:
             raise BadRequest(
                 "POOL_OUT_OF_RANGE", "this price and liquidity do not fit a 64-bit pool", field="liquidity_sol"
@@ -104,6 +83,23 @@ async def add_tokens(request: web.Request) -> web.Response:
     return json_response({"tokens": rows}, status=201)
 
 
+def _orders(fields: Fields) -> list[TokenOrder]:
+    count = fields.integer("count", least=1, most=MAX_ADDED_TOKENS, default=1)
+    prefix = fields.text("prefix", default="TEST").upper()
+    rest = Rest(fields.choice("scenario", list(Rest), default=Rest.STILL))
+    decimals = fields.integer("decimals", least=0, most=12, default=6)
+    price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE, default=Decimal("0.00004"))
+    liquidity_sol = fields.number("liquidity_sol", least=Decimal("0.01"), most=Decimal("1e9"), default=Decimal(5_000))
+    volatility = fields.number("volatility_percent", least=Decimal(0), most=Decimal(100), default=Decimal(5))
+    fields.done()
+    if len(prefix) > MAX_PREFIX_LENGTH or not set(prefix) <= PREFIX_LETTERS:
+        raise BadRequest("INVALID_FIELD", "prefix must be 1 to 12 letters and digits", field="prefix")
+    return [
+        TokenOrder(prefix, number, rest, decimals, price_sol, liquidity_sol, float(volatility))
+        for number in range(1, count + 1)
+    ]
+
+
 async def set_price(request: web.Request) -> web.Response:
     """POST /control/price: put one token at a price now; SOL takes `price_usd`."""
     runtime = request.app[RUNTIME]
@@ -112,16 +108,17 @@ async def set_price(request: web.Request) -> web.Response:
     price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE)
     price_usd = fields.number("price_usd", least=Decimal("1e-9"), most=Decimal("1e12"))
     fields.done()
-    if (price_sol is None) == (price_usd is None):
-        raise BadRequest("REQUIRED_FIELD", "give either price_sol or price_usd", field="price_sol")
     market = runtime.market
     if mint == SOL_MINT:
-        if price_usd is None:
-            raise BadRequest("INVALID_FIELD", "SOL has its price in dollars: give price_usd", field="price_usd")
+        if price_usd is None or price_sol is not None:
+            raise BadRequest("INVALID_FIELD", "SOL has its price in dollars: give price_usd alone", field="price_usd")
         market.set_price(USDC_MINT, 1 / price_usd)
+    elif price_sol is not None and price_usd is None:
+        market.set_price(mint, price_sol)
+    elif price_usd is not None and price_sol is None:
+        market.set_price(mint, price_usd / Decimal(market.view.sol_usd_e8).scaleb(-8))
     else:
-        sol_usd = Decimal(market.view.sol_usd_e8).scaleb(-8)
-        market.set_price(mint, price_sol if price_sol is not None else price_usd / sol_usd)  # type: ignore[operator]
+        raise BadRequest("REQUIRED_FIELD", "give either price_sol or price_usd", field="price_sol")
     runtime.engine.follow_paths()
     runtime.engine.moved()
     return json_response(_price_document(mint, market.view))
@@ -133,7 +130,7 @@ async def play_path(request: web.Request) -> web.Response:
     fields = await Fields.of(request)
     mint = _one_mint(fields, runtime.market)
     prices = fields.numbers("prices", least=_LEAST_PRICE, most=_MOST_PRICE, at_most=MAX_PATH_PRICES)
-    interval_ms = fields.integer("interval_ms", least=10, most=3_600_000, default=1_000) or 1_000
+    interval_ms = fields.integer("interval_ms", least=10, most=3_600_000, default=1_000)
     fields.done()
     if mint == SOL_MINT:
         raise BadRequest("INVALID_FIELD", "SOL cannot be scripted; set its price", field="mint")
@@ -142,9 +139,13 @@ async def play_path(request: web.Request) -> web.Response:
     runtime.engine.follow_paths()
     runtime.engine.moved()
     return json_response(
-        {**_price_document(mint, runtime.market.view), "steps": len(prices), "interval_ms": interval_ms,
-         "ends_at": now + interval_ms * (len(prices) - 1) / 1000}
-    )  # fmt: skip
+        {
+            **_price_document(mint, runtime.market.view),
+            "steps": len(prices),
+            "interval_ms": interval_ms,
+            "ends_at": now + interval_ms * (len(prices) - 1) / 1000,
+        }
+    )
 
 
 async def start_scenario(request: web.Request) -> web.Response:
@@ -152,7 +153,7 @@ async def start_scenario(request: web.Request) -> web.Response:
     runtime = request.app[RUNTIME]
     fields = await Fields.of(request)
     name = ScenarioName(fields.choice("scenario", _STARTABLE))
-    everything = fields.flag("all", default=False)
+    everything = fields.flag("all")
     mints = runtime.market.demo_mints if everything else _mints(fields, runtime.market)
     change, seconds = _size(fields, name)
     fields.done()
@@ -227,22 +228,20 @@ async def add_fault(request: web.Request) -> web.Response:
     age = fields.number("age_seconds", least=Decimal(0), most=Decimal(86_400), default=Decimal(60))
     mints = frozenset(_listed(mint, runtime.market) for mint in fields.texts("mints", at_most=1_000))
     fields.done()
-    if None in (probability, latency_ms, status, retry_after, factor, age):
-        raise AssertionError("these fields have defaults")
     added = [
         runtime.faults.add(
             source=source,
             kind=kind,
             view=runtime.market.view,
-            probability=float(probability or 0),
+            probability=float(probability),
             mints=mints,
             duration_seconds=None if duration is None else float(duration),
             times=times,
-            latency_ms=latency_ms or 0,
-            status=status or 503,
-            retry_after_seconds=retry_after or 0,
-            factor=factor or Decimal(10),
-            age_seconds=float(age or 0),
+            latency_ms=latency_ms,
+            status=status,
+            retry_after_seconds=retry_after,
+            factor=factor,
+            age_seconds=float(age),
         )
         for source in sources
     ]

@@ -162,7 +162,7 @@ def _second_row(listing: Listing, request: web.Request, effects: Effects) -> dic
     """Return the small pool against USDC, kept at the main one's price by arbitrage."""
     token, view = listing.token, effects.view
     row = _main_row(listing, request, effects)
-    pair_address = tokens.address(0, "second pool", token.mint)
+    pair_address = tokens.address("second pool", token.mint)
     depth_usd = view.liquidity_usd(token.mint) * _SECOND_POOL_SHARE
     usd_price = view.usd_price(token.mint)
     row |= {

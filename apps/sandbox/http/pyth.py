@@ -155,8 +155,8 @@ def _wanted(request: web.Request) -> _Wanted:
     encoding = request.query.get("encoding", "hex")
     if encoding not in ("hex", "base64"):
         raise _BadQuery(400, "Failed to deserialize query string: unknown encoding")
-    ids = []
-    unknown = []
+    ids: list[str] = []
+    unknown: list[str] = []
     for raw in raw_ids:
         feed_id = raw.removeprefix("0x").lower()
         if len(feed_id) != 64 or any(character not in "0123456789abcdef" for character in feed_id):

@@ -17,7 +17,7 @@ class Command(BaseCommand):
     """Serve the sandbox until the process is told to stop."""
 
     help = "Run the local market: providers' wire shapes, a signal source, faults on demand, and a page to steer it."
-    requires_system_checks = ()  # type: ignore[assignment]
+    requires_system_checks = ()
     requires_migrations_checks = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:

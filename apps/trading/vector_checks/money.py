@@ -17,10 +17,12 @@ _SOL = "SOL"
 
 def pnl(given: dict[str, Any]) -> dict[str, Any]:
     if given["fn"] == "fullSale":
+        original_cost = number(given["originalCostBasisSol"])
+        invested = optional_number(given["totalInvestedSol"])
         result = profits.full_sale(
-            invested_sol=number(given["totalInvestedSol"]),
+            invested_sol=original_cost if invested is None else invested,
             received_sol=number(given["totalSolReceived"]),
-            original_cost_sol=number(given["originalCostBasisSol"]),
+            original_cost_sol=original_cost,
             sol_usd=optional_number(given.get("solPriceUsd")),
         )
         return _profit(result)

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.trading.vector_checks import deviations, runner
 
+_FAILED, _UNCHECKED = 1, 2
 _SHOWN_CASES = 5
 _SHOWN_DIFFERENCES = 3
 
@@ -34,15 +35,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         paths = options["paths"] or [Path(settings.BASE_DIR) / "tests" / "vectors"]
         try:
-            reports = runner.check_files(runner.vector_files(paths))
+            reports, unchecked = runner.check_files(runner.vector_files(paths))
         except runner.VectorFileError as error:
-            raise CommandError(str(error), returncode=2) from error
+            raise CommandError(str(error), returncode=_UNCHECKED) from error
         for report in reports:
             self._print(report, options["show"])
         self._explain(reports)
+        for problem in unchecked:
+            self.stderr.write(str(problem))
         failed = sum(report.count(runner.FAILED) for report in reports)
         if failed:
-            raise CommandError(f"{failed} cases failed", returncode=1)
+            raise CommandError(f"{failed} cases failed", returncode=_FAILED)
+        if unchecked:
+            raise CommandError(f"{len(unchecked)} files were not checked", returncode=_UNCHECKED)
 
     def _print(self, report: runner.TopicReport, most: int) -> None:
         counts = {status: report.count(status) for status in (runner.PASSED, runner.FAILED, runner.DEVIATION)}

@@ -21,7 +21,7 @@ install:
 	@python3 -I config/runtime/bootstrap.py
 
 up: install
-	@exec $(PYTHON) -m config.runtime up
+	@exec $(PYTHON) -m config.runtime up --tied
 
 test: install
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from config.runtime import discover, environment, procfile
+from config.runtime import discover, environment, launch, procfile
 from config.runtime import home as homes
 from config.runtime import stack as stacks
 from config.runtime.embedded import EmbeddedServices
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m config.runtime", description="Run Soldesk on this machine.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start everything and stay in the foreground")
+    up.add_argument("--tied", action="store_true", help="stop when the process that started this one is gone")
     up.add_argument("--procfile", type=Path, default=procfile.PROCFILE)
     up.set_defaults(run=run_up)
     down = commands.add_parser("down-clean", help="forget all data")
@@ -49,6 +50,8 @@ def main(arguments: list[str]) -> int:
 
 def run_up(options: argparse.Namespace) -> int:
     """Start the stack of this home and supervise it until Ctrl-C."""
+    if options.tied:
+        launch.end_with_parent()
     path = homes.locate(environment.read(os.environ))
     home = homes.open_home(path, service_user())
     lock = homes.HomeLock(path)

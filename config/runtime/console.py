@@ -12,7 +12,24 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94, 31, 90)
+COLOURS = (
+    39,
+    208,
+    41,
+    170,
+    220,
+    45,
+    203,
+    141,
+    114,
+    180,
+    75,
+    213,
+    150,
+    214,
+    110,
+    246,
+)  # of the 256; apart on dark and light
 LONGEST_LINE = 8000
 CHUNK = 4096  # what a pipe that reports itself writable takes without blocking
 QUEUED_LINES = 5000
@@ -35,7 +52,7 @@ class Console:
         """Show one line of a process."""
         prefix = f"{name:<{self._width}} |"
         if self._coloured and name in self._names:
-            prefix = f"\033[{COLOURS[self._names.index(name) % len(COLOURS)]}m{prefix}\033[0m"
+            prefix = f"\033[38;5;{COLOURS[self._names.index(name) % len(COLOURS)]}m{prefix}\033[0m"
         self._queue(f"{prefix} {text[:LONGEST_LINE]}")
 
     def say(self, text: str, *, bold: bool = False) -> None:

@@ -61,6 +61,12 @@ class Service(Protocol):
         """The URL clients use, password included."""
 
 
+def end_with_parent() -> None:
+    """Have the kernel ask this process to stop when its parent is gone (Linux; elsewhere nothing happens)."""
+    if sys.platform == "linux":
+        _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
 def _tie_to_parent(death_signal: signal.Signals) -> Callable[[], None]:
     """Return what runs in the child just before exec, after the change of account (which would undo the tie)."""
     parent = os.getpid()

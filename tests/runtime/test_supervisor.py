@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -92,7 +93,7 @@ def test_names_are_aligned_and_coloured_on_a_terminal_only(desk: Desk) -> None:
     thread = threading.Thread(target=_drain, args=(master,), daemon=True)
     thread.start()
     assert process.wait(20) == 0
-    prefixes = dict(re.findall(rb"\033\[(\d+)m(\S+ +)\|\033\[0m", shown))
+    prefixes = dict(re.findall(rb"\033\[38;5;(\d+)m(\S+ +)\|\033\[0m", shown))
     assert {b"postgres   ", b"redis      ", b"worker-one "} <= set(prefixes.values())
     assert len(prefixes) == len(set(prefixes.values()))
     assert len({len(prefix) for prefix in prefixes.values()}) == 1
@@ -199,6 +200,20 @@ def test_killed_supervisor_leaves_no_orphans_and_the_next_start_goes_on(desk: De
         desk.process.kill()
         desk.process.wait()
         wait_until(lambda: desk.leftovers() == [], 10)
+
+
+def test_killed_make_takes_the_desk_with_it(desk: Desk, tmp_path: Path) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"up:\n\t@exec {shlex.join([*desk.command, '--tied'])}\n")
+    with (tmp_path / "make.log").open("wb") as log:
+        make = subprocess.Popen(
+            ["make", "-f", str(makefile), "up"], cwd=ROOT, env=desk.environment, stdout=log, stderr=log
+        )
+    wait_until(lambda: desk.record().get("ready"))
+    make.kill()
+    make.wait()
+    wait_until(lambda: desk.leftovers() == [], 10)
+    assert desk.record() == {}
 
 
 @pytest.mark.parametrize("variable", ["PORT", "SANDBOX_PORT"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ def point(
     return PricePoint(mint, Decimal(price), None, source, provider_at, NOW - timedelta(seconds=received_age))
 
 
-def other(price: Decimal | str, **options: float) -> PricePoint:
+def other(price: Decimal | str, **options: Any) -> PricePoint:
     return point(price, source=PriceSource.DEXSCREENER, **options)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import uvloop
@@ -28,14 +29,18 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def submit(call: Coroutine[Any, Any, Result]) -> Future[Result]:
+    """Start `call` on the process's call loop and return at once; callbacks of the future run in the loop's thread."""
+    return asyncio.run_coroutine_threadsafe(call, _running_loop())
+
+
 def run(call: Coroutine[Any, Any, Result], *, timeout_seconds: float | None = None) -> Result:
     """Run `call` on the process's call loop and return its result.
 
     Raises:
         TimeoutError: after `timeout_seconds`; the call is cancelled. Whatever the call raises.
     """
-    loop = _running_loop()
-    future = asyncio.run_coroutine_threadsafe(call, loop)
+    future = submit(call)
     try:
         return future.result(timeout_seconds)
     except TimeoutError:

@@ -147,7 +147,7 @@ def _write_point(point: PricePoint) -> bytes:
     )
 
 
-def _read_point(mint: str, row: bytes) -> PricePoint | None:
+def _read_point(mint: str, row: bytes | str) -> PricePoint | None:
     try:
         price_sol, price_usd, source, provider_at, received_at = orjson.loads(row)
         return PricePoint(
@@ -162,7 +162,7 @@ def _read_point(mint: str, row: bytes) -> PricePoint | None:
         return None
 
 
-def _read_sol_usd(row: bytes) -> SolUsd | None:
+def _read_sol_usd(row: bytes | str) -> SolUsd | None:
     try:
         value, at, source = orjson.loads(row)
         return SolUsd(Decimal(value), datetime.fromisoformat(at).astimezone(UTC), source)

@@ -7,7 +7,7 @@ configuration, not of waiting, and the caller turns to its fallback.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -54,7 +54,7 @@ async def updates(*, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[AsyncI
         yield prices
 
 
-async def _prices(lines: AsyncIterator[str]) -> AsyncIterator[SolUsd]:
+async def _prices(lines: AsyncIterator[str]) -> AsyncGenerator[SolUsd, None]:
     event, data = "", []
     async for line in lines:
         if line.startswith(":"):

@@ -1,0 +1,23 @@
+"""What changes prices: polling the sources, recording ticks, meeting tokens, following SOL/USD.
+
+The reads that go with them (`latest_prices`, `sol_usd`) are in `apps.prices.selectors` and named here too.
+"""
+
+from apps.prices.selectors import latest_prices, sol_usd
+from apps.prices.services.fetching import FetchResult, fetch_prices, poll_interval_seconds
+from apps.prices.services.sol_price import record_sol_usd
+from apps.prices.services.ticks import prune_ticks, record_ticks
+from apps.prices.services.tokens import ensure_tokens, token_metrics
+
+__all__ = [
+    "FetchResult",
+    "ensure_tokens",
+    "fetch_prices",
+    "latest_prices",
+    "poll_interval_seconds",
+    "prune_ticks",
+    "record_sol_usd",
+    "record_ticks",
+    "sol_usd",
+    "token_metrics",
+]

@@ -1,0 +1,179 @@
+"""One poll of the price sources: the primary for all, the other one for what is missing, stale or wildly moved.
+
+On plans with few calls DexScreener is the primary, since Jupiter's calls are kept for quotes. Every price comes back
+with its verdict (`domain/trust.py`); what a doubtful one means is the caller's to decide.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import ModuleType
+
+import structlog
+
+from apps.core.http import ProviderError, call_loop, provider_config
+from apps.core.metrics_registry import PRICE_UPDATE_LATENCY, PRICE_UPDATES
+from apps.prices import selectors
+from apps.prices.adapters import dexscreener, jupiter_prices, newest
+from apps.prices.adapters.source_answer import SourceAnswer
+from apps.prices.domain.points import PricePoint, SolUsd
+from apps.prices.domain.tokens import is_mint_shaped
+from apps.prices.domain.trust import Trust, TrustDecision, judge
+from apps.prices.services import sol_price
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_SECONDS = 0.8
+#: The primary may use this much of the deadline; the rest is for the second source.
+_PRIMARY_SHARE = 0.6
+_LEAST_FOR_SECOND_SECONDS = 0.05
+_SMALL_PLANS = frozenset({"keyless", "free"})
+_SHORTEST_INTERVAL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """What one poll found, by mint.
+
+    `decisions` has every mint asked for: the verdict on its price, code `no_price` when no source had one.
+    `alternatives` has the second source's own verdict where the main one is not trusted: a stop may look at it while
+    the main price waits for its confirmation. `errors` are the batches that failed, `sol_usd` is a dollar price of SOL
+    seen on the way.
+    """
+
+    decisions: Mapping[str, TrustDecision] = field(default_factory=dict)
+    alternatives: Mapping[str, TrustDecision] = field(default_factory=dict)
+    errors: tuple[ProviderError, ...] = ()
+    sol_usd: SolUsd | None = None
+    took_seconds: float = 0.0
+
+    @property
+    def trusted(self) -> list[PricePoint]:
+        """The prices that may decide on their own; these are what `record_ticks` takes."""
+        return [d.point for d in self.decisions.values() if d.trust is Trust.TRUSTED and d.point is not None]
+
+    @property
+    def doubtful(self) -> list[TrustDecision]:
+        """The verdicts that wait for a quote's confirmation."""
+        return [d for d in self.decisions.values() if d.trust is Trust.NEEDS_CONFIRMATION]
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """The mints no source has a price of."""
+        return frozenset(mint for mint, decision in self.decisions.items() if decision.point is None)
+
+
+def fetch_prices(
+    mints: Iterable[str],
+    *,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    last_good_sol: Mapping[str, Decimal] | None = None,
+) -> FetchResult:
+    """Ask the price sources for `mints` and judge what they say; takes no longer than `deadline_seconds`.
+
+    `last_good_sol` are the prices a move is measured from; without it, the newest recorded ones. Never raises for a
+    provider's failure: a failed batch leaves its mints without a price and is in `errors`. Stores nothing, except that
+    a dollar price of SOL replaces one that has grown old.
+    """
+    started = time.monotonic()
+    asked = list(dict.fromkeys(mints))
+    wanted = [mint for mint in asked if is_mint_shaped(mint)]
+    shapeless = {mint: judge(None, last_good_sol=None, now=datetime.now(UTC)) for mint in set(asked).difference(wanted)}
+    if not wanted:
+        return FetchResult(shapeless)
+    if last_good_sol is None:
+        last_good_sol = {mint: point.price_sol for mint, point in selectors.latest_prices(wanted).items()}
+    _learn_block()
+    left = deadline_seconds - (time.monotonic() - started)
+    result = call_loop.run(_poll(wanted, last_good_sol, left, started))
+    if result.sol_usd is not None:
+        sol_price.offer_fallback(result.sol_usd)
+    return replace(result, decisions={**result.decisions, **shapeless}) if shapeless else result
+
+
+def poll_interval_seconds(mint_count: int) -> float:
+    """Return how often `mint_count` tokens may be polled on the present plan, at best each second.
+
+    Half of the primary's window is spent on polling: the rest is for its other lanes and for second opinions.
+    """
+    primary, _ = _sources()
+    limits = provider_config(primary.PROVIDER).limits
+    if limits is None or mint_count <= 0:
+        return _SHORTEST_INTERVAL_SECONDS
+    per_call = dexscreener.ADDRESSES_PER_CALL if primary is dexscreener else jupiter_prices.IDS_PER_CALL - 1
+    calls = -(-mint_count // per_call)
+    return max(_SHORTEST_INTERVAL_SECONDS, calls * limits.window_seconds / (limits.limit * 0.5))
+
+
+def _sources() -> tuple[ModuleType, ModuleType]:
+    """Return (primary, second) source for the configured plans."""
+    if provider_config(jupiter_prices.PROVIDER).plan in _SMALL_PLANS:
+        return dexscreener, jupiter_prices
+    return jupiter_prices, dexscreener
+
+
+async def _poll(
+    mints: Sequence[str], last_good: Mapping[str, Decimal], deadline_seconds: float, started: float
+) -> FetchResult:
+    until = time.monotonic() + deadline_seconds
+    primary, second = _sources()
+    first = await _ask(primary, mints, deadline_seconds * _PRIMARY_SHARE)
+    now = datetime.now(UTC)
+    decisions = {mint: judge(first.points.get(mint), last_good_sol=last_good.get(mint), now=now) for mint in mints}
+    in_doubt = [mint for mint, decision in decisions.items() if not decision.allowed]
+    left = until - time.monotonic()
+    alternatives: dict[str, TrustDecision] = {}
+    errors = first.errors
+    sol_usd = first.sol_usd
+    if in_doubt and left >= _LEAST_FOR_SECOND_SECONDS:
+        other = await _ask(second, in_doubt, left)
+        errors += other.errors
+        sol_usd = sol_usd or other.sol_usd
+        now = datetime.now(UTC)
+        for mint in in_doubt:
+            decisions[mint], alternative = _settle(
+                first.points.get(mint), other.points.get(mint), last_good.get(mint), now
+            )
+            if alternative is not None:
+                alternatives[mint] = alternative
+    for decision in decisions.values():
+        if not decision.allowed and decision.point is not None:
+            log.warning("price_not_trusted", mint=decision.point.mint, source=decision.point.source, code=decision.code)
+    return FetchResult(decisions, alternatives, errors, sol_usd, time.monotonic() - started)
+
+
+def _settle(
+    first: PricePoint | None, other: PricePoint | None, last_good: Decimal | None, now: datetime
+) -> tuple[TrustDecision, TrustDecision | None]:
+    """Return the verdict with both sources heard, and the second source's own where the verdict is not trust.
+
+    A primary price that is absent or refused gives way to the second source's; a wild one stays and waits.
+    """
+    with_second = judge(first, last_good_sol=last_good, now=now, second_opinion=other)
+    if with_second.allowed or other is None:
+        return with_second, None
+    own = judge(other, last_good_sol=last_good, now=now)
+    if with_second.trust is Trust.REFUSED:
+        return (own, None) if own.trust is not Trust.REFUSED or first is None else (with_second, own)
+    return with_second, own
+
+
+async def _ask(source: ModuleType, mints: Sequence[str], deadline_seconds: float) -> SourceAnswer:
+    began = time.monotonic()
+    answer: SourceAnswer = await source.fetch(mints, deadline_seconds=deadline_seconds)
+    PRICE_UPDATE_LATENCY.labels(source.PROVIDER).observe(time.monotonic() - began)
+    status = "success" if not answer.errors else "partial" if answer.points else "failed"
+    PRICE_UPDATES.labels(source.PROVIDER, status).inc()
+    return answer
+
+
+def _learn_block() -> None:
+    """Take over from other processes how far the feed has come, once, so that a frozen one is not taken for new."""
+    if jupiter_prices.newest_block() is None:
+        seen = newest.recall_block()
+        if seen is not None:
+            jupiter_prices.know_block(*seen)

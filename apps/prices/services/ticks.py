@@ -1,0 +1,69 @@
+"""Recording prices: one insert for all, one Redis round trip for the newest, and the retention of what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from apps.core import bulk
+from apps.prices.adapters import jupiter_prices, newest
+from apps.prices.domain.points import PricePoint
+
+_INSERT = """
+INSERT INTO tick (mint, price_sol, price_usd, source, provider_at, received_at)
+SELECT mint, price_sol, price_usd, source, provider_at, received_at
+FROM unnest(%s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+     WITH ORDINALITY AS point(mint, price_sol, price_usd, source, provider_at, received_at, place)
+ORDER BY place
+RETURNING mint, id
+"""
+_PRUNED_AT_ONCE = 20_000
+
+
+def record_ticks(points: Iterable[PricePoint]) -> dict[str, int]:
+    """Store `points` and make them the newest; return the tick id of each mint (its last one).
+
+    Record what is trusted: a stored tick may raise a position's peak and is what the next price is compared with.
+    Inside a caller's transaction the newest prices change when it commits.
+    """
+    rows = list(points)
+    if not rows:
+        return {}
+    ids = bulk.fetch_all(_INSERT, _columns(rows))
+    transaction.on_commit(lambda: newest.remember(rows, block=jupiter_prices.newest_block()))
+    by_mint: dict[str, int] = {}
+    for mint, number in ids:
+        by_mint[mint] = max(number, by_mint.get(mint, 0))
+    return by_mint
+
+
+def _columns(rows: Sequence[PricePoint]) -> list[list[object]]:
+    return [
+        [row.mint for row in rows],
+        [row.price_sol for row in rows],
+        [row.price_usd for row in rows],
+        [str(row.source) for row in rows],
+        [row.provider_at for row in rows],
+        [row.received_at for row in rows],
+    ]
+
+
+def prune_ticks(older_than: datetime) -> int:
+    """Delete ticks received before `older_than`, but never a token's last one; return how many went.
+
+    In parts, each its own transaction, so that no lock is held for long.
+    """
+    gone = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM tick WHERE id IN (SELECT old.id FROM tick AS old WHERE old.received_at < %s AND EXISTS"
+                " (SELECT 1 FROM tick AS newer WHERE newer.mint = old.mint AND newer.id > old.id) LIMIT %s)",
+                [older_than, _PRUNED_AT_ONCE],
+            )
+            count = cursor.rowcount
+        gone += count
+        if count < _PRUNED_AT_ONCE:
+            return gone

@@ -6,6 +6,7 @@ Django settings, Celery and the commands read `env` and nothing else reads `os.e
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -62,6 +63,7 @@ class Env(BaseSettings):
     admin_email: str = "admin@soldesk.local"
     admin_password: SecretStr = SecretStr(DEMO_PASSWORD)
     soldesk_demo: bool = True
+    sandbox_signal_key: SecretStr = SecretStr("")
 
     jupiter_url: str = ""
     jupiter_api_key: SecretStr = SecretStr("")
@@ -74,6 +76,9 @@ class Env(BaseSettings):
         1, ge=1, description="number of queues prices.<n>, each watched by one worker"
     )
     max_signal_age_seconds: int = Field(60, ge=1)
+    max_entry_drift_percent: Decimal = Field(
+        Decimal(10), ge=0, description="percent the price may move while a signal has to wait"
+    )
     max_open_positions: int = Field(
         25, ge=1, description="open positions one agent may hold"
     )

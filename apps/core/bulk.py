@@ -5,7 +5,7 @@ The books are written through here: a booking of 250 agents is a handful of stat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -26,14 +26,14 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
                 copy.write_row(row)
 
 
-def fetch_all(query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def fetch_all(query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Run one query in the caller's transaction and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         return cursor.fetchall()
 
 
-def execute(query: str, parameters: Sequence[Any] = ()) -> int:
+def execute(query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
     """Run one statement in the caller's transaction and return how many rows it touched."""
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)

@@ -48,9 +48,7 @@ class TradingState(models.Model):
         related_name="trading_state",
     )
     state = models.CharField(max_length=8, choices=State.choices, default=State.ACTIVE)
-    exits_enabled = models.BooleanField(
-        default=True, help_text="While halted: may positions still be sold?"
-    )
+    exits_enabled = models.BooleanField(default=True, help_text="While halted: may positions still be sold?")
     reason = models.CharField(max_length=200, blank=True)
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
@@ -93,12 +91,8 @@ class SignalExecution(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    signal = models.ForeignKey(
-        TradingSignal, on_delete=models.PROTECT, related_name="executions"
-    )
-    agent = models.ForeignKey(
-        Agent, on_delete=models.PROTECT, related_name="executions"
-    )
+    signal = models.ForeignKey(TradingSignal, on_delete=models.PROTECT, related_name="executions", db_index=False)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="executions", db_index=False)
     verdict = models.CharField(max_length=8, choices=Verdict.choices)
     code = models.CharField(
         max_length=60,
@@ -108,10 +102,10 @@ class SignalExecution(models.Model):
     reasons = ArrayField(models.CharField(max_length=60), default=list)
     inputs = models.JSONField(null=True, help_text="What the decision was made of.")
     transaction = models.ForeignKey(
-        Transaction, null=True, on_delete=models.PROTECT, related_name="+"
+        Transaction, null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     position = models.ForeignKey(
-        "Position", null=True, on_delete=models.PROTECT, related_name="+"
+        "Position", null=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     executed_at = models.DateTimeField(null=True)
@@ -119,14 +113,8 @@ class SignalExecution(models.Model):
     class Meta:
         db_table = "signal_execution"
         ordering = ["-created_at", "id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["signal", "agent"], name="signal_execution_once"
-            )
-        ]
-        indexes = [
-            models.Index(fields=["agent", "-created_at"], name="signal_execution_agent")
-        ]
+        constraints = [models.UniqueConstraint(fields=["signal", "agent"], name="signal_execution_once")]
+        indexes = [models.Index(fields=["agent", "-created_at"], name="signal_execution_agent")]
 
     def __str__(self) -> str:
         return f"signal {self.signal_id}: {self.verdict} {self.code}".strip()
@@ -159,14 +147,15 @@ class Position(models.Model):
 
     Written by `trading.services` only, with its fills and ledger entries, under the wallet's lock. Invariants: one open
     position per (wallet, mint); cost sold + cost remaining = invested; remaining is bought minus sold.
-    A database column `changed_xid` (xid8, kept by triggers that ignore peak-only changes) feeds the watch's book.
+    References without a constraint are implied by one that has it (agent by wallet, signal and first buy by the fills);
+    the audit checks them. A database column `changed_xid` (xid8, kept by triggers that ignore peak-only changes) feeds the watch's book.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="positions")
-    wallet = models.ForeignKey(
-        Wallet, on_delete=models.PROTECT, related_name="positions"
+    agent = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, related_name="positions", db_index=False, db_constraint=False
     )
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="positions")
     epoch = models.PositiveIntegerField()
     mint = MintField()
     symbol = models.CharField(max_length=50, blank=True)
@@ -177,43 +166,26 @@ class Position(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="positions",
+        db_constraint=False,
     )
     purchase_transaction = models.ForeignKey(
-        Transaction, on_delete=models.PROTECT, related_name="+"
+        Transaction, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
 
-    purchase_price = PriceField(
-        help_text="Trigger average: total invested ÷ total bought, SOL per token."
-    )
-    purchase_amount = AmountField(
-        help_text="Whole tokens ever bought, sold ones included."
-    )
+    purchase_price = PriceField(help_text="Trigger average: total invested ÷ total bought, SOL per token.")
+    purchase_amount = AmountField(help_text="Whole tokens ever bought, sold ones included.")
     remaining_amount = AmountField(help_text="Whole tokens still held.")
     total_invested_sol = SolField(help_text="SOL ever paid, fees included.")
-    remaining_cost_sol = SolField(
-        help_text="Cost of the tokens still held; shrinks by the sold share."
-    )
-    realized_profit_sol = SolField(
-        default=0, help_text="SOL received minus the cost of what was sold."
-    )
+    remaining_cost_sol = SolField(help_text="Cost of the tokens still held; shrinks by the sold share.")
+    realized_profit_sol = SolField(default=0, help_text="SOL received minus the cost of what was sold.")
     proceeds_sol = SolField(default=0, help_text="SOL received from sales, after fees.")
-    generation = models.PositiveIntegerField(
-        default=1, help_text="Fills booked on this position."
-    )
+    generation = models.PositiveIntegerField(default=1, help_text="Fills booked on this position.")
 
-    stop_percent = PercentField(
-        null=True, help_text="Stop as percent from the trigger average."
-    )
-    stop_price_sol = PriceField(
-        null=True, help_text="A price at or below this sells everything."
-    )
+    stop_percent = PercentField(null=True, help_text="Stop as percent from the trigger average.")
+    stop_price_sol = PriceField(null=True, help_text="A price at or below this sells everything.")
     stop_updated_at = models.DateTimeField(null=True)
-    peak_price_sol = PriceField(
-        help_text="Highest trusted price since `peak_from_tick`."
-    )
-    peak_from_tick = models.BigIntegerField(
-        default=0, help_text="Only ticks after this raise the peak."
-    )
+    peak_price_sol = PriceField(help_text="Highest trusted price since `peak_from_tick`.")
+    peak_from_tick = models.BigIntegerField(default=0, help_text="Only ticks after this raise the peak.")
     peak_generation = models.PositiveIntegerField(
         default=1, help_text="Write-backs of an older generation are ignored."
     )
@@ -230,9 +202,7 @@ class Position(models.Model):
 
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
-    close_reason = models.CharField(
-        max_length=12, choices=CloseReason.choices, blank=True
-    )
+    close_reason = models.CharField(max_length=12, choices=CloseReason.choices, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
@@ -303,27 +273,15 @@ class ExitIntent(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    position = models.ForeignKey(
-        Position, on_delete=models.PROTECT, related_name="intents"
-    )
-    kind = models.CharField(
-        max_length=6, choices=IntentKind.choices, default=IntentKind.CLOSE
-    )
-    reason = models.CharField(
-        max_length=12, choices=[*CloseReason.choices, ("dca", "DCA")]
-    )
+    position = models.ForeignKey(Position, on_delete=models.PROTECT, related_name="intents")
+    kind = models.CharField(max_length=6, choices=IntentKind.choices, default=IntentKind.CLOSE)
+    reason = models.CharField(max_length=12, choices=[*CloseReason.choices, ("dca", "DCA")])
     generation = models.PositiveIntegerField()
-    status = models.CharField(
-        max_length=9, choices=IntentStatus.choices, default=IntentStatus.DUE
-    )
+    status = models.CharField(max_length=9, choices=IntentStatus.choices, default=IntentStatus.DUE)
     trigger_price_sol = PriceField(null=True)
     trigger_tick = models.BigIntegerField(null=True)
-    needs_confirmation = models.BooleanField(
-        default=False, help_text="The price is doubted: the sell quote decides."
-    )
-    details = models.JSONField(
-        null=True, help_text="Rule, level, source and age of the price."
-    )
+    needs_confirmation = models.BooleanField(default=False, help_text="The price is doubted: the sell quote decides.")
+    details = models.JSONField(null=True, help_text="Rule, level, source and age of the price.")
     requested_by = models.ForeignKey(
         "accounts.User",
         null=True,
@@ -335,9 +293,7 @@ class ExitIntent(models.Model):
     lease_until = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     last_error = models.CharField(max_length=60, blank=True)
-    transaction = models.ForeignKey(
-        Transaction, null=True, on_delete=models.PROTECT, related_name="+"
-    )
+    transaction = models.ForeignKey(Transaction, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     finished_at = models.DateTimeField(null=True)
 
@@ -367,19 +323,13 @@ class ClosedTrade(models.Model):
     """A position that ended ("historical swap"): one row, written in the transaction of its last sale."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    agent = models.ForeignKey(
-        Agent, on_delete=models.PROTECT, related_name="closed_trades"
-    )
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="closed_trades", db_index=False)
     wallet = models.ForeignKey(
-        Wallet, null=True, on_delete=models.PROTECT, related_name="closed_trades"
+        Wallet, null=True, on_delete=models.PROTECT, related_name="closed_trades", db_index=False
     )
     epoch = models.PositiveIntegerField()
-    origin = models.CharField(
-        max_length=10, default="engine", help_text="engine or hand"
-    )
-    position = models.OneToOneField(
-        Position, null=True, on_delete=models.PROTECT, related_name="closed_trade"
-    )
+    origin = models.CharField(max_length=10, default="engine", help_text="engine or hand")
+    position = models.OneToOneField(Position, null=True, on_delete=models.PROTECT, related_name="closed_trade")
     mint = MintField()
     symbol = models.CharField(max_length=50)
     amount = AmountField(help_text="Whole tokens ever bought.")
@@ -387,32 +337,20 @@ class ClosedTrade(models.Model):
     sale_price = PriceField(help_text="SOL received per token bought, after fees.")
     change_percent = PercentField(help_text="Profit over money invested.")
     profit_sol = SolField()
-    profit_usd = UsdField(
-        null=True, help_text="At SOL/USD of the sale; empty while it was unknown."
-    )
+    profit_usd = UsdField(null=True, help_text="At SOL/USD of the sale; empty while it was unknown.")
     purchase_time = models.DateTimeField()
     sale_time = models.DateTimeField()
-    purchase_transaction = models.ForeignKey(
-        Transaction, null=True, on_delete=models.PROTECT, related_name="+"
-    )
-    sale_transaction = models.ForeignKey(
-        Transaction, null=True, on_delete=models.PROTECT, related_name="+"
-    )
-    signal = models.ForeignKey(
-        TradingSignal, null=True, on_delete=models.PROTECT, related_name="closed_trades"
-    )
-    close_reason = models.CharField(
-        max_length=12, choices=CloseReason.choices, null=True
-    )
+    purchase_transaction = models.ForeignKey(Transaction, null=True, on_delete=models.PROTECT, related_name="+")
+    sale_transaction = models.ForeignKey(Transaction, null=True, on_delete=models.PROTECT, related_name="+")
+    signal = models.ForeignKey(TradingSignal, null=True, on_delete=models.PROTECT, related_name="closed_trades")
+    close_reason = models.CharField(max_length=12, choices=CloseReason.choices, null=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
     class Meta:
         db_table = "closed_trade"
         ordering = ["-sale_time", "-id"]
         indexes = [
-            models.Index(
-                fields=["agent", "-sale_time", "-id"], name="closed_trade_agent_time"
-            ),
+            models.Index(fields=["agent", "-sale_time", "-id"], name="closed_trade_agent_time"),
             models.Index(fields=["wallet", "epoch"], name="closed_trade_wallet_epoch"),
         ]
 
@@ -423,9 +361,7 @@ class ClosedTrade(models.Model):
 class BalanceSnapshot(models.Model):
     """What a wallet was worth at one UTC hour. Written by the hourly task; the last write of an hour stays."""
 
-    wallet = models.ForeignKey(
-        Wallet, on_delete=models.PROTECT, related_name="snapshots"
-    )
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="snapshots", db_index=False)
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="snapshots")
     epoch = models.PositiveIntegerField()
     hour = models.DateTimeField(help_text="UTC, cut to the hour.")
@@ -442,9 +378,7 @@ class BalanceSnapshot(models.Model):
     class Meta:
         db_table = "balance_snapshot"
         constraints = [
-            models.UniqueConstraint(
-                fields=["wallet", "epoch", "hour"], name="balance_snapshot_hour"
-            ),
+            models.UniqueConstraint(fields=["wallet", "epoch", "hour"], name="balance_snapshot_hour"),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from apps.core.api import wire
 from apps.core.money import MONEY, ZERO
 from apps.trading.models import ClosedTrade, Position
 
@@ -57,8 +58,11 @@ def value(position: Position, price_sol: Decimal | None) -> Valuation:
     )
 
 
-def open_position(position: Position, wallet_address: str) -> dict[str, Any]:
-    """Return the OpenPosition of the feed: what the books know, without a price."""
+def open_position(position: Any, wallet_address: str) -> dict[str, Any]:
+    """Return the OpenPosition of the feed: what the books know, without a price.
+
+    `position` is a row of the model, or one about to be written with the same attributes.
+    """
     return {
         "id": str(position.id),
         "agentId": str(position.agent_id),
@@ -143,10 +147,9 @@ def closed_trade(trade: ClosedTrade, wallet_address: str | None) -> dict[str, An
 
 
 def plain(amount: Decimal) -> str:
-    """Return a decimal without trailing zeros or exponent.
+    """Return a decimal as the wire's text: no trailing zeros, exponent form only for the very small and very large.
 
     >>> plain(Decimal("1.500")), plain(Decimal("0E-18")), plain(Decimal("1E-9"))
-    ('1.5', '0', '0.000000001')
+    ('1.5', '0', '1e-9')
     """
-    text = f"{amount:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    return wire.decimal_text(amount)

@@ -61,29 +61,19 @@ class Balance(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    wallet = models.ForeignKey(
-        Wallet, on_delete=models.PROTECT, related_name="balances"
-    )
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="balances", db_index=False)
     mint = MintField()
     symbol = models.CharField(max_length=50, blank=True)
     amount = AmountField(default=0, help_text="Free whole tokens.")
-    held = AmountField(
-        default=0, help_text="Whole tokens reserved for orders under way."
-    )
+    held = AmountField(default=0, help_text="Whole tokens reserved for orders under way.")
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta:
         db_table = "balance"
         constraints = [
-            models.UniqueConstraint(
-                fields=["wallet", "mint"], name="balance_wallet_mint"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(amount__gte=0), name="balance_amount_not_negative"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(held__gte=0), name="balance_held_not_negative"
-            ),
+            models.UniqueConstraint(fields=["wallet", "mint"], name="balance_wallet_mint"),
+            models.CheckConstraint(condition=models.Q(amount__gte=0), name="balance_amount_not_negative"),
+            models.CheckConstraint(condition=models.Q(held__gte=0), name="balance_held_not_negative"),
         ]
 
     def __str__(self) -> str:
@@ -117,21 +107,19 @@ class Origin(Badge):
 class Transaction(models.Model):
     """One movement of a wallet: a deposit, a swap (a fill), a burn. Its ledger entries say what balances did.
 
+    `agent` is the wallet's, kept beside it for reading; the database checks the wallet, the audit that both agree.
+
     Rows of the engine never change. Rows entered by hand are corrected by a further row (`corrects`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(
-        Agent, on_delete=models.PROTECT, related_name="transactions"
+        Agent, on_delete=models.PROTECT, related_name="transactions", db_index=False, db_constraint=False
     )
-    wallet = models.ForeignKey(
-        Wallet, on_delete=models.PROTECT, related_name="transactions"
-    )
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="transactions", db_index=False)
     epoch = models.PositiveIntegerField()
     transaction_type = models.CharField(max_length=8, choices=TransactionType.choices)
-    origin = models.CharField(
-        max_length=10, choices=Origin.choices, default=Origin.ENGINE
-    )
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.ENGINE)
     position = models.ForeignKey(
         "trading.Position",
         null=True,
@@ -154,29 +142,17 @@ class Transaction(models.Model):
         related_name="corrected_by",
     )
     transaction_time = models.DateTimeField()
-    value_usd = UsdField(
-        null=True, blank=True, help_text="USD; empty while SOL/USD was unknown."
-    )
+    value_usd = UsdField(null=True, blank=True, help_text="USD; empty while SOL/USD was unknown.")
     input_mint = MintField(null=True, blank=True)
     input_symbol = models.CharField(max_length=50, null=True, blank=True)
-    input_amount = AmountField(
-        null=True, blank=True, help_text="Whole tokens that left."
-    )
-    input_price = PriceField(
-        null=True, blank=True, help_text="SOL per whole input token."
-    )
+    input_amount = AmountField(null=True, blank=True, help_text="Whole tokens that left.")
+    input_price = PriceField(null=True, blank=True, help_text="SOL per whole input token.")
     output_mint = MintField(null=True, blank=True)
     output_symbol = models.CharField(max_length=50, null=True, blank=True)
-    output_amount = AmountField(
-        null=True, blank=True, help_text="Whole tokens that came in."
-    )
-    output_price = PriceField(
-        null=True, blank=True, help_text="SOL per whole output token."
-    )
+    output_amount = AmountField(null=True, blank=True, help_text="Whole tokens that came in.")
+    output_price = PriceField(null=True, blank=True, help_text="SOL per whole output token.")
     slippage_percent = PercentField(null=True, blank=True)
-    price_impact = PercentField(
-        null=True, blank=True, help_text="Signed fraction; positive is a loss."
-    )
+    price_impact = PercentField(null=True, blank=True, help_text="Signed fraction; positive is a loss.")
     network_fee_sol = SolField(null=True, blank=True)
     protocol_fee_sol = SolField(null=True, blank=True)
     fees_sol = SolField(null=True, blank=True, help_text="Fees as entered by hand.")
@@ -185,9 +161,7 @@ class Transaction(models.Model):
     transaction_hash = models.CharField(max_length=100, null=True, blank=True)
     destination_address = models.CharField(max_length=255, null=True, blank=True)
     routes = models.JSONField(null=True, blank=True)
-    swap_payload = models.JSONField(
-        null=True, blank=True, help_text="The provider's quote, as received."
-    )
+    swap_payload = models.JSONField(null=True, blank=True, help_text="The provider's quote, as received.")
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
@@ -220,28 +194,27 @@ class LedgerReason(Badge):
 
 
 class LedgerEntry(models.Model):
-    """One change of one balance. Append-only: a trigger refuses update and delete."""
+    """One change of one balance. Append-only: a trigger refuses update and delete.
+
+    Its wallet is checked where the balance is changed in the same breath; constraints here would only cost bookings.
+    """
 
     id = models.BigAutoField(primary_key=True)
-    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="ledger")
+    wallet = models.ForeignKey(
+        Wallet, on_delete=models.PROTECT, related_name="ledger", db_index=False, db_constraint=False
+    )
     epoch = models.PositiveIntegerField()
     mint = MintField()
     delta = AmountField(help_text="Whole tokens; negative left the wallet.")
     reason = models.CharField(max_length=14, choices=LedgerReason.choices)
-    transaction = models.ForeignKey(
-        Transaction, null=True, on_delete=models.PROTECT, related_name="ledger"
-    )
+    transaction = models.ForeignKey(Transaction, null=True, on_delete=models.PROTECT, related_name="ledger")
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
     class Meta:
         db_table = "ledger_entry"
         verbose_name_plural = "ledger entries"
         ordering = ["-id"]
-        indexes = [
-            models.Index(
-                fields=["wallet", "epoch", "mint"], name="ledger_wallet_epoch_mint"
-            )
-        ]
+        indexes = [models.Index(fields=["wallet", "epoch", "mint"], name="ledger_wallet_epoch_mint")]
 
     def __str__(self) -> str:
         return f"{self.delta:+f} {self.mint} ({self.reason})"

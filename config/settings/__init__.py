@@ -1,5 +1,6 @@
 """Django settings, one file a topic; `config.env` is where values come from."""
 
+import config.celery  # noqa: F401 - every process that reads settings can wake a worker
 from config.settings.apps import *  # noqa: F403
 from config.settings.database import *  # noqa: F403
 from config.settings.http import *  # noqa: F403
@@ -10,5 +11,3 @@ from config.settings.security import *  # noqa: F403
 from config.settings.tasks import *  # noqa: F403
 from config.settings.trading import *  # noqa: F403
 from config.settings.unfold import *  # noqa: F403
-
-import config.celery  # noqa: F401, E402 - every process that reads settings can wake a worker

@@ -6,7 +6,7 @@ from config.env import env
 
 
 def _postgres(url: str) -> dict[str, object]:
-    """Return Django's settings for `postgresql://user:password@host:port/name?option=value` (host may be a socket folder)."""
+    """Return Django's settings for `postgresql://user:password@host:port/name`; a host may be a socket folder."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     host = query.pop("host", None) or unquote(parts.hostname or "")

@@ -10,8 +10,9 @@ WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 3600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 APPEND_SLASH = False
+PORT = env.port
 WEB_THREADS = env.web_threads
-CORS_ORIGINS = [
-    origin.strip() for origin in env.cors_origin.split(",") if origin.strip()
-] or ([] if env.production else ["http://localhost:3000"])
+CORS_ORIGINS = [origin.strip() for origin in env.cors_origin.split(",") if origin.strip()] or (
+    [] if env.production else ["http://localhost:3000"]
+)
 TRUST_PROXY = env.trust_proxy

@@ -45,9 +45,7 @@ LOGGING = {
             ],
         },
     },
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "structured"}
-    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": env.log_level},
     "loggers": {
         "django.server": {"level": "WARNING"},

@@ -5,9 +5,7 @@ from config.env import env
 _sandbox = env.sandbox_url
 
 
-def _provider(
-    own_url: str, sandbox_path: str, real_url: str, key: str, plan: str
-) -> dict[str, str]:
+def _provider(own_url: str, sandbox_path: str, real_url: str, key: str, plan: str) -> dict[str, str]:
     url = own_url or (f"{_sandbox}/{sandbox_path}" if _sandbox else real_url)
     inside = bool(_sandbox) and url.startswith(_sandbox)
     return {
@@ -25,9 +23,7 @@ PROVIDERS = {
         env.jupiter_api_key.get_secret_value(),
         env.jupiter_plan,
     ),
-    "dexscreener": _provider(
-        env.dexscreener_url, "dexscreener", "https://api.dexscreener.com", "", ""
-    ),
+    "dexscreener": _provider(env.dexscreener_url, "dexscreener", "https://api.dexscreener.com", "", ""),
     "pyth": _provider(
         env.pyth_url,
         "pyth",

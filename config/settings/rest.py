@@ -1,7 +1,10 @@
 """Django REST framework, tokens and the OpenAPI document."""
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.api.authentication.Bearer"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.api.authentication.Bearer",
+        "apps.accounts.api.authentication.StaffSession",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["apps.accounts.api.permissions.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": [
         "apps.core.api.renderers.FastJSONRenderer",
@@ -11,6 +14,7 @@ REST_FRAMEWORK = {
         "apps.core.api.parsers.ExactJSONParser",
         "rest_framework.parsers.FormParser",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.core.api.negotiation.Lenient",
     "EXCEPTION_HANDLER": "apps.core.api.errors.handle",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
@@ -30,3 +34,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SCHEMA_PATH_PREFIX": r"/api/v1",
 }
+
+#: Requests of one address in one minute.
+LOGINS_PER_MINUTE = 5
+REFRESHES_PER_MINUTE = 10
+WALLET_CHANGES_PER_MINUTE = 5

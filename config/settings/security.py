@@ -9,9 +9,7 @@ DEBUG = env.debug
 ALLOWED_HOSTS = env.allowed_hosts
 CSRF_TRUSTED_ORIGINS = env.csrf_trusted_origins
 AUTH_USER_MODEL = "accounts.User"
-SILENCED_SYSTEM_CHECKS = [
-    "auth.W004"
-]  # e-mails are unique by a constraint on lower(email)
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mails are unique by a constraint on lower(email)
 AUTHENTICATION_BACKENDS = ["apps.accounts.backends.EmailBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [

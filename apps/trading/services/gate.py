@@ -58,7 +58,10 @@ _ACTIVE = Switch()
 
 def read(agent_ids: Iterable[UUID]) -> Gate:
     """Return the gate as it stands, without locks: for decisions that are taken again when they are booked."""
-    return Gate(desk=_desk("SELECT state, exits_enabled, reason FROM trading_state WHERE agent_id IS NULL"), agents=_own(agent_ids))
+    return Gate(
+        desk=_desk("SELECT state, exits_enabled, reason FROM trading_state WHERE agent_id IS NULL"),
+        agents=_own(agent_ids),
+    )
 
 
 def lock_desk() -> Switch:

@@ -79,7 +79,7 @@ class NewTransaction:
     is_take_profit: bool = False
     transaction_hash: str | None = None
     destination_address: str | None = None
-    routes: Any = None
+    routes: Any = None  # JSON-ready, or JSON text that is written as it is
     swap_payload: Any = None
 
 
@@ -113,7 +113,7 @@ def insert_transactions(transactions: Sequence[NewTransaction]) -> None:
         for column in _TRANSACTION_COLUMNS:
             value = getattr(item, column)
             if column in _JSON_COLUMNS and value is not None:
-                value = value if isinstance(value, Jsonb) else Jsonb(value)
+                value = value if isinstance(value, str) else Jsonb(value)
             elif column in ("transaction_type", "origin"):
                 value = str(value)
             values.append(value)

@@ -1,0 +1,1 @@
+"""Reads of trading, one room a topic."""

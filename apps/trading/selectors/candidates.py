@@ -1,0 +1,82 @@
+"""The agents a signal concerns, with everything a first decision needs, in two queries however many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from apps.agents.domain import trading_config
+from apps.agents.domain.trading_config import InvalidConfig, TradingConfig
+from apps.core import bulk
+from apps.core.money import SOL_MINT
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An agent as it stands before its booking; everything is judged again under lock.
+
+    `config` is None when the stored document no longer validates. `balance_sol` None: no SOL was ever there.
+    """
+
+    agent_id: UUID
+    trading_mode: str
+    automated: bool
+    config: TradingConfig | None
+    wallet_id: UUID | None
+    wallet_address: str | None
+    epoch: int | None
+    balance_sol: Decimal | None
+    open_positions: int
+    max_open_positions: int
+    has_position: bool
+
+
+_QUERY = """
+SELECT a.id, a.trading_mode,
+       CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END,
+       a.trading_config::text, w.id, w.address, w.epoch, b.amount, s.open_positions, s.max_open_positions,
+       EXISTS (SELECT 1 FROM position p WHERE p.wallet_id = w.id AND p.mint = %(mint)s AND p.closed_at IS NULL)
+FROM agent a
+JOIN agent_state s ON s.agent_id = a.id
+LEFT JOIN wallet w ON w.agent_id = a.id AND w.wallet_type = a.trading_mode AND w.released_at IS NULL
+LEFT JOIN balance b ON b.wallet_id = w.id AND b.mint = %(sol)s
+WHERE a.archived_at IS NULL
+"""
+_FOR_SIGNAL = (
+    _QUERY
+    + """ AND a.user_id = %(user)s AND a.created_at <= %(before)s
+  AND NOT EXISTS (SELECT 1 FROM signal_execution e WHERE e.signal_id = %(signal)s AND e.agent_id = a.id)
+ORDER BY a.id"""
+)
+_OF_AGENT = _QUERY + " AND a.id = %(agent)s"
+
+
+def for_signal(*, signal_id: int, user_id: UUID, mint: str, created_at: datetime) -> list[Candidate]:
+    """Return the owner's agents that existed when the signal came and have no verdict on it yet, by id."""
+    return _candidates(_FOR_SIGNAL, {"signal": signal_id, "user": user_id, "mint": mint, "before": created_at})
+
+
+def of_agent(*, agent_id: UUID, mint: str) -> Candidate | None:
+    """Return one agent as a candidate for `mint`, or None when it is archived or unknown."""
+    found = _candidates(_OF_AGENT, {"agent": agent_id, "mint": mint})
+    return found[0] if found else None
+
+
+def _candidates(query: str, parameters: dict[str, Any]) -> list[Candidate]:
+    rows = bulk.fetch_all(query, {**parameters, "sol": SOL_MINT})
+    return [Candidate(*row[:3], _config(row[3]), *row[4:]) for row in rows]
+
+
+@lru_cache(maxsize=8192)
+def _config(stored: str | None) -> TradingConfig | None:
+    """Read a stored document, remembered by its text: a thousand agents share a few."""
+    try:
+        return trading_config.load(None if stored is None else orjson.loads(stored))
+    except InvalidConfig:
+        return None

@@ -1,0 +1,427 @@
+"""The one function that opens positions: each entry, by signal or by hand, is decided again under lock and booked here.
+
+A chunk of entries is one transaction: locks, decisions, then a handful of set-based writes, verdicts among them.
+If the process dies anywhere, either all of a chunk stands or none of it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction as database
+
+from apps.accounts.models import User
+from apps.accounts.services import audit
+from apps.agents import locks
+from apps.agents.locks import LockedState
+from apps.core import bulk, outbox
+from apps.core.money import (
+    MONEY,
+    SOL_MINT,
+    ZERO,
+    divide,
+    lamports_to_sol,
+    quantize_price,
+    quantize_usd,
+    sol_to_lamports,
+)
+from apps.signals.queue import LeasedSignal
+from apps.trading import presentation
+from apps.trading.domain import entry_rules, fills, stop_loss
+from apps.trading.domain.entry_rules import EntryDecision, EntryRequest
+from apps.trading.domain.fills import Fill, UnusableQuote
+from apps.trading.selectors.candidates import Candidate
+from apps.trading.services import gate, verdicts
+from apps.trading.services.gate import Gate
+from apps.trading.services.quoting import Share
+from apps.trading.services.verdicts import Outcome
+from apps.wallets.models import LedgerReason, TransactionType
+from apps.wallets.services import books
+from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
+
+CHUNK = 250
+PAUSED = "paused"
+WALLET_RESET = "WALLET_RESET"
+SIGNAL_EXPIRED = "SIGNAL_EXPIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """What a booking needs to know of the token."""
+
+    mint: str
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryOrder:
+    """An agent's wish to buy: its share of a quote, and the draw its size came from.
+
+    `explicit` sizes (by hand) are judged as they are; others are worked out again from the balance under lock.
+    """
+
+    candidate: Candidate
+    share: Share
+    random: Decimal
+    explicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewPosition:
+    """A row of `position` to be written: the columns of the model, without its cost of construction."""
+
+    id: UUID
+    agent_id: UUID
+    wallet_id: UUID
+    epoch: int
+    mint: str
+    symbol: str
+    decimals: int
+    signal_id: int | None
+    purchase_transaction_id: UUID
+    purchase_price: Decimal
+    purchase_amount: Decimal
+    remaining_amount: Decimal
+    total_invested_sol: Decimal
+    remaining_cost_sol: Decimal
+    stop_percent: Decimal | None
+    stop_price_sol: Decimal | None
+    stop_updated_at: datetime | None
+    peak_price_sol: Decimal
+    peak_from_tick: int
+    opened_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    realized_profit_sol: Decimal = ZERO
+    proceeds_sol: Decimal = ZERO
+    generation: int = 1
+    peak_generation: int = 1
+    lowest_price_sol: Decimal | None = None
+    dca_count: int = 0
+    last_dca_at: datetime | None = None
+    take_profit_levels_hit: int = 0
+    take_profit_start_level: int = 0
+    take_profit_total_levels: int | None = None
+    last_take_profit_at: datetime | None = None
+    moon_bag_activated: bool = False
+    moon_bag_amount: Decimal | None = None
+    closed_at: datetime | None = None
+    close_reason: str = ""
+
+
+_COLUMNS = tuple(NewPosition.__dataclass_fields__)
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Rows gathered while a chunk is decided, written together."""
+
+    transactions: list[NewTransaction] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    positions: list[NewPosition] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """What holds for the whole chunk, read under lock."""
+
+    token: TokenView
+    signal: LeasedSignal | None
+    sol_usd: Decimal | None
+    at: datetime
+    last_tick: int
+    states: dict[UUID, LockedState]
+    wallets: dict[UUID, LockedWallet]
+    balances: dict[UUID, Decimal]
+    holding: set[UUID]
+    switches: Gate
+    expired: bool
+    signal_id: int | None
+
+
+def book_entries(
+    *,
+    token: TokenView,
+    orders: Sequence[EntryOrder],
+    sol_usd: Decimal | None,
+    signal: LeasedSignal | None = None,
+    max_age_seconds: int | None = None,
+    by_hand_signal: int | None = None,
+    actor: User | None = None,
+) -> list[Outcome]:
+    """Decide and book a chunk of simulated entries in one transaction; return what became of each claimed order.
+
+    With a `signal`, an order whose pair already has a verdict is left out of the answer.
+    Without one the buy is by hand: `actor` is written to the audit log, `by_hand_signal` only names the signal.
+    Locks: desk state (shared), agent states, wallets. Publishes position and execution messages on commit.
+
+    Raises:
+        Whatever the database raises; nothing is booked then.
+        VerdictTaken: a pair was decided meanwhile. InsufficientBalance: the books refused although the rules allowed.
+    """
+    agent_ids = sorted(order.candidate.agent_id for order in orders)
+    wallet_ids = [order.candidate.wallet_id for order in orders if order.candidate.wallet_id is not None]
+    with database.atomic():
+        desk = gate.lock_desk()
+        states = locks.lock_states(agent_ids)
+        wallets = books.lock_wallets(wallet_ids)
+        if signal is not None:
+            open_pairs = verdicts.undecided(signal.id, agent_ids)
+            orders = [order for order in orders if order.candidate.agent_id in open_pairs]
+        ((at, last_tick, expired),) = bulk.fetch_all(
+            "SELECT clock_timestamp(), COALESCE((SELECT max(id) FROM tick), 0),"
+            " COALESCE(clock_timestamp() - %s::timestamptz > make_interval(secs => %s), false)",
+            [signal.created_at if signal else None, max_age_seconds],
+        )
+        situation = _Situation(
+            token=token,
+            signal=signal,
+            sol_usd=sol_usd,
+            at=at,
+            last_tick=last_tick,
+            states=states,
+            wallets=wallets,
+            balances=books.balances_of(wallet_ids, SOL_MINT),
+            holding=_holding(wallet_ids, token.mint),
+            switches=gate.under_lock(desk, agent_ids),
+            expired=expired,
+            signal_id=by_hand_signal if signal is None else signal.id,
+        )
+        chunk = _Chunk()
+        outcomes = [_decide(order, situation, chunk) for order in orders]
+        _write(chunk, outcomes, signal)
+        if signal is None:
+            _audit(outcomes, token, actor)
+    return outcomes
+
+
+def _audit(outcomes: Sequence[Outcome], token: TokenView, actor: User | None) -> None:
+    for outcome in outcomes:
+        if outcome.fill is not None:
+            audit.record(
+                actor=actor,
+                action="position.bought_by_hand",
+                object_type="position",
+                object_id=str(outcome.position_id),
+                before=None,
+                after={"mint": token.mint, "sol": presentation.plain(outcome.fill.debit_sol)},
+            )
+
+
+def _holding(wallet_ids: list[UUID], mint: str) -> set[UUID]:
+    rows = bulk.fetch_all(
+        "SELECT wallet_id FROM position WHERE mint = %s AND closed_at IS NULL AND wallet_id = ANY(%s)",
+        [mint, wallet_ids],
+    )
+    return {row[0] for row in rows}
+
+
+def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
+    candidate = order.candidate
+    state = now.states.get(candidate.agent_id)
+    wallet = None if candidate.wallet_id is None else now.wallets.get(candidate.wallet_id)
+    refusal = _refusal(candidate, state, wallet, now)
+    if refusal is not None:
+        return Outcome.skipped(candidate.agent_id, [refusal])
+    assert state is not None and wallet is not None  # noqa: S101 - `_refusal` has answered both
+    balance = now.balances.get(wallet.id)
+    decision = entry_rules.decide(
+        EntryRequest(
+            config=candidate.config,
+            balance_sol=balance,
+            size_sol=lamports_to_sol(order.share.lamports) if order.explicit else None,
+            random=order.random,
+            agent_mode=state.trading_mode,
+            wallet_type=wallet.wallet_type,
+            has_position=wallet.id in now.holding,
+            open_positions=state.open_positions,
+            max_open_positions=state.max_open_positions,
+        )
+    )
+    inputs = _inputs(order, decision, now)
+    if not decision.allowed or decision.size_sol is None:
+        return Outcome.skipped(candidate.agent_id, [decision.cause or decision.code], inputs)
+    lamports = min(sol_to_lamports(decision.size_sol), order.share.lamports)
+    try:
+        fill = fills.simulated_buy(order.share.quote, token_decimals=now.token.decimals, share=lamports)
+    except UnusableQuote as unusable:
+        return Outcome.failed(candidate.agent_id, unusable.code, inputs)
+    if balance is None or fill.debit_sol > balance:
+        return Outcome.skipped(candidate.agent_id, [entry_rules.INSUFFICIENT_BALANCE], inputs)
+    return _open(order, wallet, fill, inputs, now, chunk)
+
+
+def _refusal(
+    candidate: Candidate, state: LockedState | None, wallet: LockedWallet | None, now: _Situation
+) -> str | None:
+    if now.expired:
+        return SIGNAL_EXPIRED
+    if state is None or state.archived:
+        return entry_rules.AGENT_NOT_FOUND
+    if wallet is None:
+        return entry_rules.WALLET_NOT_FOUND
+    if wallet.released or wallet.epoch != candidate.epoch:
+        return WALLET_RESET
+    if now.signal is not None and not state.automated:
+        return PAUSED
+    return now.switches.entry_refusal(candidate.agent_id)
+
+
+def _inputs(order: EntryOrder, decision: EntryDecision, now: _Situation) -> dict[str, Any]:
+    quote = order.share.quote
+    return {
+        "balanceSol": None if decision.balance_sol is None else presentation.plain(decision.balance_sol),
+        "sizeSol": None if decision.size_sol is None else presentation.plain(decision.size_sol),
+        "category": decision.category,
+        "draw": str(order.random) if decision.randomized else None,
+        "quotedLamports": quote.in_amount,
+        "priceImpact": str(quote.price_impact),
+        "solUsd": None if now.sol_usd is None else str(now.sol_usd),
+    }
+
+
+def _open(
+    order: EntryOrder, wallet: LockedWallet, fill: Fill, inputs: dict[str, Any], now: _Situation, chunk: _Chunk
+) -> Outcome:
+    """Gather the rows of one position: transaction, ledger lines, position, message."""
+    token, agent_id = now.token, order.candidate.agent_id
+    transaction_id, position_id = uuid.uuid4(), uuid.uuid4()
+    bought, invested = fill.token_amount, fill.debit_sol
+    average = quantize_price(divide(invested, bought))
+    chunk.transactions.append(
+        NewTransaction(
+            id=transaction_id,
+            agent_id=agent_id,
+            wallet_id=wallet.id,
+            epoch=wallet.epoch,
+            transaction_type=TransactionType.SWAP,
+            transaction_time=now.at,
+            position_id=position_id,
+            signal_id=now.signal_id,
+            value_usd=None if now.sol_usd is None else quantize_usd(MONEY.multiply(_spent(fill), now.sol_usd)),
+            input_mint=SOL_MINT,
+            input_symbol="SOL",
+            input_amount=_spent(fill),
+            input_price=Decimal(1),
+            output_mint=token.mint,
+            output_symbol=token.symbol,
+            output_amount=bought,
+            output_price=fill.price_sol,
+            slippage_percent=fill.slippage_percent,
+            price_impact=fill.price_impact,
+            network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
+            protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
+            routes=_routes(order.share),
+            swap_payload=_payload(order.share),
+        )
+    )
+    chunk.postings.extend(_postings(wallet, token, fill, transaction_id))
+    chunk.addresses.append(wallet.address)
+    chunk.positions.append(_position(order, wallet, position_id, transaction_id, average, bought, invested, now))
+    return Outcome.executed(agent_id, transaction_id, position_id, inputs, fill)
+
+
+def _spent(fill: Fill) -> Decimal:
+    """SOL that went into the swap, protocol fee included, network fee not."""
+    return lamports_to_sol(fill.swap_lamports)
+
+
+def _postings(wallet: LockedWallet, token: TokenView, fill: Fill, transaction_id: UUID) -> list[Posting]:
+    """Return the ledger lines of a buy: what was swapped, each fee, what came in."""
+    swapped = lamports_to_sol(fill.swap_lamports - fill.protocol_fee_lamports)
+    lines = [
+        (SOL_MINT, "SOL", -swapped, LedgerReason.SWAP),
+        (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
+        (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
+        (token.mint, token.symbol, fill.token_amount, LedgerReason.SWAP),
+    ]
+    return [
+        Posting(wallet.id, wallet.epoch, mint, symbol, delta, reason, transaction_id)
+        for mint, symbol, delta, reason in lines
+        if delta
+    ]
+
+
+def _position(
+    order: EntryOrder,
+    wallet: LockedWallet,
+    position_id: UUID,
+    transaction_id: UUID,
+    average: Decimal,
+    bought: Decimal,
+    invested: Decimal,
+    now: _Situation,
+) -> NewPosition:
+    config = order.candidate.config
+    stop = stop_loss.StopState() if config is None else stop_loss.at_buy(average, config.stop_loss)
+    return NewPosition(
+        id=position_id,
+        agent_id=order.candidate.agent_id,
+        wallet_id=wallet.id,
+        epoch=wallet.epoch,
+        mint=now.token.mint,
+        symbol=now.token.symbol,
+        decimals=now.token.decimals,
+        signal_id=now.signal_id,
+        purchase_transaction_id=transaction_id,
+        purchase_price=average,
+        purchase_amount=bought,
+        remaining_amount=bought,
+        total_invested_sol=invested,
+        remaining_cost_sol=invested,
+        stop_percent=stop.stop_percent,
+        stop_price_sol=None
+        if stop.stop_percent is None
+        else quantize_price(stop_loss.level(average, stop.stop_percent)),
+        stop_updated_at=None if stop.stop_percent is None else now.at,
+        peak_price_sol=average,
+        peak_from_tick=now.last_tick,
+        opened_at=now.at,
+        created_at=now.at,
+        updated_at=now.at,
+    )
+
+
+def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None) -> None:
+    positions = chunk.positions
+    if positions:
+        books.insert_transactions(chunk.transactions)
+        bulk.copy_rows("position", _COLUMNS, ([getattr(item, name) for name in _COLUMNS] for item in positions))
+        books.post(chunk.postings)
+        locks.count_positions({position.agent_id: 1 for position in positions})
+    if signal is not None:
+        verdicts.claim_all(signal.id, outcomes)
+    outbox.append(_messages(chunk, outcomes, signal))
+    if signal is not None:
+        bulk.execute("SELECT pg_notify('entries', %s)", [f"{signal.id}:{len(positions)}"])
+
+
+def _messages(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None) -> list[outbox.Message]:
+    messages = [
+        outbox.Message(
+            f"agent:{position.agent_id}",
+            "position_update",
+            {"eventType": "position_created", "position": presentation.open_position(position, address)},
+        )
+        for position, address in zip(chunk.positions, chunk.addresses, strict=True)
+    ]
+    if signal is not None and outcomes:
+        messages.append(verdicts.message(signal, outcomes))
+    return messages
+
+
+def _routes(share: Share) -> str:
+    return orjson.dumps({"routePlan": share.quote.payload.get("routePlan", [])}, default=str).decode()
+
+
+def _payload(share: Share) -> str:
+    return orjson.dumps(dict(share.quote.payload), default=str).decode()

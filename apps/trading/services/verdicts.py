@@ -1,0 +1,147 @@
+"""Verdicts of (signal, agent) pairs: exactly one each, written in the transaction that books or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction as database
+
+from apps.core import bulk, outbox
+from apps.core.errors import Conflict
+from apps.signals.queue import LeasedSignal
+from apps.trading.domain.fills import Fill
+from apps.trading.models import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one agent's wish to buy, with the figures that decided it."""
+
+    agent_id: UUID
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    inputs: dict[str, Any] | None = None
+    transaction_id: UUID | None = None
+    position_id: UUID | None = None
+    fill: Fill | None = None
+
+    @property
+    def code(self) -> str:
+        """The first reason, or nothing."""
+        return self.reasons[0] if self.reasons else ""
+
+    @classmethod
+    def skipped(cls, agent_id: UUID, reasons: Iterable[str], inputs: dict[str, Any] | None = None) -> Outcome:
+        """We said no."""
+        return cls(agent_id, Verdict.SKIPPED, tuple(reasons), inputs)
+
+    @classmethod
+    def failed(cls, agent_id: UUID, code: str, inputs: dict[str, Any] | None = None) -> Outcome:
+        """We tried and something broke."""
+        return cls(agent_id, Verdict.FAILED, (code,), inputs)
+
+    @classmethod
+    def executed(
+        cls, agent_id: UUID, transaction_id: UUID, position_id: UUID, inputs: dict[str, Any], fill: Fill
+    ) -> Outcome:
+        return cls(agent_id, Verdict.EXECUTED, (), inputs, transaction_id, position_id, fill)
+
+
+class VerdictTaken(Conflict):
+    """Somebody else decided one of these pairs meanwhile: nothing of the transaction may stand."""
+
+    def __init__(self) -> None:
+        super().__init__("VERDICT_TAKEN", "The signal was decided for one of these agents meanwhile")
+
+
+def undecided(signal_id: int, agent_ids: Sequence[UUID]) -> set[UUID]:
+    """Return the agents without a verdict on the signal; bookings ask once their agents are locked."""
+    rows = bulk.fetch_all(
+        "SELECT a FROM unnest(%s::uuid[]) AS a WHERE NOT EXISTS"
+        " (SELECT 1 FROM signal_execution e WHERE e.signal_id = %s AND e.agent_id = a)",
+        [list(agent_ids), signal_id],
+    )
+    return {row[0] for row in rows}
+
+
+def claim(signal_id: int, outcomes: Sequence[Outcome]) -> set[UUID]:
+    """Write the verdicts of pairs that have none, in the order of agents; return the agents whose pair was free.
+
+    The unique key decides between two writers: the second waits for the first to commit and then writes nothing.
+    """
+    ordered = sorted(outcomes, key=lambda item: item.agent_id)
+    rows = bulk.fetch_all(
+        "INSERT INTO signal_execution (id, signal_id, agent_id, verdict, code, inputs, reasons, transaction_id,"
+        " position_id, executed_at)"
+        " SELECT gen_random_uuid(), %s, agent_id, verdict, code, inputs::jsonb, string_to_array(reasons, ','),"
+        " transaction_id, position_id, clock_timestamp()"
+        " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::uuid[])"
+        " AS v(agent_id, verdict, code, inputs, reasons, transaction_id, position_id)"
+        " ON CONFLICT (signal_id, agent_id) DO NOTHING RETURNING agent_id",
+        [
+            signal_id,
+            [item.agent_id for item in ordered],
+            [str(item.verdict) for item in ordered],
+            [item.code for item in ordered],
+            [None if item.inputs is None else orjson.dumps(item.inputs).decode() for item in ordered],
+            [",".join(item.reasons) for item in ordered],
+            [item.transaction_id for item in ordered],
+            [item.position_id for item in ordered],
+        ],
+    )
+    return {row[0] for row in rows}
+
+
+def claim_all(signal_id: int, outcomes: Sequence[Outcome]) -> None:
+    """Write the verdicts of a booking.
+
+    Raises:
+        VerdictTaken: one of the pairs was decided meanwhile; the booking must roll back and look again.
+    """
+    if outcomes and len(claim(signal_id, outcomes)) != len(outcomes):
+        raise VerdictTaken()
+
+
+def record(signal: LeasedSignal, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Write verdicts that book nothing; return those that were the first of their pair."""
+    if not outcomes:
+        return []
+    with database.atomic():
+        claimed = claim(signal.id, outcomes)
+        fresh = [item for item in outcomes if item.agent_id in claimed]
+        if fresh:
+            outbox.append([message(signal, fresh)])
+    return fresh
+
+
+def count(signal_id: int) -> dict[str, int]:
+    """Return how many pairs of a signal ended in each verdict."""
+    rows = bulk.fetch_all(
+        "SELECT verdict, count(*) FROM signal_execution WHERE signal_id = %s GROUP BY verdict", [signal_id]
+    )
+    return dict.fromkeys(Verdict.values, 0) | dict(rows)
+
+
+def message(signal: LeasedSignal, outcomes: Sequence[Outcome]) -> outbox.Message:
+    """Tell the owner's feed what became of some pairs."""
+    return outbox.Message(
+        f"user:{signal.user_id}",
+        "executions",
+        {
+            "signalId": signal.id,
+            "executions": [
+                {
+                    "agentId": str(item.agent_id),
+                    "verdict": str(item.verdict),
+                    "code": item.code,
+                    "reasons": list(item.reasons),
+                    "positionId": None if item.position_id is None else str(item.position_id),
+                }
+                for item in outcomes
+            ],
+        },
+    )

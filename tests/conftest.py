@@ -1,0 +1,30 @@
+"""Fixtures every test may use. The session's PostgreSQL and Redis are started by the `conftest.py` above this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox_server import SandboxControl, sandbox
+
+__all__ = ["market", "sandbox"]
+
+
+@pytest.fixture
+def market(sandbox: SandboxControl, settings) -> Iterator[SandboxControl]:
+    """Point every provider client at the session's sandbox, with no faults on."""
+    from apps.core import http  # this file is read before Django has settings
+    from apps.prices.services import tokens
+
+    sandbox.clear_faults()
+    settings.PROVIDERS = {
+        "jupiter": {"base_url": sandbox.jupiter_url, "plan": "sandbox"},
+        "dexscreener": {"base_url": sandbox.dexscreener_url, "plan": "sandbox"},
+        "pyth": {"base_url": sandbox.pyth_url, "plan": "sandbox"},
+    }
+    http.forget_clients()
+    tokens.forget_tokens()
+    yield sandbox
+    sandbox.clear_faults()
+    http.forget_clients()

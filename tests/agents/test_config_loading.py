@@ -75,7 +75,8 @@ def test_a_take_profit_preset_decides_levels_and_bag_whatever_the_document_lists
     profit = load({"takeProfit": section}).take_profit
     assert [level.target_percent for level in profit.levels] == targets
     assert profit.moon_bag.enabled
-    assert (profit.moon_bag.trigger_percent, profit.moon_bag.retain_percent) == (trigger, retain)
+    assert profit.moon_bag.trigger_percent == trigger
+    assert profit.moon_bag.retain_percent == retain
     assert profit.custom_levels == () and not profit.custom_moon_bag.enabled
 
 
@@ -83,7 +84,7 @@ def test_custom_take_profit_is_the_documents_own() -> None:
     levels = [{"targetPercent": 10, "sellPercent": 100}]
     section = {"mode": "custom", "levels": levels, "moonBag": {"enabled": False}}
     profit = load({"takeProfit": section}).take_profit
-    assert [(level.target_percent, level.sell_percent) for level in profit.levels] == [(10, 100)]
+    assert [(level.target_percent, level.sell_percent) for level in profit.levels] == [(Decimal(10), Decimal(100))]
     assert not profit.moon_bag.enabled
 
 

@@ -32,7 +32,11 @@ def test_a_buy_pays_the_network_fee_on_top_and_the_protocol_fee_inside() -> None
     assert (fill.debit_lamports, fill.credit_lamports) == (1_000_005_002, 0)
     assert fill.net_lamports == -1_000_005_002
     assert fill.price_sol == Decimal("0.2")
-    assert (fill.token_amount, fill.slippage_percent, fill.price_impact) == (5, Decimal("0.5"), Decimal("0.01"))
+    assert (fill.token_amount, fill.slippage_percent, fill.price_impact) == (
+        Decimal(5),
+        Decimal("0.5"),
+        Decimal("0.01"),
+    )
 
 
 def test_a_sale_is_credited_after_both_fees() -> None:

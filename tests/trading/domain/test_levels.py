@@ -33,7 +33,7 @@ def test_take_profit_climbs_the_moderate_levels_and_keeps_the_bag() -> None:
                 moon_bag_tokens=decision.moon_bag_tokens if decision.activates_moon_bag else view.moon_bag_tokens,
             )
     assert sold == [250, 250, 250, 150]
-    assert (view.remaining_tokens, view.moon_bag_tokens) == (100, 100)
+    assert view.remaining_tokens == view.moon_bag_tokens == 100
 
 
 def test_a_sale_that_leaves_nothing_closes_unless_it_sets_the_bag_aside() -> None:

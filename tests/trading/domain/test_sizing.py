@@ -21,10 +21,10 @@ def sol(low: str, high: str, places: int = 9) -> st.SearchStrategy[Decimal]:
 
 @st.composite
 def calculators(draw_: st.DrawFn) -> PositionCalculator:
-    thresholds = sorted(draw_(st.lists(sol("0.001", "50"), min_size=3, max_size=3, unique=True)))
+    lowest, middle, highest = sorted(draw_(st.lists(sol("0.001", "50"), min_size=3, max_size=3, unique=True)))
     ranges = [sorted(draw_(st.lists(sol("0", "20"), min_size=2, max_size=2))) for _ in range(3)]
     small, medium, large = (SizeRange(low, high) for low, high in ranges)
-    return PositionCalculator(*thresholds, small, medium, large, randomized=draw_(st.booleans()))
+    return PositionCalculator(lowest, middle, highest, small, medium, large, randomized=draw_(st.booleans()))
 
 
 limits = st.builds(PurchaseLimits, sol("0.1", "10"), sol("0.000000001", "10"), st.none())

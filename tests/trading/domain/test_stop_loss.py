@@ -95,7 +95,8 @@ def test_a_gain_of_any_size_has_a_stop() -> None:
 def test_after_a_dca_the_stop_starts_over_from_the_fill() -> None:
     state = after_dca(Decimal("0.8"), rules())
     decision = evaluate(Decimal("0.914"), state, Decimal("0.8"), rules())
-    assert (decision.triggered, decision.stop_percent) == (False, -32)
+    assert not decision.triggered
+    assert decision.stop_percent == -32
 
 
 def test_a_stop_that_is_off_judges_nothing_and_forgets_nothing() -> None:

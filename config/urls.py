@@ -21,7 +21,14 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path(API, include("apps.accounts.api.urls")),
+    path(API, include("apps.agents.api.urls")),
+    path(API, include("apps.signals.api.urls")),
+    path(API, include("apps.wallets.api.urls")),
+    path(API, include("apps.prices.api.urls")),
+    path(API, include("apps.trading.api.urls")),
+    path(API, include("apps.console.api.urls")),
     re_path(r"^api(/.*)?$", errors.unknown_route),
 ]
 
+handler400 = "apps.core.api.errors.bad_request"
 handler500 = "apps.core.api.errors.server_error"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
+from apps.accounts.services import audit
 from apps.core import base58, bulk, events, outbox
-from apps.core.errors import Invalid
+from apps.core.errors import Invalid, NotFound
 from apps.signals import errors
 from apps.signals.events import SignalCreated
 from apps.signals.models import TradingSignal
@@ -60,6 +63,42 @@ def create_signal(
         outbox.append([outbox.Message(f"user:{user.pk}", "signal_created", _announcement(signal))])
         events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
     return signal
+
+
+def update_signal(*, signal: TradingSignal, changes: Mapping[str, Any]) -> TradingSignal:
+    """Correct what a signal says; nothing is traded again and the duplicate key stays as it was.
+
+    Raises:
+        Invalid: INVALID_MINT. NotFound: SIGNAL_NOT_FOUND, deleted meanwhile.
+    """
+    if "token_address" in changes and not base58.is_address(changes["token_address"]):
+        raise errors.InvalidMint()
+    with transaction.atomic():
+        row = TradingSignal.objects.select_for_update(no_key=True).filter(pk=signal.pk, deleted_at=None).first()
+        if row is None:
+            raise NotFound("SIGNAL_NOT_FOUND", "There is no such signal.")
+        for name, value in changes.items():
+            setattr(row, name, value)
+        row.save(update_fields=[*changes, "updated_at"])
+    return row
+
+
+def delete_signals(*, user: User, actor: User | None, signal_id: int | None = None) -> int:
+    """Mark one signal of the user, or all, as deleted; executions stay. Return how many were marked."""
+    rows = TradingSignal.objects.filter(user=user, deleted_at=None)
+    if signal_id is not None:
+        rows = rows.filter(pk=signal_id)
+    with transaction.atomic():
+        marked = rows.update(deleted_at=timezone.now())
+        if marked:
+            audit.record(
+                actor=actor,
+                action="signals.deleted",
+                object_type="signal",
+                object_id="all" if signal_id is None else signal_id,
+                after={"deleted": marked},
+            )
+    return marked
 
 
 def _claim(user_id: UUID, token_address: str, signal_type: str, signal_strength: int) -> bool:

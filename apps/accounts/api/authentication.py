@@ -6,7 +6,7 @@ A view says per method which scope a key needs (`key_scopes = {"GET": "agents"}`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -30,19 +30,31 @@ class Bearer(BaseAuthentication):
     """`Authorization: Bearer <token or key>`, or `X-API-Key`. A malformed X-API-Key is ignored."""
 
     def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        try:
+            return self.identify(request)
+        except Unauthenticated as error:
+            raise self.refusal(error) from None
+
+    def identify(self, request: Request) -> tuple[User, Credential] | None:
+        """Return who calls, or None when nothing says who.
+
+        Raises:
+            Unauthenticated: what was given is not good.
+        """
         wants_key = wanted_scope(request) is not None
         given_key = request.META.get("HTTP_X_API_KEY", "")
-        try:
-            if wants_key and api_keys.looks_like_key(given_key):
-                return self._by_key(given_key)
-            value = _bearer_value(request)
-            if value is None:
-                return None
-            if wants_key and api_keys.looks_like_key(value):
-                return self._by_key(value)
-            return self._by_token(value)
-        except Unauthenticated as error:
-            raise AuthenticationFailed(error.message, code=error.code) from None
+        if wants_key and api_keys.looks_like_key(given_key):
+            return self._by_key(given_key)
+        value = _bearer_value(request)
+        if value is None:
+            return None
+        if wants_key and api_keys.looks_like_key(value):
+            return self._by_key(value)
+        return self._by_token(value)
+
+    def refusal(self, error: Unauthenticated) -> AuthenticationFailed:
+        """Return what REST framework expects to be raised."""
+        return AuthenticationFailed(error.message, code=error.code)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
@@ -64,6 +76,16 @@ class StaffSession(SessionAuthentication):
         if found is None or not found[0].is_staff:
             return None
         return found[0], Credential()
+
+
+def caller(request: Request) -> User:
+    """Return who calls; for views that nobody reaches without being signed in."""
+    return cast(User, request.user)
+
+
+def credential(request: Request) -> Credential:
+    """Return what the caller was known by."""
+    return request.auth if isinstance(request.auth, Credential) else Credential()
 
 
 def wanted_scope(request: Request) -> str | None:

@@ -64,6 +64,24 @@ def create(
     return row, key
 
 
+def ensure(*, user: User, name: str, scopes: Sequence[str], key: str) -> ApiKey:
+    """Make sure that exactly this key works for the user; for keys that are given to us, as the sandbox's is."""
+    with transaction.atomic():
+        row, made = ApiKey.objects.get_or_create(
+            key_hash=key_hash(key),
+            defaults={"user": user, "name": name, "prefix": key[:_SHOWN_CHARACTERS], "scopes": list(scopes)},
+        )
+        if made:
+            audit.record(
+                actor=None,
+                action="api_key.created",
+                object_type="api_key",
+                object_id=row.pk,
+                after={"name": name, "scopes": row.scopes, "prefix": row.prefix},
+            )
+    return row
+
+
 def delete(*, api_key: ApiKey, actor: User | None) -> None:
     """Delete a key; it stops working at once."""
     with transaction.atomic():

@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.accounts import tokens
 from apps.accounts.errors import Unauthenticated
 from apps.accounts.models import RefreshFamily, RevokedToken, User
+from apps.accounts.services import audit
 
 REPEAT_SECONDS = 60
 TICKET_SECONDS = 30
@@ -102,6 +103,23 @@ def sign_out(*, claims: tokens.Claims, refresh_token: str | None = None) -> None
         RefreshFamily.objects.filter(
             pk__in=[family for family in families if family is not None], user_id=claims.user_id, ended_at=None
         ).update(ended_at=now, end_reason="signed_out")
+
+
+def end(*, family: RefreshFamily, actor: User | None) -> bool:
+    """End one session on an operator's word; False if it had ended before."""
+    with transaction.atomic():
+        ended = RefreshFamily.objects.filter(pk=family.pk, ended_at=None).update(
+            ended_at=timezone.now(), end_reason="ended_by_operator"
+        )
+        if ended:
+            audit.record(
+                actor=actor,
+                action="session.ended",
+                object_type="session",
+                object_id=family.pk,
+                before={"user": str(family.user_id), "created_at": family.created_at},
+            )
+    return bool(ended)
 
 
 def end_all(*, user: User, reason: str) -> None:

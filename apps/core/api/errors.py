@@ -13,6 +13,7 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -150,8 +151,17 @@ def respond(error: SoldeskError) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what no view could (Django's handler500)."""
-    return respond(SoldeskError("INTERNAL_ERROR", "Internal server error", status=500))
+    """Answer what no view could (Django's handler500): JSON under /api/, else Django's page."""
+    if request.path.startswith("/api"):
+        return respond(SoldeskError("INTERNAL_ERROR", "Internal server error", status=500))
+    return defaults.server_error(request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request Django itself refuses (handler400), e.g. for an unknown host name."""
+    if request.path.startswith("/api"):
+        return respond(Invalid("BAD_REQUEST", "The request cannot be served: check its host name and headers."))
+    return defaults.bad_request(request, exception)
 
 
 def _headers(exc: Exception, error: SoldeskError) -> dict[str, str]:

@@ -43,6 +43,13 @@ def timestamp_text(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
 
 
+class Raw:
+    """JSON that is written already."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
 def encode(value: Any) -> bytes:
     """Return compact JSON; a Decimal becomes a JSON number with every digit it has, a time its text."""
     return orjson.dumps(value, default=_default, option=_OPTIONS)
@@ -53,6 +60,8 @@ def _default(value: Any) -> Any:
         return orjson.Fragment(decimal_text(value))
     if isinstance(value, datetime):
         return timestamp_text(value)
+    if isinstance(value, Raw):
+        return orjson.Fragment(value.text)
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
     if isinstance(value, dict):

@@ -1,0 +1,117 @@
+"""Whether the desk can work: database, Redis, workers, Beat, prices, outbox. Plain functions for any HTTP layer.
+
+Only the database decides whether the desk is ready: sign-in, trading and recovery need nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import redis as redis_client
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+
+from apps.core import heartbeats, outbox, redis
+from apps.core.api.wire import timestamp_text
+from apps.prices import selectors as prices
+from apps.prices.models import Tick
+
+log = structlog.get_logger(__name__)
+
+#: Processes write every five seconds.
+SILENT_SECONDS = 15.0
+
+_started = time.monotonic()
+Answer = tuple[int, dict[str, Any]]
+
+
+def report() -> Answer:
+    """Return the HTTP status and the whole health report; 503 only while the database is down."""
+    database = _checked(_ping_database)
+    store = _checked(_ping_redis)
+    ages = heartbeats.ages()
+    queue = _queue(ages)
+    services = {"database": database, "redis": store, "queue": queue}
+    up = database["status"] == "healthy"
+    status = "unhealthy" if not up else "healthy" if store["status"] == queue["status"] == "healthy" else "degraded"
+    body = {
+        "status": status,
+        "timestamp": _now(),
+        "uptime": int(time.monotonic() - _started),
+        "services": services,
+        "ages": _ages(ages) if up else None,
+    }
+    return (200 if up else 503), body
+
+
+def ready() -> Answer:
+    """Return 200 when requests can be served, 503 while the database is down."""
+    if _checked(_ping_database)["status"] != "healthy":
+        return 503, {"ready": False, "message": "The database does not answer.", "timestamp": _now()}
+    if _checked(_ping_redis)["status"] != "healthy":
+        message = "Redis does not answer: trading goes on, wake-ups and screens are slower."
+        return 200, {"ready": True, "degraded": True, "message": message, "timestamp": _now()}
+    return 200, {"ready": True, "timestamp": _now()}
+
+
+def live() -> Answer:
+    """Return 200: this process runs."""
+    return 200, {"alive": True, "timestamp": _now(), "uptime": int(time.monotonic() - _started)}
+
+
+def _queue(ages: Mapping[str, float] | None) -> dict[str, Any]:
+    """Return the workers by the age of their last heartbeat; one that fell silent is named too."""
+    workers = [
+        {"name": kind, "heartbeatAgeSeconds": round(age, 1), "alive": age <= SILENT_SECONDS}
+        for kind, age in sorted((ages or {}).items())
+        if kind.startswith("worker-")
+    ]
+    alive = sum(worker["alive"] is True for worker in workers)
+    status = "healthy" if alive and alive == len(workers) else "degraded" if alive else "unhealthy"
+    return {"status": status, "workerCount": alive, "workers": workers}
+
+
+def _checked(ping: Callable[[], bool]) -> dict[str, Any]:
+    started = time.perf_counter()
+    if not ping():
+        return {"status": "unhealthy"}
+    return {"status": "healthy", "latency": round((time.perf_counter() - started) * 1000, 2)}
+
+
+def _ping_database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("health_database_down", error=type(error).__name__)
+        connection.close()
+        return False
+    return True
+
+
+def _ping_redis() -> bool:
+    def ping(client: redis_client.Redis) -> bool:
+        return bool(client.ping())
+
+    return redis.attempt(ping, False)
+
+
+def _ages(heard: Mapping[str, float] | None) -> dict[str, float | None]:
+    """Return the ages in seconds: newest price, SOL/USD, oldest unsent message, Beat's last sign of life."""
+    tick = Tick.objects.order_by("-id").values_list("received_at", flat=True).first()
+    sol_usd = prices.sol_usd()
+    now = datetime.now(UTC)
+    beat = (heard or {}).get("beat")
+    return {
+        "priceSeconds": None if tick is None else round((now - tick).total_seconds(), 1),
+        "solUsdSeconds": None if sol_usd is None else round((now - sol_usd.at).total_seconds(), 1),
+        "outboxSeconds": round(outbox.oldest_unpublished_seconds(), 1),
+        "beatSeconds": None if beat is None else round(beat, 1),
+    }
+
+
+def _now() -> str:
+    return timestamp_text(datetime.now(UTC))

@@ -1,0 +1,13 @@
+"""Routes of trading signals."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.signals.api import views
+
+urlpatterns = [
+    path("trading-signals", views.Signals.as_view()),
+    path("trading-signals/all", views.AllSignals.as_view()),
+    path("trading-signals/<str:signal_id>", views.SignalDetail.as_view()),
+]

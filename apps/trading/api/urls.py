@@ -1,0 +1,25 @@
+"""Routes of trading, among them what trading knows of an agent or does to a wallet."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.trading.api import desk_views, views
+
+close = views.ClosePosition.as_view()
+positions = views.Positions.as_view()
+
+urlpatterns = [
+    path("agent-positions/<str:agent_id>", positions),
+    path("agent-positions/<str:agent_id>/take-profit-summary", views.TakeProfitSummary.as_view()),
+    path("agent-positions/<str:agent_id>/<str:position_id>/close", close),
+    path("agents/<str:agent_id>/positions", positions),
+    path("agents/<str:agent_id>/positions/<str:position_id>/close", close),
+    path("agents/<str:agent_id>/performance", desk_views.AgentPerformance.as_view()),
+    path("agents/<str:agent_id>/balance-history", desk_views.BalanceHistory.as_view()),
+    path("agent-historical-swaps", views.Swaps.as_view()),
+    path("agent-historical-swaps/<str:trade_id>", views.SwapDetail.as_view()),
+    path("trades/execute", views.ExecuteTrade.as_view()),
+    path("trading-state", desk_views.TradingState.as_view()),
+    path("wallets/<str:address>/reset", desk_views.ResetWallet.as_view()),
+]

@@ -1,0 +1,155 @@
+"""Open positions as a person sees them: valued at the newest recorded price, in a constant number of queries.
+
+No provider is called. A position without any recorded price is valued at its average; USD is None while SOL/USD is
+unknown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from uuid import UUID
+
+from apps.agents.models import Agent
+from apps.core.money import MONEY, ZERO, divide, quantize_percent, quantize_price, quantize_sol, quantize_usd
+from apps.prices import selectors as prices
+from apps.trading import presentation
+from apps.trading.errors import PositionNotFound
+from apps.trading.models import Position
+from apps.wallets.models import Transaction
+
+_HUNDRED = Decimal(100)
+
+
+@dataclass
+class PositionView:
+    """An open position with the prices it is shown at; prices in SOL per token, `sol_usd` in US dollars."""
+
+    position: Position
+    price_sol: Decimal | None
+    sol_usd: Decimal | None
+    take_profit_transaction_ids: Sequence[UUID] = ()
+
+    @cached_property
+    def worth(self) -> presentation.Valuation:
+        return presentation.value(self.position, self.price_sol)
+
+    @property
+    def purchase_price_usd(self) -> Decimal | None:
+        return self._price_usd(self.position.purchase_price)
+
+    @property
+    def current_price_usd(self) -> Decimal | None:
+        return self._price_usd(self.worth.price_sol)
+
+    @property
+    def value_sol(self) -> Decimal:
+        return quantize_sol(self.worth.value_sol)
+
+    @property
+    def value_usd(self) -> Decimal | None:
+        return self._usd(self.worth.value_sol)
+
+    @property
+    def profit_sol(self) -> Decimal:
+        return quantize_sol(self.worth.profit_sol)
+
+    @property
+    def profit_usd(self) -> Decimal | None:
+        return self._usd(self.worth.profit_sol)
+
+    @property
+    def profit_percent(self) -> Decimal:
+        return quantize_percent(self.worth.profit_percent)
+
+    @property
+    def price_change_percent(self) -> Decimal:
+        return quantize_percent(self.worth.price_change_percent)
+
+    @property
+    def remaining_percent(self) -> Decimal:
+        """Share of all tokens ever bought that is still held."""
+        bought = self.position.purchase_amount
+        return quantize_percent(divide(self.position.remaining_amount * _HUNDRED, bought)) if bought > 0 else ZERO
+
+    @property
+    def sold_percent(self) -> Decimal:
+        return _HUNDRED - self.remaining_percent if self.position.purchase_amount > 0 else ZERO
+
+    def _usd(self, sol: Decimal) -> Decimal | None:
+        return None if self.sol_usd is None else quantize_usd(MONEY.multiply(sol, self.sol_usd))
+
+    def _price_usd(self, price: Decimal) -> Decimal | None:
+        return None if self.sol_usd is None else quantize_price(MONEY.multiply(price, self.sol_usd))
+
+
+def list_open(*, agent: Agent, wallet_address: str | None = None) -> list[PositionView]:
+    """Return the agent's open positions, newest first, of all its wallets or of one."""
+    found = Position.objects.select_related("wallet", "purchase_transaction").filter(agent=agent, closed_at=None)
+    if wallet_address is not None:
+        found = found.filter(wallet__address=wallet_address, wallet__released_at=None)
+    rows = list(found.order_by("-created_at", "-id"))
+    known = prices.latest_prices(row.mint for row in rows)
+    sol_usd = prices.sol_usd()
+    sales = _take_profit_sales(row.pk for row in rows if row.take_profit_levels_hit)
+    return [
+        PositionView(
+            position=row,
+            price_sol=known[row.mint].price_sol if row.mint in known else None,
+            sol_usd=None if sol_usd is None else sol_usd.value,
+            take_profit_transaction_ids=sales[row.pk],
+        )
+        for row in rows
+    ]
+
+
+def get_open(*, agent: Agent, position_id: UUID) -> Position:
+    """Return one open position of the agent.
+
+    Raises:
+        PositionNotFound: unknown, closed, or another agent's.
+    """
+    position = Position.objects.filter(pk=position_id, agent=agent, closed_at=None).first()
+    if position is None:
+        raise PositionNotFound
+    return position
+
+
+@dataclass(frozen=True, slots=True)
+class TakeProfitSummary:
+    """What take profit has done for an agent's open positions; `hit` are those with a level hit, latest first."""
+
+    total_positions: int
+    active_moon_bags: int
+    total_levels_hit: int
+    hit: list[PositionView]
+
+
+def take_profit_summary(*, agent: Agent) -> TakeProfitSummary:
+    """Return the take-profit progress of the agent's open positions."""
+    views = [
+        PositionView(position=row, price_sol=None, sol_usd=None)
+        for row in Position.objects.filter(agent=agent, closed_at=None).order_by("-last_take_profit_at", "-id")
+    ]
+    return TakeProfitSummary(
+        total_positions=len(views),
+        active_moon_bags=sum(view.position.moon_bag_activated for view in views),
+        total_levels_hit=sum(view.position.take_profit_levels_hit for view in views),
+        hit=[view for view in views if view.position.take_profit_levels_hit > 0],
+    )
+
+
+def _take_profit_sales(position_ids: Iterable[UUID]) -> dict[UUID, list[UUID]]:
+    """Return the take-profit fills by position, oldest first."""
+    sales: dict[UUID, list[UUID]] = defaultdict(list)
+    wanted = list(position_ids)
+    if wanted:
+        fills = Transaction.objects.filter(position_id__in=wanted, is_take_profit=True).order_by(
+            "transaction_time", "id"
+        )
+        for position_id, fill_id in fills.values_list("position_id", "id"):
+            sales[position_id].append(fill_id)
+    return sales

@@ -1,0 +1,97 @@
+"""Reads of wallets and their books, by the wallets' present epoch: what was before a reset is history."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from apps.accounts.models import User
+from apps.agents.errors import NotYourAgent
+from apps.agents.models import Agent
+from apps.core.errors import NotFound
+from apps.wallets.errors import WalletNotFound
+from apps.wallets.models import Balance, Transaction, Wallet
+
+
+def list_wallets(*, agent: Agent) -> QuerySet[Wallet]:
+    """Return the agent's wallets, newest first."""
+    return Wallet.objects.filter(agent=agent, released_at=None).order_by("-created_at", "-id")
+
+
+def get_wallet(*, agent: Agent, address: str) -> Wallet:
+    """Return the agent's wallet at `address`.
+
+    Raises:
+        WalletNotFound: the agent has no such wallet (now).
+    """
+    wallet = list_wallets(agent=agent).filter(address=address).first()
+    if wallet is None:
+        raise WalletNotFound
+    return wallet
+
+
+def get_owned_wallet(*, user: User, address: str) -> Wallet:
+    """Return the wallet at `address` of any of the user's agents.
+
+    Raises:
+        WalletNotFound: unknown, released, or another user's.
+    """
+    wallet = (
+        Wallet.objects.select_related("agent")
+        .filter(address=address, released_at=None, agent__user=user, agent__archived_at=None)
+        .first()
+    )
+    if wallet is None:
+        raise WalletNotFound("There is no such wallet.")
+    return wallet
+
+
+def list_balances(*, agent: Agent) -> QuerySet[Balance]:
+    """Return the balances of the agent's wallets, last changed first."""
+    return (
+        Balance.objects.select_related("wallet")
+        .filter(wallet__agent=agent, wallet__released_at=None)
+        .order_by("-updated_at", "-id")
+    )
+
+
+def get_balance(*, user: User, balance_id: UUID) -> Balance:
+    """Return one balance of the user.
+
+    Raises:
+        NotFound: BALANCE_NOT_FOUND.
+    """
+    balance = (
+        Balance.objects.select_related("wallet")
+        .filter(pk=balance_id, wallet__agent__user=user, wallet__agent__archived_at=None, wallet__released_at=None)
+        .first()
+    )
+    if balance is None:
+        raise NotFound("BALANCE_NOT_FOUND", "There is no such balance.")
+    return balance
+
+
+def list_transactions(*, agent: Agent) -> QuerySet[Transaction]:
+    """Return the transactions of the agent's wallets, unordered."""
+    return Transaction.objects.select_related("wallet").filter(
+        agent=agent, epoch=F("wallet__epoch"), wallet__released_at=None
+    )
+
+
+def get_transaction(*, user: User, transaction_id: UUID) -> Transaction:
+    """Return one transaction of the user.
+
+    Raises:
+        NotFound: TRANSACTION_NOT_FOUND. NotYourAgent: it is of another user's agent.
+    """
+    row = (
+        Transaction.objects.select_related("wallet", "agent")
+        .filter(pk=transaction_id, epoch=F("wallet__epoch"), wallet__released_at=None, agent__archived_at=None)
+        .first()
+    )
+    if row is None:
+        raise NotFound("TRANSACTION_NOT_FOUND", "There is no such transaction.")
+    if row.agent.user_id != user.pk:
+        raise NotYourAgent
+    return row

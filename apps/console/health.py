@@ -6,7 +6,7 @@ Only the database decides whether the desk is ready: sign-in, trading and recove
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +16,11 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from apps.core import heartbeats, outbox, redis
 from apps.core.api.wire import timestamp_text
+from apps.core.heartbeats import Sign
 from apps.prices import selectors as prices
 from apps.prices.models import Tick
 
 log = structlog.get_logger(__name__)
-
-#: Processes write every five seconds.
-SILENT_SECONDS = 15.0
 
 _started = time.monotonic()
 Answer = tuple[int, dict[str, Any]]
@@ -32,8 +30,8 @@ def report() -> Answer:
     """Return the HTTP status and the whole health report; 503 only while the database is down."""
     database = _checked(_ping_database)
     store = _checked(_ping_redis)
-    ages = heartbeats.ages()
-    queue = _queue(ages)
+    heard = heartbeats.signs()
+    queue = _queue(heard)
     services = {"database": database, "redis": store, "queue": queue}
     up = database["status"] == "healthy"
     status = "unhealthy" if not up else "healthy" if store["status"] == queue["status"] == "healthy" else "degraded"
@@ -42,7 +40,7 @@ def report() -> Answer:
         "timestamp": _now(),
         "uptime": int(time.monotonic() - _started),
         "services": services,
-        "ages": _ages(ages) if up else None,
+        "ages": _ages(heard) if up else None,
     }
     return (200 if up else 503), body
 
@@ -62,12 +60,15 @@ def live() -> Answer:
     return 200, {"alive": True, "timestamp": _now(), "uptime": int(time.monotonic() - _started)}
 
 
-def _queue(ages: Mapping[str, float] | None) -> dict[str, Any]:
-    """Return the workers by the age of their last heartbeat; one that fell silent is named too."""
+def _queue(heard: Iterable[Sign]) -> dict[str, Any]:
+    """Return the workers by their newest heartbeat; one that fell silent is named too."""
+    newest: dict[str, float] = {}
+    for sign in heard:
+        if sign.name.startswith(heartbeats.WORKER):
+            newest[sign.name] = min(sign.age_seconds, newest.get(sign.name, sign.age_seconds))
     workers = [
-        {"name": kind, "heartbeatAgeSeconds": round(age, 1), "alive": age <= SILENT_SECONDS}
-        for kind, age in sorted((ages or {}).items())
-        if kind.startswith("worker-")
+        {"name": name, "heartbeatAgeSeconds": round(age, 1), "alive": age < heartbeats.GONE_SECONDS}
+        for name, age in newest.items()
     ]
     alive = sum(worker["alive"] is True for worker in workers)
     status = "healthy" if alive and alive == len(workers) else "degraded" if alive else "unhealthy"
@@ -99,12 +100,12 @@ def _ping_redis() -> bool:
     return redis.attempt(ping, False)
 
 
-def _ages(heard: Mapping[str, float] | None) -> dict[str, float | None]:
+def _ages(heard: Iterable[Sign]) -> dict[str, float | None]:
     """Return the ages in seconds: newest price, SOL/USD, oldest unsent message, Beat's last sign of life."""
     tick = Tick.objects.order_by("-id").values_list("received_at", flat=True).first()
     sol_usd = prices.sol_usd()
     now = datetime.now(UTC)
-    beat = (heard or {}).get("beat")
+    beat = min((sign.age_seconds for sign in heard if sign.name == heartbeats.BEAT), default=None)
     return {
         "priceSeconds": None if tick is None else round((now - tick).total_seconds(), 1),
         "solUsdSeconds": None if sol_usd is None else round((now - sol_usd.at).total_seconds(), 1),

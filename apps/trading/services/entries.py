@@ -101,9 +101,15 @@ def _trade(signal: LeasedSignal) -> None:
         verdicts.record(signal, [Outcome.failed(item.agent_id, TOKEN_NOT_TRADABLE) for item, _, _ in buyers])
         return
     orders = _quoted(signal, token, buyers, age)
-    sol_usd = prices.sol_usd()
+    sol_usd = _sol_usd()
     for start in range(0, len(orders), booking.CHUNK):
-        _book(signal, token, orders[start : start + booking.CHUNK], None if sol_usd is None else sol_usd.value)
+        _book(signal, token, orders[start : start + booking.CHUNK], sol_usd)
+
+
+def _sol_usd() -> Decimal | None:
+    """Return SOL in dollars for the books: unknown while nobody has told it lately, never a default."""
+    known = prices.sol_usd()
+    return None if known is None or known.is_stale else known.value
 
 
 _Buyer = tuple[Candidate, Decimal, Decimal]
@@ -326,12 +332,11 @@ def buy_by_hand(
     if not shares:
         raise _refusal(price_impact.PRICE_IMPACT_TOO_HIGH)
     order = EntryOrder(item, shares[agent.pk], draw, explicit=True)
-    sol_usd = prices.sol_usd()
     try:
         (outcome,) = booking.book_entries(
             token=token,
             orders=[order],
-            sol_usd=None if sol_usd is None else sol_usd.value,
+            sol_usd=_sol_usd(),
             by_hand_signal=signal_id,
             actor=actor,
         )

@@ -30,31 +30,19 @@ class Bearer(BaseAuthentication):
     """`Authorization: Bearer <token or key>`, or `X-API-Key`. A malformed X-API-Key is ignored."""
 
     def authenticate(self, request: Request) -> tuple[User, Credential] | None:
-        try:
-            return self.identify(request)
-        except Unauthenticated as error:
-            raise self.refusal(error) from None
-
-    def identify(self, request: Request) -> tuple[User, Credential] | None:
-        """Return who calls, or None when nothing says who.
-
-        Raises:
-            Unauthenticated: what was given is not good.
-        """
         wants_key = wanted_scope(request) is not None
         given_key = request.META.get("HTTP_X_API_KEY", "")
-        if wants_key and api_keys.looks_like_key(given_key):
-            return self._by_key(given_key)
-        value = _bearer_value(request)
-        if value is None:
-            return None
-        if wants_key and api_keys.looks_like_key(value):
-            return self._by_key(value)
-        return self._by_token(value)
-
-    def refusal(self, error: Unauthenticated) -> AuthenticationFailed:
-        """Return what REST framework expects to be raised."""
-        return AuthenticationFailed(error.message, code=error.code)
+        try:
+            if wants_key and api_keys.looks_like_key(given_key):
+                return self._by_key(given_key)
+            value = _bearer_value(request)
+            if value is None:
+                return None
+            if wants_key and api_keys.looks_like_key(value):
+                return self._by_key(value)
+            return self._by_token(value)
+        except Unauthenticated as error:
+            raise AuthenticationFailed(error.message, code=error.code) from None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'

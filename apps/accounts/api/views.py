@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts import selectors
 from apps.accounts.api import shapes
-from apps.accounts.api.authentication import Bearer, Credential, caller, credential
-from apps.accounts.errors import Unauthenticated
+from apps.accounts.api.authentication import caller, credential
 from apps.accounts.services import api_keys, sessions, sign_in
 from apps.core.api import limits
 from apps.core.api.openapi import Message, answers
@@ -84,22 +84,8 @@ class Logout(APIView):
         return Response({"success": True, "message": "Signed out."})
 
 
-class _BearerOfGoneUser(Bearer):
-    """A genuine token whose user was deleted is a 404 where somebody asks who they are."""
-
-    def authenticate(self, request: Request) -> tuple[object, Credential] | None:  # type: ignore[override]
-        try:
-            return self.identify(request)
-        except Unauthenticated as error:
-            if error.code == "USER_GONE":
-                raise NotFound("USER_NOT_FOUND", error.message) from None
-            raise self.refusal(error) from None
-
-
 @extend_schema(tags=["auth"])
 class Me(APIView):
-    authentication_classes = [_BearerOfGoneUser]
-
     @extend_schema(
         summary="Who am I",
         operation_id="me",
@@ -107,6 +93,12 @@ class Me(APIView):
     )
     def get(self, request: Request) -> Response:
         return Response(shapes.UserShape.present(caller(request)))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """A genuine token whose user was deleted is a 404 where somebody asks who they are."""
+        if isinstance(exc, AuthenticationFailed) and exc.get_codes() == "USER_GONE":
+            exc = NotFound("USER_NOT_FOUND", str(exc.detail))
+        return super().handle_exception(exc)
 
 
 @extend_schema(tags=["auth"])

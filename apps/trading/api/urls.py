@@ -6,15 +6,12 @@ from django.urls import path
 
 from apps.trading.api import desk_views, views
 
-close = views.ClosePosition.as_view()
-positions = views.Positions.as_view()
-
 urlpatterns = [
-    path("agent-positions/<str:agent_id>", positions),
+    path("agent-positions/<str:agent_id>", views.Positions.as_view()),
     path("agent-positions/<str:agent_id>/take-profit-summary", views.TakeProfitSummary.as_view()),
-    path("agent-positions/<str:agent_id>/<str:position_id>/close", close),
-    path("agents/<str:agent_id>/positions", positions),
-    path("agents/<str:agent_id>/positions/<str:position_id>/close", close),
+    path("agent-positions/<str:agent_id>/<str:position_id>/close", views.ClosePosition.as_view()),
+    path("agents/<str:agent_id>/positions", views.AgentPositions.as_view()),
+    path("agents/<str:agent_id>/positions/<str:position_id>/close", views.CloseAgentPosition.as_view()),
     path("agents/<str:agent_id>/performance", desk_views.AgentPerformance.as_view()),
     path("agents/<str:agent_id>/balance-history", desk_views.BalanceHistory.as_view()),
     path("agent-historical-swaps", views.Swaps.as_view()),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -109,6 +109,16 @@ class ClosePosition(APIView):
         except ClosePending as pending:
             return Response({"success": True, "code": pending.code, "intentId": pending.intent_id}, status=202)
         return Response({"success": True, **shapes.CloseShape.present(result)})
+
+
+@extend_schema_view(get=extend_schema(operation_id="list_agent_positions"))
+class AgentPositions(Positions):
+    """The same list, where shipped clients also look for it."""
+
+
+@extend_schema_view(post=extend_schema(operation_id="close_agent_position"))
+class CloseAgentPosition(ClosePosition):
+    """The same door, where shipped clients also look for it."""
 
 
 @extend_schema(tags=["agent-historical-swaps"])

@@ -8,36 +8,25 @@ settings before this file. Fixtures live in `tests/conftest.py`.
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 
+import django
 import pytest
-from django.conf import settings
 
-from config.runtime import home as homes
-from config.runtime.embedded import EmbeddedServices
+from config.runtime.embedded import scratch_services
 
-STACK_VARIABLES = ("SOLDESK_HOME", "PORT", "SANDBOX_PORT", "FLOWER_PORT")
-services_key = pytest.StashKey[tuple[EmbeddedServices, Path]]()
+# What a shell may have set for `make up` must not change what a test sees.
+OPERATORS = ("SOLDESK_HOME", "SOLDESK_DEMO", "PORT", "SANDBOX_PORT", "FLOWER_PORT", "ADMIN_EMAIL", "ADMIN_PASSWORD")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the session's services and point Django at them."""
     if config.getoption("version", 0) or config.getoption("help", False):
         return
-    home = Path(tempfile.mkdtemp(prefix="soldesk-tests-"))
-    services = EmbeddedServices(home, durable=False)
-    config.stash[services_key] = (services, home)
-    services.start()
-    for name in STACK_VARIABLES:
+    cleanup = ExitStack()
+    config.add_cleanup(cleanup.close)
+    services = cleanup.enter_context(scratch_services())
+    for name in OPERATORS:
         os.environ.pop(name, None)
     os.environ.update(services.env, SOLDESK_ENV="test", DJANGO_SETTINGS_MODULE="config.settings")
-    settings._setup()  # configured now, so that pytest-django finds Django ready to set up
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the services and forget their data."""
-    if services_key in config.stash:
-        services, home = config.stash[services_key]
-        services.stop()
-        homes.remove(home)
+    django.setup()

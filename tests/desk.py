@@ -14,10 +14,11 @@ from typing import Any
 
 from config.runtime import home as homes
 from config.runtime import ports
+from config.runtime import stack as stack_module
 
 ROOT = Path(__file__).resolve().parent.parent
 # What belongs to the test session's own services, or to the person who runs the tests.
-FOREIGN = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "DJANGO_SETTINGS_MODULE")
+FOREIGN = (*stack_module.SECRETS, "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -8,14 +8,13 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from config.runtime import discover, environment, launch, procfile
 from config.runtime import home as homes
 from config.runtime import stack as stacks
-from config.runtime.embedded import EmbeddedServices
+from config.runtime.embedded import scratch_services
 from config.runtime.errors import StartError
 from config.runtime.supervisor import supervise
 from config.runtime.users import service_user
@@ -101,14 +100,8 @@ def run_scratch(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise StartError("scratch needs a command: python -m config.runtime scratch -- COMMAND")
-    folder = Path(tempfile.mkdtemp(prefix="soldesk-scratch-"))
-    services = EmbeddedServices(folder, durable=False)
-    try:
-        services.start()
+    with scratch_services() as services:
         return subprocess.run(command, env=os.environ | services.env, check=False).returncode
-    finally:
-        services.stop()
-        homes.remove(folder)
 
 
 def _wait_for_former(home: homes.Home) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import atexit
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from config.runtime import home as homes
@@ -19,6 +22,8 @@ from config.runtime.redis import Redis
 from config.runtime.users import service_user
 
 START_SECONDS = 30
+ABANDONED_SECONDS = 120
+SCRATCH_PREFIX = "soldesk-scratch-"
 
 
 def services(home: homes.Home, *, durable: bool = True) -> tuple[Postgres, Redis]:
@@ -32,11 +37,27 @@ def services(home: homes.Home, *, durable: bool = True) -> tuple[Postgres, Redis
     )
 
 
+@contextmanager
+def scratch_services() -> Iterator[EmbeddedServices]:
+    """Give services on empty data that are forgotten afterwards, and clear away what a killed user of them left."""
+    shared = Path(tempfile.gettempdir())
+    for folder in shared.glob(f"{SCRATCH_PREFIX}*"):
+        if homes.is_abandoned(folder, ABANDONED_SECONDS):
+            homes.remove(folder)
+    services = EmbeddedServices(Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX)), durable=False)
+    try:
+        services.start()
+        yield services
+    finally:
+        services.stop()
+        homes.remove(services.path)
+
+
 class EmbeddedServices:
     """A PostgreSQL and a Redis in the folder `home`; `env` is what a Django process needs to use them."""
 
     def __init__(self, home: Path, durable: bool = True) -> None:
-        self._path = home
+        self.path = home.resolve()
         self._durable = durable
         self._lock: homes.HomeLock | None = None
         self._running: list[tuple[Service, subprocess.Popen[bytes]]] = []
@@ -48,7 +69,7 @@ class EmbeddedServices:
         Raises:
             StartError: the home is in use, or a service did not start.
         """
-        home = homes.open_home(self._path.resolve(), service_user())
+        home = homes.open_home(self.path, service_user())
         self._lock = homes.HomeLock(home.path)
         if not self._lock.acquire():
             raise StartError(f"Another Soldesk runs from {home.path}.")

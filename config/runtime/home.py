@@ -117,6 +117,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(folder)
 
 
+def is_abandoned(path: Path, seconds: float) -> bool:
+    """Tell whether a home of this user was made more than `seconds` ago and nobody runs from it."""
+    try:
+        mark = (path / MARK).stat()
+    except OSError:
+        return False
+    return mark.st_uid == os.geteuid() and time.time() - mark.st_mtime > seconds and not HomeLock.is_held(path)
+
+
 class HomeLock:
     """An exclusive lock on a home, held by its supervisor and released by the kernel however that ends."""
 

@@ -44,8 +44,17 @@ class Launch:
 class Service(Protocol):
     """PostgreSQL or Redis: what the supervisor and the test session need to know to run one."""
 
-    name: str
-    stop_signal: signal.Signals
+    @property
+    def name(self) -> str:
+        """The process's name in logs and records."""
+
+    @property
+    def stop_signal(self) -> signal.Signals:
+        """The signal that ends it in order."""
+
+    @property
+    def port(self) -> int:
+        """The loopback port it listens on."""
 
     def prepare(self) -> None:
         """Make the data folder ready to start on; called before every start."""

@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -18,7 +20,7 @@ from redis.retry import Retry
 
 from config.runtime import home as homes
 from config.runtime import postgres as postgres_module
-from config.runtime.embedded import EmbeddedServices, services
+from config.runtime.embedded import SCRATCH_PREFIX, EmbeddedServices, scratch_services, services
 from config.runtime.errors import StartError
 from config.runtime.postgres import Postgres
 from config.runtime.users import service_user
@@ -41,7 +43,7 @@ def write(embedded: EmbeddedServices) -> None:
     redis.Redis.from_url(embedded.env["REDIS_URL"]).set("kept", "42")
 
 
-def kept(embedded: EmbeddedServices) -> tuple[int, bytes]:
+def kept(embedded: EmbeddedServices) -> tuple[object, object]:
     with psycopg.connect(embedded.env["DATABASE_URL"]) as connection:
         row = connection.execute("SELECT answer FROM kept").fetchone()
     assert row is not None
@@ -86,7 +88,7 @@ def test_services_are_durable_on_loopback_and_behind_their_passwords(home: Path)
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(embedded.env["DATABASE_URL"], password="wrong")
         with pytest.raises(redis.AuthenticationError):
-            redis.Redis(port=int(client.config_get("port")["port"]), retry=Retry(NoBackoff(), 0)).ping()
+            redis.Redis(port=urlsplit(embedded.env["REDIS_URL"]).port or 0, retry=Retry(NoBackoff(), 0)).ping()
     finally:
         embedded.stop()
 
@@ -144,6 +146,21 @@ def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
         homes.open_home(tmp_path, service_user())
     homes.remove(tmp_path)
     assert (tmp_path / "letter.txt").exists()
+
+
+def test_scratch_services_leave_nothing_and_clear_what_a_killed_user_left(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, young = tmp_path / f"{SCRATCH_PREFIX}left", tmp_path / f"{SCRATCH_PREFIX}young"
+    for folder in (left, young):
+        homes.open_home(folder, service_user())
+    long_ago = time.time() - 3600
+    os.utime(left / homes.MARK, (long_ago, long_ago))
+    with scratch_services() as embedded:
+        write(embedded)
+        assert not left.exists()
+        assert young.exists()
+    homes.remove(young)
+    assert list(tmp_path.iterdir()) == []
 
 
 def cluster(home: Path) -> Postgres:

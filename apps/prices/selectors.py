@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from apps.core import bulk
 from apps.core.money import SOL_MINT
@@ -47,6 +48,16 @@ def stored_prices(mints: Sequence[str]) -> list[PricePoint]:
     if not mints:
         return []
     return [PricePoint(*row) for row in bulk.fetch_all(_LATEST_TICKS, [list(mints)])]
+
+
+def price_at(mint: str, at: datetime, *, within: timedelta = timedelta(seconds=60)) -> Decimal | None:
+    """Return SOL per token as last recorded at `at`, or None with nothing recorded in the time `within` before."""
+    rows = bulk.fetch_all(
+        "SELECT price_sol FROM tick WHERE mint = %s AND received_at <= %s AND received_at >= %s"
+        " ORDER BY id DESC LIMIT 1",
+        [mint, at, at - within],
+    )
+    return rows[0][0] if rows else None
 
 
 def sol_usd(*, now: datetime | None = None) -> SolUsd | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.errors import Conflict, Invalid, NotFound, SoldeskError
 
 #: Codes that mean "clashes with what is there now" and answer 409.
 CONFLICT_CODES = frozenset({"POSITION_EXISTS", "TRADING_HALTED", "TRADING_REDUCING", "WALLET_RESET"})
@@ -16,6 +16,17 @@ class EntryRefused(Invalid):
         super().__init__(code, message, status=status, details=details or None)
 
 
+class TokenNotTradable(Invalid):
+    """No route leads between these mints for this amount; `reason` is the aggregator's code."""
+
+    def __init__(self, input_mint: str, output_mint: str, *, reason: str) -> None:
+        super().__init__(
+            "TOKEN_NOT_TRADABLE",
+            "Nobody quotes this token",
+            details={"inputMint": input_mint, "outputMint": output_mint, "reason": reason},
+        )
+
+
 class PositionNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("POSITION_NOT_FOUND", "This agent has no such open position")
@@ -26,3 +37,37 @@ class PositionsOpen(Conflict):
 
     def __init__(self) -> None:
         super().__init__("POSITIONS_OPEN", "Close the agent's live positions first; then it can be deleted")
+
+
+class ExitsHalted(Conflict):
+    """An operator switched off selling, for the desk or for this agent."""
+
+    def __init__(self) -> None:
+        super().__init__("EXITS_HALTED", "Selling is switched off now: an operator halted exits")
+
+
+class ClosePending(SoldeskError):
+    """A close that is not sold yet: the intent stays due and will be (202)."""
+
+    def __init__(self, *, intent_id: int, last_error: str = "") -> None:
+        super().__init__(
+            "CLOSE_PENDING",
+            "The position is being sold; it takes longer than usual",
+            status=202,
+            extra={"intentId": intent_id, "lastError": last_error or None},
+        )
+        self.intent_id = intent_id
+
+
+class CloseCancelled(Conflict):
+    """A close that ended without a sale; `code` says why, e.g. WALLET_RESET."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code or "CLOSE_CANCELLED", "The close ended without a sale: the position changed meanwhile")
+
+
+class OrdersOpen(Conflict):
+    """A wallet cannot be reset while part of a balance is reserved."""
+
+    def __init__(self) -> None:
+        super().__init__("ORDERS_OPEN", "An order of this wallet is under way; try again when it is settled")

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import redis as redis_package
-from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from apps.core import http
-from apps.prices.adapters import jupiter_prices, newest
-from apps.prices.services import tokens
-from tests.sandbox_server import SandboxControl, clean_sandbox, sandbox
-
-__all__ = ["clean_sandbox", "market", "sandbox"]
+from tests.sandbox_server import SandboxControl
 
 
 @pytest.fixture
-def market(clean_sandbox: SandboxControl, settings: Settings) -> Iterator[SandboxControl]:
-    """The sandbox as this process's providers, nothing remembered of earlier tests."""
-    settings.PROVIDERS = providers(clean_sandbox)
-    forget()
-    yield clean_sandbox
-    forget()
+def market(sandbox: SandboxControl, settings: Settings) -> Iterator[SandboxControl]:
+    """The sandbox as this process's providers, without faults, nothing remembered of earlier tests."""
+    from tests.prices import world  # this file is read before Django has settings
 
-
-def providers(control: SandboxControl, **plans: str) -> dict[str, dict[str, Any]]:
-    """Return the setting `PROVIDERS` for a sandbox; `plans` names other plans than the sandbox's."""
-    urls = {"jupiter": control.jupiter_url, "dexscreener": control.dexscreener_url, "pyth": control.pyth_url}
-    return {name: {"base_url": url, "plan": plans.get(name, "sandbox")} for name, url in urls.items()}
-
-
-def forget() -> None:
-    """Forget what this process and its Redis remember of prices, tokens and providers."""
-    http.forget_clients()
-    newest.forget()
-    tokens.forget_tokens()
-    jupiter_prices.forget()
-    client = redis_package.Redis.from_url(django_settings.REDIS_URL)
-    for key in client.scan_iter("soldesk:*"):
-        client.delete(key)
-    client.close()
+    sandbox.clear_faults()
+    settings.PROVIDERS = world.providers(sandbox)
+    world.forget()
+    yield sandbox
+    sandbox.clear_faults()
+    world.forget()

@@ -12,7 +12,7 @@ from apps.core.money import SOL_MINT
 from apps.prices import services as prices
 from apps.prices.domain.points import PricePoint
 from apps.prices.domain.trust import Trust, TrustDecision
-from tests.prices.conftest import providers
+from tests.prices.world import providers
 from tests.sandbox_server import SandboxControl
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -28,7 +28,7 @@ from apps.prices.domain.points import PriceSource, SolUsd
 from apps.prices.models import Tick
 from apps.prices.services.sol_usd_feed import Patience, SolUsdFeed
 from tests.core.misbehaving_server import MisbehavingServer, reply
-from tests.prices.conftest import providers
+from tests.prices.world import providers
 from tests.sandbox_server import SandboxControl
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,7 +18,7 @@ from apps.prices import services as prices
 from apps.prices.adapters import newest
 from apps.prices.domain.points import PricePoint, PriceSource, SolUsd
 from apps.prices.models import Tick
-from tests.prices.conftest import forget
+from tests.prices.world import forget
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime.now(UTC)
@@ -131,6 +131,15 @@ def test_pruning_keeps_what_is_recent_and_each_tokens_last_tick() -> None:
     )
     assert prices.prune_ticks(NOW - timedelta(hours=1)) == 2
     assert sorted(Tick.objects.values_list("mint", "price_sol")) == [("a", Decimal(3)), ("b", Decimal(9))]
+
+
+def test_the_price_at_a_moment_is_the_last_one_recorded_before_it() -> None:
+    prices.record_ticks([point("a", "1", age=100), point("a", "2", age=20), point("a", "3", age=5)])
+    assert prices.price_at("a", NOW - timedelta(seconds=10)) == 2
+    assert prices.price_at("a", NOW) == 3
+    assert prices.price_at("a", NOW - timedelta(seconds=21), within=timedelta(seconds=60)) is None
+    assert prices.price_at("a", NOW - timedelta(seconds=200)) is None
+    assert prices.price_at("b", NOW) is None
 
 
 def test_memory_of_prices_is_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

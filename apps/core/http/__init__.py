@@ -4,6 +4,7 @@
 have no event loop. Nothing here knows what a price or a quote is: that belongs to the adapters of the apps above.
 """
 
+from apps.core.http import call_loop
 from apps.core.http.answers import Answer
 from apps.core.http.client import (
     AsyncProviderClient,
@@ -40,6 +41,7 @@ __all__ = [
     "ProviderTimeout",
     "ProviderUnavailable",
     "async_client",
+    "call_loop",
     "client",
     "forget_clients",
     "provider_config",

@@ -43,7 +43,7 @@ class CloseSituation:
     """What is known of a close under lock.
 
     `fired_generation` is the position's generation when the close fired, `averaged_generation` the one its average was
-    last set at (opening or DCA). Amounts are base units. `market_price_sol` is the quote's price without its own impact.
+    last set at (opening or DCA). Amounts are base units; `market_price_sol` is the quote's price before its own impact.
     """
 
     reason: str

@@ -1,0 +1,23 @@
+"""Which database errors belong to the rows that were written, and which to the moment (CONCURRENCY 3).
+
+A data error repeats itself: it is looked for by bisection and fails one row. Anything else (connection, deadlock, lock,
+resources, shutdown) passes: the work is left to its lease.
+"""
+
+from __future__ import annotations
+
+_DATA_CLASSES = ("22", "23", "P0")
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Tell whether the error is of SQLSTATE class 22, 23 or P0."""
+    return sqlstate(error)[:2] in _DATA_CLASSES
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return the five-letter state of a database error (Django's or psycopg's), "" when it has none."""
+    for link in (error, error.__cause__):
+        state = getattr(link, "sqlstate", None)
+        if isinstance(state, str):
+            return state
+    return ""

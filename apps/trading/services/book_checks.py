@@ -1,0 +1,231 @@
+"""The questions the audit asks: each a query that returns what does not add up as (subject, what, expected, found).
+
+Set-based and read-only. `audit_books` runs them in one snapshot; what SQL cannot replay (costs after partial sales) is
+replayed there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.core.money import SOL_MINT
+
+
+@dataclass(frozen=True, slots=True)
+class BookCheck:
+    """One check: `title` for people, how many rows it looks at, and the query of its differences."""
+
+    name: str
+    title: str
+    rows: str
+    differences: str
+
+
+_BALANCES = """
+WITH ledger AS (
+    SELECT entry.wallet_id, entry.mint, sum(entry.delta) AS total
+    FROM ledger_entry entry JOIN wallet w ON w.id = entry.wallet_id AND w.epoch = entry.epoch
+    GROUP BY entry.wallet_id, entry.mint
+)
+SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'amount', COALESCE(ledger.total, 0), COALESCE(b.amount, 0)
+FROM balance b FULL JOIN ledger USING (wallet_id, mint)
+WHERE COALESCE(ledger.total, 0) <> COALESCE(b.amount, 0)
+"""
+
+_PAST_EPOCHS = """
+SELECT concat_ws(' ', 'wallet', entry.wallet_id, 'epoch', entry.epoch, entry.mint), 'sum', 0, sum(entry.delta)
+FROM ledger_entry entry JOIN wallet w ON w.id = entry.wallet_id AND w.epoch <> entry.epoch
+GROUP BY entry.wallet_id, entry.epoch, entry.mint, w.epoch
+HAVING sum(entry.delta) <> 0 OR entry.epoch > w.epoch
+"""
+
+_HELD = """
+SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'held', 0, held FROM balance WHERE held <> 0
+"""
+
+# A buy's protocol fee is inside what it spent; a sale's comes off what it brought in.
+_TRANSACTIONS = f"""
+WITH effect AS (
+    SELECT id, mint, sum(delta) AS delta FROM (
+        SELECT id, input_mint AS mint,
+               CASE transaction_type WHEN 'deposit' THEN input_amount ELSE -input_amount END AS delta
+        FROM transaction WHERE input_mint IS NOT NULL AND origin <> 'correction'
+        UNION ALL
+        SELECT id, output_mint, output_amount FROM transaction
+        WHERE transaction_type = 'swap' AND output_mint IS NOT NULL AND origin <> 'correction'
+        UNION ALL
+        SELECT id, '{SOL_MINT}', -COALESCE(network_fee_sol, 0)
+               - CASE WHEN output_mint = '{SOL_MINT}' THEN COALESCE(protocol_fee_sol, 0) ELSE 0 END
+        FROM transaction WHERE transaction_type = 'swap' AND origin <> 'correction'
+    ) AS part GROUP BY id, mint HAVING sum(delta) <> 0
+), posted AS (
+    SELECT entry.transaction_id AS id, entry.mint, sum(entry.delta) AS delta
+    FROM ledger_entry entry JOIN transaction t ON t.id = entry.transaction_id AND t.origin <> 'correction'
+    GROUP BY entry.transaction_id, entry.mint HAVING sum(entry.delta) <> 0
+)
+SELECT concat_ws(' ', 'transaction', id, mint), 'effect', COALESCE(effect.delta, 0), COALESCE(posted.delta, 0)
+FROM effect FULL JOIN posted USING (id, mint)
+WHERE COALESCE(effect.delta, 0) <> COALESCE(posted.delta, 0)
+"""  # noqa: S608 - constants only
+
+_FEES = """
+WITH line AS (
+    SELECT transaction_id AS id, -sum(delta) FILTER (WHERE reason = 'network_fee') AS network,
+           -sum(delta) FILTER (WHERE reason = 'protocol_fee') AS protocol
+    FROM ledger_entry WHERE transaction_id IS NOT NULL GROUP BY transaction_id
+)
+SELECT concat_ws(' ', 'transaction', t.id), fee.what, COALESCE(fee.expected, 0), COALESCE(fee.found, 0)
+FROM transaction t LEFT JOIN line USING (id)
+CROSS JOIN LATERAL (VALUES ('network fee', t.network_fee_sol, line.network),
+                           ('protocol fee', t.protocol_fee_sol, line.protocol)) AS fee (what, expected, found)
+WHERE t.transaction_type = 'swap' AND t.origin = 'engine' AND COALESCE(fee.expected, 0) <> COALESCE(fee.found, 0)
+"""
+
+_LEDGER_PLACES = """
+SELECT concat_ws(' ', 'ledger entry', entry.id), 'wallet and epoch of its transaction',
+       concat_ws(' ', t.wallet_id, t.epoch), concat_ws(' ', entry.wallet_id, entry.epoch)
+FROM ledger_entry entry JOIN transaction t ON t.id = entry.transaction_id
+WHERE (t.wallet_id, t.epoch) <> (entry.wallet_id, entry.epoch)
+"""
+
+_FILLS = """
+fills AS (
+    SELECT p.id, count(t.id) AS number,
+           COALESCE(sum(t.output_amount) FILTER (WHERE t.output_mint = p.mint), 0) AS bought,
+           COALESCE(sum(t.input_amount) FILTER (WHERE t.input_mint = p.mint), 0) AS sold,
+           COALESCE(sum(t.input_amount + COALESCE(t.network_fee_sol, 0)) FILTER (WHERE t.output_mint = p.mint), 0)
+               AS invested,
+           COALESCE(sum(t.output_amount - COALESCE(t.protocol_fee_sol, 0) - COALESCE(t.network_fee_sol, 0))
+               FILTER (WHERE t.input_mint = p.mint), 0) AS proceeds,
+           count(*) FILTER (WHERE (t.wallet_id, t.epoch) <> (p.wallet_id, p.epoch)) AS strangers
+    FROM position p LEFT JOIN transaction t ON t.position_id = p.id
+    GROUP BY p.id
+)
+"""
+
+# The last place of an average may fall either way when it is rounded; everything else is exact. The remaining cost
+# after partial sales is replayed outside (`audit_books`).
+_POSITIONS = f"""
+WITH {_FILLS}
+SELECT concat_ws(' ', 'position', p.id), fact.what, fact.expected, fact.found
+FROM position p JOIN fills f USING (id)
+CROSS JOIN LATERAL (VALUES
+    ('bought', f.bought, p.purchase_amount, 0),
+    ('remaining', f.bought - f.sold, p.remaining_amount, 0),
+    ('invested', f.invested, p.total_invested_sol, 0),
+    ('proceeds', f.proceeds, p.proceeds_sol, 0),
+    ('fills', f.number, p.generation, 0),
+    ('fills of another wallet or epoch', 0, f.strangers, 0),
+    ('realised', f.proceeds - f.invested + p.remaining_cost_sol, p.realized_profit_sol, 0),
+    ('remaining cost', CASE WHEN f.sold = 0 THEN f.invested WHEN f.sold = f.bought THEN 0 END, p.remaining_cost_sol, 0),
+    ('average', round(f.invested::numeric(70, 40) / NULLIF(f.bought, 0), 24), p.purchase_price, 1e-24)
+) AS fact (what, expected, found, tolerance)
+WHERE abs(fact.expected - fact.found) > fact.tolerance
+UNION ALL
+SELECT concat_ws(' ', 'position', p.id), 'nothing left of a sold position', 0, p.remaining_amount
+FROM position p WHERE p.closed_at IS NOT NULL AND p.close_reason NOT IN ('reset', 'write_off')
+  AND p.remaining_amount <> 0
+"""  # noqa: S608 - constants only
+
+_CLOSED_TRADES = f"""
+WITH {_FILLS}, sold AS (
+    SELECT * FROM position WHERE closed_at IS NOT NULL AND close_reason <> 'reset'
+), trade AS (
+    SELECT * FROM closed_trade WHERE origin = 'engine'
+)
+SELECT concat_ws(' ', 'position', COALESCE(p.id, trade.position_id)), 'one closed trade', (p.id IS NOT NULL)::int,
+       (trade.id IS NOT NULL)::int
+FROM sold p FULL JOIN trade ON trade.position_id = p.id
+WHERE p.id IS NULL OR trade.id IS NULL
+UNION ALL
+SELECT concat_ws(' ', 'closed trade', trade.id), fact.what, fact.expected, fact.found
+FROM trade JOIN sold p ON p.id = trade.position_id JOIN fills f ON f.id = p.id
+CROSS JOIN LATERAL (VALUES
+    ('profit', f.proceeds - f.invested, trade.profit_sol, 0),
+    ('profit of its position', p.realized_profit_sol, trade.profit_sol, 0),
+    ('amount', f.bought, trade.amount, 0),
+    ('purchase price', p.purchase_price, trade.purchase_price, 0),
+    ('sale price', round(f.proceeds::numeric(70, 40) / NULLIF(f.bought, 0), 24), trade.sale_price, 1e-24),
+    ('change', round((f.proceeds - f.invested)::numeric(70, 40) / NULLIF(f.invested, 0) * 100, 8),
+     trade.change_percent, 1e-8)
+) AS fact (what, expected, found, tolerance)
+WHERE abs(fact.expected - fact.found) > fact.tolerance
+UNION ALL
+SELECT concat_ws(' ', 'closed trade', trade.id), 'its sale is a fill of its position', 1, 0
+FROM trade LEFT JOIN transaction t ON t.id = trade.sale_transaction_id AND t.position_id = trade.position_id
+WHERE t.id IS NULL
+UNION ALL
+SELECT concat_ws(' ', 'closed trade', trade.id), 'wallet, epoch, reason and times of its position', 1, 0
+FROM trade JOIN sold p ON p.id = trade.position_id
+WHERE (trade.agent_id, trade.wallet_id, trade.epoch, trade.mint, trade.close_reason, trade.purchase_time,
+       trade.sale_time)
+    IS DISTINCT FROM (p.agent_id, p.wallet_id, p.epoch, p.mint, p.close_reason, p.opened_at, p.closed_at)
+"""  # noqa: S608 - constants only
+
+_COUNTERS = """
+SELECT concat_ws(' ', 'agent', s.agent_id), 'open positions', count(p.id), s.open_positions
+FROM agent_state s LEFT JOIN position p ON p.agent_id = s.agent_id AND p.closed_at IS NULL
+GROUP BY s.agent_id HAVING count(p.id) <> s.open_positions
+"""
+
+# Verdicts without a trade are kept for a time only (`retention`); the unique constraint already forbids two.
+_VERDICTS = """
+SELECT concat_ws(' ', 'signal', s.id, 'agent', a.id), 'verdicts', 1, 0
+FROM trading_signal s
+JOIN agent a ON a.user_id = s.user_id AND a.created_at <= s.created_at
+     AND (a.archived_at IS NULL OR a.archived_at > s.finished_at)
+LEFT JOIN signal_execution e ON e.signal_id = s.id AND e.agent_id = a.id
+WHERE s.status = 'done' AND s.created_at > now() - make_interval(days => 30) AND e.id IS NULL
+UNION ALL
+SELECT concat_ws(' ', 'signal', e.signal_id, 'agent', e.agent_id), 'pending verdicts of a done signal', 0, 1
+FROM signal_execution e JOIN trading_signal s ON s.id = e.signal_id AND s.status = 'done' WHERE e.verdict = 'pending'
+UNION ALL
+SELECT concat_ws(' ', 'signal', e.signal_id, 'agent', e.agent_id), 'trade and position of an executed verdict', 1, 0
+FROM signal_execution e
+LEFT JOIN transaction t ON t.id = e.transaction_id AND t.position_id = e.position_id AND t.agent_id = e.agent_id
+LEFT JOIN position p ON p.id = e.position_id
+WHERE e.verdict = 'executed' AND (t.id IS NULL OR p.id IS NULL)
+"""
+
+_EXITS = """
+SELECT concat_ws(' ', 'exit intent', i.id), 'a done close sold its position', 1, 0
+FROM exit_intent i JOIN position p ON p.id = i.position_id
+LEFT JOIN transaction t ON t.id = i.transaction_id AND t.position_id = i.position_id
+WHERE i.status = 'done' AND i.kind = 'close' AND (t.id IS NULL OR p.closed_at IS NULL)
+"""
+
+CHECKS = (
+    BookCheck("balances", "Balances are the sum of their ledger entries", "SELECT count(*) FROM balance", _BALANCES),
+    BookCheck(
+        "past_epochs",
+        "Past epochs are closed",
+        "SELECT count(*) FROM ledger_entry l JOIN wallet w ON w.id = l.wallet_id AND w.epoch <> l.epoch",
+        _PAST_EPOCHS,
+    ),
+    BookCheck("held", "Nothing is held without an order", "SELECT count(*) FROM balance", _HELD),
+    BookCheck("transactions", "Transactions did what they say", "SELECT count(*) FROM transaction", _TRANSACTIONS),
+    BookCheck(
+        "fees",
+        "Fees are lines of their own",
+        "SELECT count(*) FROM transaction WHERE transaction_type = 'swap' AND origin = 'engine'",
+        _FEES,
+    ),
+    BookCheck(
+        "ledger", "Ledger entries stand with their transaction", "SELECT count(*) FROM ledger_entry", _LEDGER_PLACES
+    ),
+    BookCheck("positions", "Positions are the sum of their fills", "SELECT count(*) FROM position", _POSITIONS),
+    BookCheck(
+        "closed_trades",
+        "Closed trades earned what came in minus what went out",
+        "SELECT count(*) FROM closed_trade WHERE origin = 'engine'",
+        _CLOSED_TRADES,
+    ),
+    BookCheck("counters", "Open positions are counted", "SELECT count(*) FROM agent_state", _COUNTERS),
+    BookCheck(
+        "verdicts",
+        "Every agent has one verdict on every finished signal",
+        "SELECT count(*) FROM signal_execution",
+        _VERDICTS,
+    ),
+    BookCheck("exits", "Done exits sold", "SELECT count(*) FROM exit_intent WHERE status = 'done'", _EXITS),
+)

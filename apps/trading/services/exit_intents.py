@@ -1,0 +1,208 @@
+"""Exit intents as work: fired, leased by whoever sells, due again when that fails, done or cancelled in the end.
+
+Set-based, one statement each. Nothing here sells: `exits` and `exit_runner` drive intents, `sale_booking` ends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from apps.core import bulk
+from apps.trading.models import IntentKind
+
+TASK = "trading.run_exits"
+LEASE_SECONDS = 15
+BATCH = 500
+_FIRST_RETRY_SECONDS = 0.5
+_LONGEST_RETRY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class FiredExit:
+    """A close a rule or a person wants. `generation` is the position's as it was judged.
+
+    `needs_confirmation` says that the price was doubted: the sell quote decides. `details` is JSON-ready.
+    """
+
+    position_id: UUID
+    reason: str
+    generation: int
+    trigger_price_sol: Decimal | None = None
+    trigger_tick: int | None = None
+    needs_confirmation: bool = False
+    details: dict[str, Any] | None = None
+    requested_by_id: UUID | None = None
+    mint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedExit:
+    """A close in the hands of one process until `lease_until`, with what its quote needs."""
+
+    id: int
+    position_id: UUID
+    reason: str
+    attempts: int
+    lease_until: datetime
+    agent_id: UUID
+    wallet_id: UUID
+    mint: str
+    decimals: int
+    remaining_amount: Decimal
+
+
+# An open close stays what it is; only a doubted one becomes certain when a trusted price (or a person) says the same.
+_FIRE = """
+INSERT INTO exit_intent AS kept (position_id, kind, reason, generation, status, trigger_price_sol, trigger_tick,
+                                 needs_confirmation, details, attempts, last_error, requested_by_id)
+SELECT p.id, 'close', v.reason, p.generation, 'due', v.price, v.tick, v.doubted, v.details, 0, '', v.requested_by
+FROM unnest(%(positions)s::uuid[], %(reasons)s::text[], %(generations)s::int[], %(prices)s::numeric[],
+            %(ticks)s::bigint[], %(doubted)s::bool[], %(details)s::jsonb[], %(actors)s::uuid[])
+    AS v (position_id, reason, generation, price, tick, doubted, details, requested_by)
+JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL AND p.generation = v.generation
+ORDER BY p.id
+ON CONFLICT (position_id, kind) WHERE status IN ('due', 'leased') DO UPDATE
+SET needs_confirmation = false, reason = EXCLUDED.reason, trigger_price_sol = EXCLUDED.trigger_price_sol,
+    trigger_tick = EXCLUDED.trigger_tick, details = EXCLUDED.details, generation = EXCLUDED.generation,
+    due_at = least(kept.due_at, clock_timestamp())
+WHERE kept.needs_confirmation AND NOT EXCLUDED.needs_confirmation
+RETURNING kept.id, kept.position_id
+"""
+
+
+def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
+    """Insert close intents in the caller's transaction; return the new (or newly certain) ones by position.
+
+    A position that is closed, has changed since it was judged, or has an open close already, is left out. Open adjusts
+    of the positions are cancelled: an open close bars them.
+    """
+    wanted = sorted(exits, key=lambda item: item.position_id)
+    if not wanted:
+        return {}
+    rows = bulk.fetch_all(
+        _FIRE,
+        {
+            "positions": [item.position_id for item in wanted],
+            "reasons": [str(item.reason) for item in wanted],
+            "generations": [item.generation for item in wanted],
+            "prices": [item.trigger_price_sol for item in wanted],
+            "ticks": [item.trigger_tick for item in wanted],
+            "doubted": [item.needs_confirmation for item in wanted],
+            "details": [None if item.details is None else orjson.dumps(item.details).decode() for item in wanted],
+            "actors": [item.requested_by_id for item in wanted],
+        },
+    )
+    fired = {position_id: intent_id for intent_id, position_id in rows}
+    if fired:
+        cancel_open(fired, "BARRED_BY_CLOSE", kinds=(IntentKind.ADJUST,))
+    return fired
+
+
+# Live positions belong to the orders process. Where exits are halted nothing is taken: it stays due, and is sold within
+# a second of their coming back.
+_LEASE = """
+WITH due AS (
+    SELECT i.id FROM exit_intent i
+    JOIN position p ON p.id = i.position_id
+    JOIN wallet w ON w.id = p.wallet_id AND w.wallet_type = 'simulation'
+    WHERE (i.status = 'due' AND i.due_at <= clock_timestamp()
+           OR i.status = 'leased' AND i.lease_until < clock_timestamp())
+      AND i.kind = 'close' AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s::bigint[]))
+      AND NOT EXISTS (SELECT 1 FROM trading_state t WHERE (t.agent_id IS NULL OR t.agent_id = p.agent_id)
+                      AND t.state = 'halted' AND NOT t.exits_enabled)
+    ORDER BY i.due_at, i.id
+    LIMIT %(limit)s
+    FOR NO KEY UPDATE OF i SKIP LOCKED
+)
+UPDATE exit_intent i
+SET status = 'leased', lease_until = statement_timestamp() + %(lease)s, attempts = i.attempts + 1
+FROM due, position p
+WHERE i.id = due.id AND p.id = i.position_id
+RETURNING i.id, i.position_id, i.reason, i.attempts, i.lease_until, p.agent_id, p.wallet_id, p.mint, p.decimals,
+          p.remaining_amount
+"""
+
+
+def lease_due(*, limit: int = BATCH, intent_ids: Sequence[int] | None = None) -> list[LeasedExit]:
+    """Take due closes (or those whose lease ran out), oldest first, at most `limit`; only `intent_ids` when given."""
+    rows = bulk.fetch_all(
+        _LEASE,
+        {
+            "ids": None if intent_ids is None else list(intent_ids),
+            "limit": limit,
+            "lease": timedelta(seconds=LEASE_SECONDS),
+        },
+    )
+    return [LeasedExit(*row) for row in rows]
+
+
+def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) -> None:
+    """Make leased closes due again: after a pause that grows with the attempts, or at once. `code` is kept to be seen.
+
+    An intent whose lease has passed to somebody else is left alone.
+    """
+    if not exits:
+        return
+    bulk.execute(
+        "UPDATE exit_intent i SET status = 'due', lease_until = NULL, last_error = v.code,"
+        " due_at = clock_timestamp() + make_interval(secs => v.seconds)"
+        " FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[]) AS v (id, lease, seconds, code)"
+        " WHERE i.id = v.id AND i.status = 'leased' AND i.lease_until = v.lease",
+        [
+            [item.id for item in exits],
+            [item.lease_until for item in exits],
+            [0.0 if at_once else retry_seconds(item.attempts) for item in exits],
+            [code[:60]] * len(exits),
+        ],
+    )
+
+
+def retry_seconds(attempts: int) -> float:
+    """Return how long a close waits after its `attempts`-th failure: half a second, doubling, at most thirty.
+
+    >>> [retry_seconds(n) for n in (1, 2, 5, 50)]
+    [0.5, 1.0, 8.0, 30.0]
+    """
+    return min(_FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), _LONGEST_RETRY_SECONDS)
+
+
+def finish(done: dict[int, UUID]) -> None:
+    """Mark intents done with the transaction that sold, inside the transaction that booked it."""
+    if not done:
+        return
+    bulk.execute(
+        "UPDATE exit_intent i SET status = 'done', lease_until = NULL, last_error = '', transaction_id = v.sale,"
+        " finished_at = clock_timestamp() FROM unnest(%s::bigint[], %s::uuid[]) AS v (id, sale) WHERE i.id = v.id",
+        [list(done), list(done.values())],
+    )
+
+
+def cancel(cancelled: dict[int, str]) -> None:
+    """Cancel intents by id, each with its code, inside the transaction that decided it."""
+    if not cancelled:
+        return
+    bulk.execute(
+        "UPDATE exit_intent i SET status = 'cancelled', lease_until = NULL, last_error = v.code,"
+        " finished_at = clock_timestamp() FROM unnest(%s::bigint[], %s::text[]) AS v (id, code)"
+        " WHERE i.id = v.id AND i.status IN ('due', 'leased')",
+        [list(cancelled), list(cancelled.values())],
+    )
+
+
+def cancel_open(
+    position_ids: Iterable[UUID], code: str, *, kinds: Sequence[str] = (IntentKind.CLOSE, IntentKind.ADJUST)
+) -> int:
+    """Cancel every open intent of the positions, in the caller's transaction; return how many."""
+    return bulk.execute(
+        "UPDATE exit_intent SET status = 'cancelled', lease_until = NULL, last_error = %s,"
+        " finished_at = clock_timestamp()"
+        " WHERE position_id = ANY(%s) AND kind = ANY(%s) AND status IN ('due', 'leased')",
+        [code, list(position_ids), [str(kind) for kind in kinds]],
+    )

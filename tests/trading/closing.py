@@ -1,0 +1,42 @@
+"""What tests of watching and closing share: an open position in a token of the sandbox, and books that must balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from apps.agents.models import Agent
+from apps.prices.models import Token
+from apps.trading.models import Position
+from apps.trading.services import audit_books
+from tests import factories
+from tests.sandbox_server import SandboxControl, SandboxToken
+
+
+def hold(agent: Agent, token: SandboxToken, *, invested: str = "1", **fields: Any) -> Position:
+    """Open a position of `invested` SOL at the token's price, in whole base units as every bought amount is."""
+    known = stored(token)
+    price = fields.pop("price", str(token.price_sol))
+    tokens = (Decimal(invested) / Decimal(price)).quantize(Decimal(1).scaleb(-token.decimals))
+    spent = (tokens * Decimal(price)).quantize(Decimal("1e-9"))
+    return factories.make_position(agent, known, invested=str(spent), price=str(spent / tokens), **fields)
+
+
+def stored(token: SandboxToken) -> Token:
+    return factories.make_token(token.symbol, mint=token.mint, decimals=token.decimals)
+
+
+def agent_holding(market: SandboxControl, number: int = 1, **token_options: Any) -> tuple[Agent, list[Position]]:
+    """Return an agent with a position in each of `number` tokens of its own."""
+    agent = factories.make_agent(sol="100", max_open_positions=max(25, number))
+    return agent, [hold(agent, token) for token in market.add_tokens(number, **token_options)]
+
+
+def differences() -> list[str]:
+    """Return what the audit finds; a test that books something ends with `== []`."""
+    return [str(difference) for difference in audit_books.audit_books().differences]
+
+
+def reload(rows: Iterable[Position]) -> list[Position]:
+    return [Position.objects.get(pk=row.pk) for row in rows]

@@ -6,10 +6,13 @@ class TradingConfig(AppConfig):
     label = "trading"
 
     def ready(self) -> None:
+        from apps.agents.events import AgentArchiving
         from apps.core import events, wake
         from apps.signals.events import SignalCreated
+        from apps.trading.services import archive
 
         def wake_trading(event: SignalCreated) -> None:
             wake.wake_on_commit("trading.process_signal", event.signal_id)
 
         events.subscribe(SignalCreated, wake_trading)
+        events.subscribe(AgentArchiving, archive.on_agent_archiving)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from celery import shared_task
+from django.conf import settings
 
 from apps.core import sweep
 from apps.signals import queue as signals
-from apps.trading.services import entries
+from apps.trading.services import entries, exit_runner, retention, snapshots
+from apps.trading.services import watch as watching
 
 
 @shared_task(name="trading.process_signal")
@@ -22,3 +26,32 @@ def take_due_signals() -> None:
 
 
 sweep.register("signals", queue="trading", every=1.0, run=take_due_signals)
+
+
+@shared_task(name="trading.watch")
+def watch(shard: int) -> None:
+    """Watch the held tokens of one shard once; Beat asks for it each second, the sweep when Beat is late."""
+    watching.tick(shard)
+
+
+@shared_task(name="trading.run_exits")
+def run_exits() -> None:
+    """Take every due close and let this process sell it."""
+    exit_runner.start_due()
+
+
+@shared_task(name="trading.snapshot_balances")
+def snapshot_balances() -> None:
+    """Write this hour's balance snapshots."""
+    snapshots.snapshot_balances()
+
+
+@shared_task(name="trading.prune")
+def prune() -> None:
+    """Remove what is past its time."""
+    retention.prune()
+
+
+sweep.register("exits", queue="critical", every=1.0, run=exit_runner.start_due)
+for _shard in range(settings.PRICE_SHARDS):
+    sweep.register(f"watch {_shard}", queue=f"prices.{_shard}", every=1.0, run=partial(watching.tick, _shard))

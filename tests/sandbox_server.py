@@ -47,7 +47,8 @@ class SandboxControl:
         self.jupiter_url = f"{base_url}/jupiter"
         self.dexscreener_url = f"{base_url}/dexscreener"
         self.pyth_url = f"{base_url}/pyth"
-        self._client = httpx.Client(base_url=base_url, timeout=10, trust_env=False)
+        # Plain HTTP on loopback: loading certificates would cost more than everything else.
+        self.client = httpx.Client(base_url=base_url, timeout=10, trust_env=False, verify=False)
 
     def add_tokens(
         self, number: int = 1, *, prefix: str | None = None, scenario: str = "still", **options: Any
@@ -88,6 +89,13 @@ class SandboxControl:
         started: list[dict[str, Any]] = self.post("/control/scenarios", body)["started"]
         return started
 
+    def wait_for_scenario(self, mint: str, scenario: str, *, seconds: float = 10) -> None:
+        """Wait until a token's state says `scenario` ("still" or "calm" after a scenario, "rugged" after a rug)."""
+        deadline = time.monotonic() + seconds
+        while (seen := self.token_state(mint)["scenario"]) != scenario:
+            assert time.monotonic() < deadline, f"{mint} is still at {seen}"
+            time.sleep(0.05)
+
     def fault(self, source: str | list[str], kind: str, **options: Any) -> list[int]:
         """Switch a fault on; returns the numbers. Options: probability, duration_seconds, count, mints, latency_ms,
         status, retry_after_seconds, factor, age_seconds.
@@ -97,11 +105,11 @@ class SandboxControl:
 
     def clear_faults(self, source: str | None = None) -> None:
         """Switch faults off, all or of one source."""
-        self._checked(self._client.delete("/control/faults", params={"source": source} if source else None))
+        self._checked(self.client.delete("/control/faults", params={"source": source} if source else None))
 
     def state(self) -> dict[str, Any]:
         """Return GET /control/state."""
-        document: dict[str, Any] = self._checked(self._client.get("/control/state"))
+        document: dict[str, Any] = self._checked(self.client.get("/control/state"))
         return document
 
     def token_state(self, mint: str) -> dict[str, Any]:
@@ -114,7 +122,7 @@ class SandboxControl:
 
     def order(self, *, input_mint: str, output_mint: str, amount: int, **query: Any) -> dict[str, Any]:
         """Return a quote as Jupiter answers it."""
-        response = self._client.get(
+        response = self.client.get(
             "/jupiter/swap/v2/order",
             params={"inputMint": input_mint, "outputMint": output_mint, "amount": amount, **query},
         )
@@ -123,16 +131,16 @@ class SandboxControl:
 
     def get(self, path: str, **params: Any) -> httpx.Response:
         """GET any path; the answer is not checked."""
-        return self._client.get(path, params=params or None)
+        return self.client.get(path, params=params or None)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST to the control API and return its answer."""
-        document: dict[str, Any] = self._checked(self._client.post(path, json=body))
+        document: dict[str, Any] = self._checked(self.client.post(path, json=body))
         return document
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self.client.close()
 
     @staticmethod
     def _checked(response: httpx.Response) -> Any:

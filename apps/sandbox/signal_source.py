@@ -83,7 +83,7 @@ class SignalSource:
         if key is None:
             self._status = "waiting_for_key"
             return _KEY_POLL_SECONDS
-        signal = signals.choose(self._market.seed, self._number, self._candidates())
+        signal = signals.choose(self._market.seed, self._number, self.candidates())
         if signal is None:
             self._status = "no_token"
             return self._interval_seconds
@@ -157,7 +157,8 @@ class SignalSource:
             return None
         return text or None
 
-    def _candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[Candidate]:
+        """Return the demo tokens that may be called: those whose pools are deep enough to trade."""
         market = self._market
         listings = (market.listings[mint] for mint in market.demo_mints)
         return [self._candidate(listing) for listing in listings if _is_deep(listing)]

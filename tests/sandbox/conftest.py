@@ -1,5 +1,7 @@
-"""The sandbox's own tests take the shared fixtures; they need neither PostgreSQL nor Redis."""
+"""The sandbox's own tests need neither PostgreSQL nor Redis: pure rules, and the session's sandbox process."""
 
-from tests.sandbox_server import clean_sandbox, sandbox
+from __future__ import annotations
 
-__all__ = ["clean_sandbox", "sandbox"]
+from tests.sandbox_server import clean_sandbox
+
+__all__ = ["clean_sandbox"]

@@ -39,8 +39,8 @@ class _Kind:
 
 
 _RISES = (
-    _Kind(0.65, ScenarioName.PUMP, (12, 45), (10, 25)),
-    _Kind(0.35, ScenarioName.PUMP, (60, 150), (20, 35)),
+    _Kind(0.8, ScenarioName.PUMP, (12, 45), (10, 25)),
+    _Kind(0.2, ScenarioName.PUMP, (60, 150), (20, 35)),
 )
 _FALLS = (
     _Kind(0.58, ScenarioName.CRASH, (8, 22), (6, 15)),

@@ -61,7 +61,7 @@ def choose(seed: int, number: int, candidates: Sequence[Candidate]) -> Signal | 
     weights = [min(_MOST_WEIGHT, 1 + max(0.0, candidate.change_percent)) for candidate in candidates]
     candidate = noise.weighted(candidates, weights, *draw, "token")
     signal_type, reason, urgency = _story(candidate, draw)
-    strength = 1 + int(4.999 * (0.35 * urgency + 0.65 * noise.uniform(*draw, "strength")))
+    strength = 1 + int(5 * noise.uniform(*draw, "strength") ** (1 - 0.6 * urgency))
     return Signal(candidate.mint, candidate.symbol, signal_type, strength, reason)
 
 

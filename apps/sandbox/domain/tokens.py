@@ -161,7 +161,7 @@ def demo_token(seed: int, index: int) -> Token:
         decimals=decimals,
         price_sol=price_sol,
         liquidity_sol=liquidity_sol,
-        volatility_percent=round(noise.between(3.0, 8.0, *draw, "volatility"), 2),
+        volatility_percent=round(noise.between(4.5, 10.0, *draw, "volatility"), 2),
         rest=Rest.CALM,
         order=None,
     )

@@ -225,7 +225,7 @@ def _activity(windows: dict[str, Window], price: float) -> dict[str, Any]:
 
 def _plain(price: Decimal) -> str:
     """Return a price in plain notation, however small."""
-    return format(_PRICE_DIGITS.plus(price), "f")
+    return format(_PRICE_DIGITS.plus(price).normalize(), "f")
 
 
 def routes(prefix: str) -> list[web.RouteDef]:

@@ -100,12 +100,12 @@ class Child:
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
-                code = await self._run()
-                ending = _ending(code)
+                ending = _ending(await self._run())
             except (StartError, OSError) as error:
                 ending = f"could not start: {error}"
-                if not self.ready.is_set() and self.first_failure is None:
+                if not self.ready.is_set():
                     self.first_failure = StartError(f"{self.name} {ending}")
+                    return
             if self._stopping.is_set():
                 return
             if time.monotonic() - began > STEADY_SECONDS:
@@ -164,7 +164,8 @@ class Child:
         text = raw.decode(errors="replace").rstrip("\r")
         if self._announcement is not None and self._announcement.search(text):
             self.announced = True
-        self._console.line(self.name, text)
+        if text.strip():
+            self._console.line(self.name, text)
 
 
 def _ending(code: int) -> str:

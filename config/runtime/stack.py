@@ -66,6 +66,8 @@ def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
     }
+    if os.geteuid() == 0:  # a supported way to run; Celery's warning fills the screen four times
+        environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     typed = _typed_settings(environment)
     commands = procfile.read(path)
     if not typed.soldesk_demo:

@@ -1,6 +1,7 @@
 """`make up`: starts the stack in order, shows its logs, keeps every process alive, stops all of it on Ctrl-C.
 
-Order: PostgreSQL and Redis; then the steps that prepare the desk; then everything else. Stopping goes the other way.
+Order: PostgreSQL and Redis; the steps that prepare the desk, with the sandbox beside them; then everything else.
+Stopping goes the other way.
 Children live in sessions of their own, so a Ctrl-C in the terminal reaches only this process, which stops them in
 order; if this process is killed, the kernel ends them.
 """
@@ -21,7 +22,7 @@ from config.runtime.child import Child, Ready
 from config.runtime.console import Console
 from config.runtime.errors import StartError
 from config.runtime.launch import Launch, Service
-from config.runtime.stack import SECRETS, Stack
+from config.runtime.stack import DEMO_ONLY, SECRETS, Stack
 
 HEALTH_PATH = "/api/v1/health/ready"
 WORKER_READY = re.compile(r"@\S+ ready\.")
@@ -43,6 +44,9 @@ class Supervisor:
         self._services = [self._service(service) for service in stack.services]
         self._steps: list[Child] = []
         self._processes = [self._process(name, command) for name, command in stack.commands.items()]
+        # The outside world needs none of the desk and is what the desk looks for first: up before it, down after it.
+        self._outside = [child for child in self._processes if child.name in DEMO_ONLY]
+        self._inside = [child for child in self._processes if child.name not in DEMO_ONLY]
 
     async def run(self) -> int:
         """Run until a signal asks to stop; return the exit code."""
@@ -83,11 +87,14 @@ class Supervisor:
             child.start()
         for child in self._services:
             await self._service_ready(child)
+        for child in self._outside:
+            child.start()
         for name, command in self._stack.steps.items():
             await self._step(name, command)
-        for child in self._processes:
+        await self._all_ready(self._outside)
+        for child in self._inside:
             child.start()
-        await self._all_ready()
+        await self._all_ready(self._inside)
         self._ready = True
         self._record()
         self._welcome(time.monotonic() - began)
@@ -110,9 +117,12 @@ class Supervisor:
         if code != 0:
             raise StartError(f"`{command}` failed with exit code {code}; its last words are above.")
 
-    async def _all_ready(self) -> None:
+    async def _all_ready(self, children: list[Child]) -> None:
         complain_at = time.monotonic() + IMPATIENT_SECONDS
-        while waiting := [child.name for child in self._processes if not child.ready.is_set()]:
+        while waiting := [child.name for child in children if not child.ready.is_set()]:
+            for child in children:
+                if child.first_failure is not None:
+                    raise child.first_failure
             if time.monotonic() > complain_at:
                 self._console.say(f"Still waiting for {', '.join(waiting)}.", bold=True)
                 complain_at += IMPATIENT_SECONDS
@@ -144,8 +154,8 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         began = time.monotonic()
-        await asyncio.gather(*(child.stop() for child in (*self._processes, *self._steps)))
-        await asyncio.gather(*(child.stop() for child in self._services))
+        for wave in ((*self._inside, *self._steps), self._outside, self._services):
+            await asyncio.gather(*(child.stop() for child in wave))
         self._console.say(f"Stopped in {time.monotonic() - began:.1f} s.", bold=True)
 
     # -- children

@@ -37,8 +37,8 @@ class Answer:
 class Api:
     """Calls paths under /api/v1 with fixed headers."""
 
-    def __init__(self, **headers: str) -> None:
-        self.client = Client(headers={"host": "localhost", **headers})
+    def __init__(self, address: str = "127.0.0.1", **headers: str) -> None:
+        self.client = Client(headers={"host": "localhost", **headers}, REMOTE_ADDR=address)
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
         """Send `body` as JSON (or `raw` as it is) and return the answer."""

@@ -49,6 +49,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.log_level},
     "loggers": {
         "django.server": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},  # every request has its own line already
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

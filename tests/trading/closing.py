@@ -40,3 +40,7 @@ def differences() -> list[str]:
 
 def reload(rows: Iterable[Position]) -> list[Position]:
     return [Position.objects.get(pk=row.pk) for row in rows]
+
+
+def stored_by_mint(mint: str) -> Token:
+    return Token.objects.get(mint=mint)

@@ -20,6 +20,8 @@ from apps.trading.models import IntentKind
 TASK = "trading.run_exits"
 LEASE_SECONDS = 15
 BATCH = 500
+#: A position whose doubt a quote has just disproved is not asked again for this long by a doubted price.
+DISPROVED_REST_SECONDS = 3
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 
@@ -67,6 +69,9 @@ FROM unnest(%(positions)s::uuid[], %(reasons)s::text[], %(generations)s::int[], 
             %(ticks)s::bigint[], %(doubted)s::bool[], %(details)s::jsonb[], %(actors)s::uuid[])
     AS v (position_id, reason, generation, price, tick, doubted, details, requested_by)
 JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL AND p.generation = v.generation
+WHERE NOT v.doubted OR NOT EXISTS (
+    SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.last_error = 'BAD_TICK'
+    AND past.finished_at > clock_timestamp() - make_interval(secs => %(rest)s))
 ORDER BY p.id
 ON CONFLICT (position_id, kind) WHERE status IN ('due', 'leased') DO UPDATE
 SET needs_confirmation = false, reason = EXCLUDED.reason, trigger_price_sol = EXCLUDED.trigger_price_sol,
@@ -97,6 +102,7 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
             "doubted": [item.needs_confirmation for item in wanted],
             "details": [None if item.details is None else orjson.dumps(item.details).decode() for item in wanted],
             "actors": [item.requested_by_id for item in wanted],
+            "rest": DISPROVED_REST_SECONDS,
         },
     )
     fired = {position_id: intent_id for intent_id, position_id in rows}

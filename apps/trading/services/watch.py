@@ -254,8 +254,9 @@ def _last_good(held: Mapping[str, HeldToken]) -> dict[str, Decimal]:
     good = {}
     for mint, token in held.items():
         point = recorded.get(mint)
-        known = point is not None and point.received_at >= token.filled_at
-        good[mint] = point.price_sol if point is not None and known else token.fill_price
+        price = token.fill_price if point is None or point.received_at < token.filled_at else point.price_sol
+        if price.is_finite() and price > 0:
+            good[mint] = price
     return good
 
 

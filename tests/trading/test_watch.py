@@ -1,0 +1,446 @@
+"""One second of watching, end to end: real prices, stops at their level, and every price that must fire nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from apps.core import bulk, relay
+from apps.core.models import OutboxMessage
+from apps.core.money import quantize_price
+from apps.prices import services as prices
+from apps.prices.models import Tick
+from apps.prices.services import FetchResult
+from apps.trading.adapters.shard_lock import ShardLock
+from apps.trading.domain.watch_rules import Level
+from apps.trading.models import ClosedTrade, ExitIntent, Position
+from apps.trading.selectors.watched import StoredPositions
+from apps.trading.services import exit_intents, exit_runner, stop_levels, unwatchable
+from apps.trading.services.watch import ShardWatch
+from tests import factories
+from tests.desk import wait_until
+from tests.prices import world
+from tests.trading import closing
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(market):
+    world.forget()
+    yield
+    world.forget()
+
+
+@pytest.fixture
+def watch():
+    watch = ShardWatch(0, shards=1)
+    yield watch
+    watch.close()
+
+
+def fired() -> dict:
+    return {intent.position_id: intent for intent in ExitIntent.objects.all()}
+
+
+def at(position: Position, percent: str) -> Decimal:
+    """Return the price that stands `percent` from the position's average."""
+    return position.purchase_price * (1 + Decimal(percent) / 100)
+
+
+def test_a_stop_sells_everything_when_the_price_falls_past_it(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    market.set_price(position.mint, at(position, "-40"))
+
+    report = watch.tick()
+
+    assert report.fired == 1
+    intent = ExitIntent.objects.get()
+    assert (intent.reason, intent.needs_confirmation) == ("stop_loss", False)
+    assert intent.trigger_tick == Tick.objects.filter(mint=position.mint).latest("id").pk
+    exit_runner.run_due()
+    assert ClosedTrade.objects.get(position=position).close_reason == "stop_loss"
+    assert closing.differences() == []
+
+
+def test_a_price_just_above_the_stop_fires_nothing_and_at_the_stop_it_sells(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "-31.9"))
+    assert watch.tick().fired == 0
+    market.set_price(position.mint, at(position, "-32.01"))
+    assert watch.tick().fired == 1
+
+
+def test_the_stop_follows_the_peak_and_fires_on_the_way_down(market, watch):
+    agent, (position,) = closing.agent_holding(market)
+    watch.tick()
+    market.set_price(position.mint, at(position, "45"))
+    assert watch.tick().fired == 0
+
+    risen = Position.objects.get(pk=position.pk)
+    assert risen.peak_price_sol > at(position, "44.9")
+    gain = (risen.peak_price_sol - risen.purchase_price) / risen.purchase_price * 100
+    assert abs(risen.stop_percent - (gain - 10)) < Decimal("1e-7")
+    assert risen.stop_price_sol == quantize_price(risen.stop_price_sol)
+    assert risen.stop_updated_at is not None
+    told = OutboxMessage.objects.get(stream=f"agent:{agent.pk}", kind="position_update").payload
+    assert told["eventType"] == "position_updated"
+    assert told["position"]["currentStopLossPercentage"] == pytest.approx(float(risen.stop_percent))
+
+    market.set_price(position.mint, at(position, "34"))
+    assert watch.tick().fired == 1
+
+
+def test_a_peak_below_the_first_rise_is_stored_without_telling_anyone(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "5"))
+    watch.tick()
+    risen = Position.objects.get(pk=position.pk)
+    assert risen.peak_price_sol > position.peak_price_sol
+    assert risen.stop_percent == position.stop_percent
+    assert not OutboxMessage.objects.filter(kind="position_update").exists()
+
+
+def test_the_stop_is_latched_although_the_price_bounces(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "-40"))
+    watch.tick()
+    market.set_price(position.mint, at(position, "0"))
+    watch.tick()
+    exit_runner.run_due()
+    assert Position.objects.get(pk=position.pk).close_reason == "stop_loss"
+
+
+def test_a_crash_fires_every_stop_it_passes_and_no_other(market, watch):
+    token = market.add_token()
+    agents = [
+        factories.make_agent(config={"stopLoss": {"defaultPercentage": percent}}) for percent in (-20, -32, -60, -90)
+    ]
+    positions = [
+        closing.hold(agent, token, stop_percent=Decimal(agent.trading_config["stopLoss"]["defaultPercentage"]))
+        for agent in agents
+    ]
+    watch.tick()
+    market.set_price(token.mint, token.price_sol * Decimal("0.3"))
+
+    watch.tick()
+
+    assert set(fired()) == {position.pk for position in positions[:3]}
+    exit_runner.run_due()
+    assert Position.objects.filter(closed_at=None).get() == positions[3]
+    assert closing.differences() == []
+
+
+@pytest.mark.parametrize("scenario", ["rug", "gap"])
+def test_a_rug_and_a_gap_down_fire_the_stop(market, watch, scenario):
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    market.scenario(scenario, mint=position.mint, change_percent=80)
+    wait_until(lambda: watch.tick().fired, 10)
+    assert set(fired()) == {position.pk}
+
+
+@pytest.mark.parametrize("kind", ["null_price", "missing_price", "stale_price"])
+def test_a_null_missing_or_stale_price_fires_nothing_and_is_not_recorded(market, watch, kind):
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    known = Tick.objects.count()
+    market.set_price(position.mint, at(position, "-70"))
+    market.fault("jupiter_price", kind, **({"age_seconds": 600} if kind == "stale_price" else {}))
+    market.fault("dexscreener", "server_error", status=503)
+
+    report = watch.tick()
+
+    assert (report.fired, report.trusted) == (0, 0)
+    assert Tick.objects.count() == known
+
+
+def test_the_second_source_stands_in_for_a_price_the_first_does_not_have(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "-45"))
+    market.fault("jupiter_price", "missing_price")
+    assert watch.tick().fired == 1
+    assert Tick.objects.get(mint=position.mint).source == "dexscreener"
+
+
+@pytest.mark.parametrize("factor", ["0.01", "100"])
+def test_an_absurd_price_from_one_source_sells_nothing_and_raises_no_peak(market, watch, factor):
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    market.fault("jupiter_price", "absurd_price", factor=factor)
+
+    for _ in range(3):
+        watch.tick()
+        exit_runner.run_due()
+
+    after = Position.objects.get(pk=position.pk)
+    assert after.closed_at is None
+    assert after.peak_price_sol <= max(position.peak_price_sol, position.purchase_price * Decimal("1.01"))
+    assert not ExitIntent.objects.exclude(status="cancelled", last_error="BAD_TICK").exists()
+
+
+def test_an_absurd_price_nobody_else_knows_better_is_disproved_by_the_sell_quote(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    market.fault("jupiter_price", "absurd_price", factor="0.01")
+    market.fault("dexscreener", "server_error", status=503)
+
+    assert watch.tick().fired == 1
+    intent = ExitIntent.objects.get()
+    assert intent.needs_confirmation
+    assert intent.details["doubt"] == "wild_without_second_source"
+    exit_runner.run_due()
+
+    intent.refresh_from_db()
+    assert (intent.status, intent.last_error) == ("cancelled", "BAD_TICK")
+    assert Position.objects.get(pk=position.pk).closed_at is None
+
+
+def test_a_doubt_that_was_disproved_is_not_asked_again_at_once(market, watch):
+    closing.agent_holding(market)
+    watch.tick()
+    market.fault("jupiter_price", "absurd_price", factor="0.01")
+    market.fault("dexscreener", "server_error", status=503)
+    watch.tick()
+    exit_runner.run_due()
+    assert watch.tick().fired == 0
+
+
+def test_a_real_crash_only_one_source_tells_of_is_confirmed_by_the_sell_quote(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    market.fault("dexscreener", "server_error", status=503)
+    market.set_price(position.mint, at(position, "-80"))
+
+    watch.tick()
+    assert ExitIntent.objects.get().needs_confirmation
+    exit_runner.run_due()
+
+    assert Position.objects.get(pk=position.pk).close_reason == "stop_loss"
+    assert closing.differences() == []
+
+
+def test_a_stop_passed_while_nobody_watched_is_sold_by_the_first_price(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "-45"))
+    assert watch.tick().fired == 1
+
+
+def test_pausing_an_agent_leaves_its_stop_on(market, watch):
+    agent, (position,) = closing.agent_holding(market)
+    type(agent).objects.filter(pk=agent.pk).update(automated_trading_simulation=False)
+    market.set_price(position.mint, at(position, "-40"))
+    assert watch.tick().fired == 1
+
+
+def test_a_stop_switched_off_fires_nothing(market, watch):
+    agent = factories.make_agent(config={"stopLoss": {"enabled": False}, "staleTrade": {"enabled": False}})
+    position = closing.hold(agent, market.add_token())
+    market.set_price(position.mint, at(position, "-40"))
+    assert watch.tick().fired == 0
+
+
+def test_a_configuration_that_broke_leaves_the_stop_the_position_had(market, watch):
+    agent, (position,) = closing.agent_holding(market)
+    type(agent).objects.filter(pk=agent.pk).update(trading_config={"stopLoss": {"defaultPercentage": "broken"}})
+    market.set_price(position.mint, at(position, "-31"))
+    assert watch.tick().fired == 0
+    market.set_price(position.mint, at(position, "-33"))
+    assert watch.tick().fired == 1
+
+
+def test_a_change_of_configuration_counts_from_the_next_tick(market, watch):
+    agent, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "-15"))
+    assert watch.tick().fired == 0
+    type(agent).objects.filter(pk=agent.pk).update(trading_config={"stopLoss": {"defaultPercentage": -10}})
+    assert watch.tick().fired == 1
+
+
+def test_a_stale_trade_is_closed_within_its_range_of_profit(market, watch):
+    agent = factories.make_agent()
+    old = timezone.now() - timedelta(minutes=61)
+    stale, young, moved = (
+        closing.hold(agent, token, opened_at=opened)
+        for token, opened in zip(market.add_tokens(3), (old, timezone.now(), old), strict=True)
+    )
+    market.set_price(stale.mint, at(stale, "5"))
+    market.set_price(young.mint, at(young, "5"))
+    market.set_price(moved.mint, at(moved, "15"))
+
+    watch.tick()
+
+    assert {position: intent.reason for position, intent in fired().items()} == {stale.pk: "stale_trade"}
+    exit_runner.run_due()
+    assert ClosedTrade.objects.get().close_reason == "stale_trade"
+    assert closing.differences() == []
+
+
+def test_one_position_that_cannot_be_judged_stops_no_other(market, watch, caplog):
+    _, (broken, sound) = closing.agent_holding(market, 2)
+    bulk.execute("UPDATE position SET purchase_price = 'NaN' WHERE id = %s", [broken.pk])
+    for position in (broken, sound):
+        market.set_price(position.mint, at(position, "-40"))
+    watch.tick()
+    assert set(fired()) == {sound.pk}
+    assert "position_not_judged" in caplog.text
+
+
+def test_a_price_the_database_refuses_costs_one_token_its_tick_and_no_other(market):
+    _, (huge, sound) = closing.agent_holding(market, 2)
+
+    def fetch(mints, **options) -> FetchResult:
+        found = prices.fetch_prices(mints, **options)
+        decision = found.decisions[huge.mint]
+        too_much = replace(decision, point=replace(decision.point, price_sol=Decimal("1e17")))
+        return replace(found, decisions={**found.decisions, huge.mint: too_much})
+
+    market.set_price(sound.mint, at(sound, "-40"))
+    ShardWatch(0, shards=1, fetch=fetch).tick()
+    assert set(fired()) == {sound.pk}
+    assert set(Tick.objects.values_list("mint", flat=True)) == {sound.mint}
+
+
+@contextmanager
+def booking_holds(position: Position):
+    """Lock the position's row as a booking does, from a connection of its own."""
+    other = relay.open_connection("test")
+    try:
+        other.execute("BEGIN")
+        other.execute("SELECT 1 FROM position WHERE id = %s FOR NO KEY UPDATE", [position.pk])
+        yield
+    finally:
+        other.close()
+
+
+def test_a_position_a_booking_holds_keeps_its_peak_for_the_next_tick(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "10"))
+    with booking_holds(position):
+        watch.tick()
+        assert Position.objects.get(pk=position.pk).peak_price_sol == position.peak_price_sol
+    market.set_price(position.mint, at(position, "0"))
+    watch.tick()
+    assert Position.objects.get(pk=position.pk).peak_price_sol > at(position, "9.9")
+
+
+def test_a_watch_that_died_before_writing_back_leaves_its_peak_in_the_ticks(market):
+    _, (position,) = closing.agent_holding(market)
+    token = closing.stored_by_mint(position.mint)
+    factories.make_tick(token, str(quantize_price(at(position, "30"))))
+    watch = ShardWatch(0, shards=1)
+    watch.tick()
+    after = Position.objects.get(pk=position.pk)
+    assert after.peak_price_sol == quantize_price(at(position, "30"))
+    assert after.stop_percent == pytest.approx(Decimal(20), abs=Decimal("1e-6"))
+
+
+def test_a_high_from_before_the_opening_is_not_a_peak(market):
+    token = market.add_token()
+    factories.make_tick(
+        closing.stored(token), str(token.price_sol * Decimal("1.3")), at=timezone.now() - timedelta(minutes=5)
+    )
+    position = closing.hold(factories.make_agent(), token)
+    ShardWatch(0, shards=1).tick()
+    assert Position.objects.get(pk=position.pk).peak_price_sol < at(position, "2")
+
+
+def test_a_level_of_an_older_average_is_not_written(market):
+    _, (position,) = closing.agent_holding(market)
+    Position.objects.filter(pk=position.pk).update(peak_generation=2, generation=2)
+    level = Level(position.pk, position.agent_id, position.mint, 1, Decimal(99), Decimal(50), Decimal(98), True)
+    assert stop_levels.store([level]) == set()
+
+
+def test_the_stop_never_falls_by_a_change_of_configuration(market, watch):
+    agent, (position,) = closing.agent_holding(market)
+    market.set_price(position.mint, at(position, "45"))
+    watch.tick()
+    high = Position.objects.get(pk=position.pk).stop_percent
+    type(agent).objects.filter(pk=agent.pk).update(trading_config={"stopLoss": {"defaultPercentage": -90}})
+    market.set_price(position.mint, at(position, "44"))
+    watch.tick()
+    assert Position.objects.get(pk=position.pk).stop_percent == high
+
+
+def test_only_one_process_watches_a_shard():
+    first, second = ShardLock(7), ShardLock(7)
+    try:
+        assert first.hold() and first.hold()
+        assert not second.hold()
+        assert ShardLock(8).hold()
+        first.release()
+        assert second.hold()
+    finally:
+        first.release()
+        second.release()
+
+
+def test_a_shard_lock_survives_djangos_connections_and_notices_its_own_loss():
+    lock, other = ShardLock(7), ShardLock(7)
+    try:
+        assert lock.hold()
+        connection.close()
+        assert not other.hold()
+        kill_backends("soldesk-watch-7")
+        assert not lock.hold()
+        assert lock.hold()
+    finally:
+        lock.release()
+        other.release()
+
+
+def kill_backends(application_name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [application_name]
+        )
+
+
+def test_beat_and_the_workers_own_timer_together_tick_once_a_second(market, watch):
+    closing.agent_holding(market)
+    assert watch.tick_if_due().ran
+    assert not watch.tick_if_due().ran
+
+
+def test_tokens_are_shared_out_between_shards_without_gap_or_overlap(market):
+    _, positions = closing.agent_holding(market, 12)
+    shares = [set(StoredPositions(shard, 3).held()) for shard in range(3)]
+    assert set.union(*shares) == {position.mint for position in positions}
+    assert sum(map(len, shares)) == 12
+
+
+def test_a_minute_without_a_trusted_price_marks_the_positions_and_alerts_their_owner(market):
+    agent, (position,) = closing.agent_holding(market)
+    held = StoredPositions(0, 1).held()
+    note = unwatchable.Unwatchable(0)
+
+    assert note.note(held, (), now=100.0) == frozenset()
+    assert note.note(held, (), now=159.0) == frozenset()
+    assert note.note(held, (), now=160.0) == {position.mint}
+    assert unwatchable.listed(0) == [position.mint]
+    assert note.note(held, (), now=161.0) == {position.mint}
+    assert note.note(held, {position.mint}, now=162.0) == frozenset()
+
+    alerts = OutboxMessage.objects.filter(stream=f"user:{agent.user_id}", kind="alert").order_by("id")
+    assert [alert.payload["code"] for alert in alerts] == ["POSITION_UNWATCHABLE", "POSITION_WATCHED_AGAIN"]
+    assert alerts[0].payload["mint"] == position.mint
+
+
+def test_a_tick_wakes_the_sellers_only_when_something_fired(market, watch, monkeypatch):
+    woken = []
+    monkeypatch.setattr("apps.core.wake.wake", lambda task, *args, **options: woken.append(task))
+    _, (position,) = closing.agent_holding(market)
+    watch.tick()
+    assert woken == []
+    market.set_price(position.mint, at(position, "-40"))
+    watch.tick()
+    watch.tick()
+    assert woken == [exit_intents.TASK]

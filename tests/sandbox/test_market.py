@@ -301,10 +301,11 @@ def test_a_restarted_market_goes_on_where_it_was() -> None:
     market.set_price(mine, Decimal("0.004"))
     market.start(market.demo_mints[0], ScenarioName.RUG)
     play(market, 30)
-    again = open_market(autonomous=True)
+    again = Market(seed=7, demo_tokens=14, tick_ms=TICK_MS, now=NOW + 3_600, autonomous=True)
     assert resume.adopt(again, resume.to_document(market))
     assert again.view.pools == market.view.pools
     assert again.tick == market.tick
+    assert again.listing(mine).listed_at == market.listing(mine).listed_at
     assert again.listing(market.demo_mints[0]).scenario == "rugged"
     play(market, 0.5)
     play(again, 0.5)

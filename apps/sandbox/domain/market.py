@@ -276,6 +276,7 @@ class Market:
             listing.token.launch_pool, base_reserve=base_reserve, sol_reserve=sol_reserve
         ).within_limits()
         listing.anchor_price = anchor_price
+        listing.listed_at = self.opened_at - listing.token.age_seconds
         listing.rest = rest
         listing.drained_since_tick = None if drained_for is None else self.tick - drained_for
         listing.activity = self._activity(listing.token, listing.pool.price_number())

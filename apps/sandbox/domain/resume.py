@@ -22,6 +22,7 @@ def to_document(market: Market) -> dict[str, Any]:
         "version": _VERSION,
         "seed": market.seed,
         "tick": market.tick,
+        "opened_at": market.opened_at,
         "tokens": [_row(listing, market.tick) for listing in market.listings.values()],
     }
 
@@ -34,6 +35,7 @@ def adopt(market: Market, document: dict[str, Any]) -> bool:
     """
     if document["version"] != _VERSION or document["seed"] != market.seed:
         return False
+    market.opened_at = float(document["opened_at"])
     orders = [_order(row["order"]) for row in document["tokens"] if row["order"] is not None]
     added = [tokens.ordered_token(market.seed, order) for order in orders]
     market.add([token for token in added if token is not None])

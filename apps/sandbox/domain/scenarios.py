@@ -15,6 +15,8 @@ from apps.sandbox.domain import noise
 _RUG_SOL_LEFT = 0.01
 #: How long, in minutes, the walk takes to forget a distance from its anchor.
 _REVERSION_MINUTES = 25.0
+#: The pull does not grow beyond this distance (as a log return): a crashed token must not be a sure thing.
+_STRONGEST_PULL = 1.0
 _PERCENT = 100.0
 
 
@@ -111,7 +113,8 @@ def calm_return(
     period_minutes = noise.between(2.5, 6.0, *draw, "period")
     phase = noise.uniform(*draw, "phase")
     tide = 0.8 * volatility * sin(2 * pi * (tick * minutes / period_minutes + phase)) * minutes
-    return shock + tide - distance * minutes / _REVERSION_MINUTES
+    pull = max(-_STRONGEST_PULL, min(_STRONGEST_PULL, distance)) * minutes / _REVERSION_MINUTES
+    return shock + tide - pull
 
 
 def jitter(*, volatility_percent: float, tick_ms: int, tick: int, draw: tuple[object, ...]) -> float:

@@ -219,7 +219,7 @@ def usdc() -> Token:
         dex_id="orca",
         dex_labels=("wp",),
         launch_pool=pool,
-        volatility_percent=0.12,
+        volatility_percent=0.25,
         daily_turnover=1.8,
         rest=Rest.CALM,
         is_demo=False,

@@ -47,6 +47,7 @@ class Env(BaseSettings):
     redis_url: str = ""
 
     port: int = 8000
+    web_host: str = Field("127.0.0.1", description="address the web process listens on")
     sandbox_port: int = 8090
     flower_port: int = 5555
     web_threads: int = Field(

@@ -122,7 +122,7 @@ def get_many(keys: Sequence[str]) -> list[bytes | None]:
     """Return what was kept under each key, in the order asked, in one round trip."""
     if not keys:
         return []
-    found: list[bytes | None] | None = attempt(lambda client: client.mget(keys), None)
+    found: Any = attempt(lambda client: client.mget(keys), None)
     return [_memory.get(key) for key in keys] if found is None else found
 
 

@@ -17,13 +17,12 @@ import structlog
 from django.db import connection as django_connection
 from redis.client import PubSub
 
-from apps.core import outbox
+from apps.core import feed, outbox
 from apps.core.quick_redis import RedisAway, quick_redis
 from apps.core.redis import name
 
 log = structlog.get_logger(__name__)
 
-FEED_CHANNEL = "feed"
 _LOCK_KEY = 0x50F7_DE5C
 _BATCH = 500
 _MESSAGES_PER_PUBLISH = 100
@@ -53,7 +52,7 @@ class Relay:
         """Wait for a wake-up, but no longer than `seconds`."""
         try:
             self._hear(seconds)
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, RedisAway, OSError):
             self._ears = None
             wanted.wait(seconds)
 
@@ -104,7 +103,6 @@ class Relay:
 
 def _publish(rows: list[tuple[Any, ...]]) -> bool:
     """Publish rows in order, some per Redis message; False when Redis is away."""
-    channel = name(FEED_CHANNEL)
     frames = [
         orjson.dumps(
             [
@@ -115,14 +113,8 @@ def _publish(rows: list[tuple[Any, ...]]) -> bool:
         for start in range(0, len(rows), _MESSAGES_PER_PUBLISH)
     ]
 
-    def send(client: redis.Redis) -> None:
-        pipeline = client.pipeline(transaction=False)
-        for frame in frames:
-            pipeline.publish(channel, frame)
-        pipeline.execute()
-
     try:
-        quick_redis().ask(send)
+        quick_redis().ask(lambda client: feed.publish_frames(client, frames))
     except RedisAway:
         return False
     return True

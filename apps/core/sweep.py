@@ -33,7 +33,7 @@ def sleep(wanted: threading.Event, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What to run every `interval_seconds` in workers that consume `queue`. `pause` is how it waits in between."""
+    """What to run each `interval_seconds` in workers that consume `queue`; `pause` is how it waits and never raises."""
 
     name: str
     queue: str

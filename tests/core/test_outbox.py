@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from apps.agents.models import AgentState
-from apps.core import outbox, relay
+from apps.core import feed, outbox, relay
 from apps.core.models import FeedStream, OutboxMessage
 from apps.core.outbox import Message
 from apps.core.quick_redis import quick_redis
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def listener():
     ears = quick_redis().ask(lambda client: client.pubsub(ignore_subscribe_messages=True))
-    ears.subscribe(name(relay.FEED_CHANNEL))
+    ears.subscribe(name(feed.FEED_CHANNEL))
     ears.get_message(timeout=1)
     yield ears
     ears.close()

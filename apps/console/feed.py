@@ -1,0 +1,168 @@
+"""Snapshots of the live feed and what goes with them, read in constant numbers of queries (contract: api.md 3).
+
+A snapshot is one REPEATABLE READ transaction: positions and stream numbers belong to the same moment, so that a client
+continues with exactly the deltas above those numbers. `ThreadedSources` is what the hub, which has no threads, calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections, transaction
+
+from apps.agents.models import Agent
+from apps.console import admission, panel
+from apps.console.clients import FeedUnavailable, Scope, ScopeGone, Snapshot
+from apps.core import bulk
+from apps.core.outbox import GLOBAL_STREAM, agent_stream, user_stream
+from apps.prices import selectors as prices
+from apps.trading import presentation
+from apps.trading.models import Position
+
+MAX_POSITIONS = 1_000
+_THREADS = 2
+
+T = TypeVar("T")
+
+
+def snapshot(scope: Scope) -> Snapshot:
+    """Return the open positions of a scope with the stream numbers they belong to.
+
+    A wide scope gets its newest 1,000 positions, their number in all, and its agents' names.
+
+    Raises:
+        ScopeGone: the agent does not exist or is archived.
+    """
+    with _one_moment():
+        agents = list(_agents(scope).values_list("id", "name", "trading_mode", "state__feed_sequence"))
+        if scope.agent_id is not None and not agents:
+            raise ScopeGone("Agent not found")
+        sequences = {agent_stream(row[0]): row[3] or 0 for row in agents} | _stored_streams(scope)
+        positions = list(_open_positions(scope)[:MAX_POSITIONS])
+        total = len(positions) if len(positions) < MAX_POSITIONS else _open_positions(scope).count()
+    data: dict[str, Any] = {"positions": present(positions)}
+    if scope.wide:
+        data["totalPositions"] = total
+        data["agents"] = [{"id": str(row[0]), "name": row[1], "tradingMode": row[2]} for row in agents]
+    return Snapshot(data, sequences, {str(position.pk): position.mint for position in positions})
+
+
+def present(positions: Iterable[Position]) -> list[dict[str, Any]]:
+    """Return EnrichedPositions at the newest prices; `priceAt` is null where the average stands in for a price."""
+    rows = list(positions)
+    newest = prices.latest_prices({position.mint for position in rows})
+    sol_usd = prices.sol_usd()
+    usd = None if sol_usd is None else sol_usd.value
+    presented = []
+    for position in rows:
+        point = newest.get(position.mint)
+        enriched = presentation.enriched_position(
+            position, position.wallet.address, None if point is None else point.price_sol, usd
+        )
+        enriched["priceAt"] = None if point is None else presentation.timestamp(point.at)
+        enriched["priceSource"] = None if point is None else point.source
+        presented.append(enriched)
+    return presented
+
+
+def stream_names(scope: Scope) -> list[str]:
+    """Return every stream of a scope, those of a user's agents included."""
+    if scope.agent_id is not None:
+        return scope.streams
+    ids = _agents(scope).values_list("id", flat=True)
+    return [*scope.streams, *(agent_stream(agent_id) for agent_id in ids)]
+
+
+def sequences(streams: Iterable[str]) -> dict[str, int]:
+    """Return the stored number of each stream."""
+    wanted = list(streams)
+    agent_ids = [stream.removeprefix("agent:") for stream in wanted if stream.startswith("agent:")]
+    rows = bulk.fetch_all(
+        "SELECT 'agent:' || agent_id, feed_sequence FROM agent_state WHERE agent_id = ANY(%s::uuid[])"
+        " UNION ALL SELECT stream, sequence FROM feed_stream WHERE stream = ANY(%s)",
+        [agent_ids, wanted],
+    )
+    return dict(rows)
+
+
+def _agents(scope: Scope) -> Any:
+    """Wide scopes include archived agents: their streams go on being numbered."""
+    agents = Agent.objects.order_by("id")
+    if scope.agent_id is not None:
+        return agents.filter(pk=scope.agent_id, archived_at=None)
+    return agents if scope.user_id is None else agents.filter(user_id=scope.user_id)
+
+
+def _open_positions(scope: Scope) -> Any:
+    positions = Position.objects.filter(closed_at=None).select_related("wallet").order_by("-opened_at", "id")
+    if scope.agent_id is not None:
+        return positions.filter(agent_id=scope.agent_id)
+    return positions if scope.user_id is None else positions.filter(agent__user_id=scope.user_id)
+
+
+def _stored_streams(scope: Scope) -> dict[str, int]:
+    """Return the numbers of the streams that are nobody's agent; a stream never written to has none."""
+    if scope.agent_id is not None:
+        return {}
+    if scope.desk:
+        rows = bulk.fetch_all("SELECT stream, sequence FROM feed_stream")
+    else:
+        wanted = [GLOBAL_STREAM, user_stream(scope.user_id)]
+        rows = bulk.fetch_all("SELECT stream, sequence FROM feed_stream WHERE stream = ANY(%s)", [wanted])
+    return {GLOBAL_STREAM: 0} | dict(rows)
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+class ThreadedSources:
+    """The hub's reads, on two threads of the web process that keep their database connections."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="feed")
+
+    async def snapshot(self, scope: Scope) -> Snapshot:
+        return await self.run(snapshot, scope)
+
+    async def streams(self, scope: Scope) -> list[str]:
+        return await self.run(stream_names, scope)
+
+    async def panel(self, scope: Scope) -> dict[str, Any]:
+        return await self.run(panel.build, scope.user_id)
+
+    async def sequences(self, streams: set[str]) -> dict[str, int]:
+        return await self.run(sequences, streams)
+
+    async def ended(self, credentials: set[Any]) -> set[Any]:
+        return await self.run(admission.ended, credentials)
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a reading function on one of the threads.
+
+        Raises:
+            FeedUnavailable: the database could not answer. Whatever else the function raises.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _read, function, arguments)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    close_old_connections()
+    try:
+        return function(*arguments)
+    except (DatabaseError, InterfaceError) as error:
+        connections.close_all()
+        raise FeedUnavailable("The desk's database does not answer; trying again.") from error

@@ -1,0 +1,289 @@
+"""The hub of a web process: one Redis subscription, and a loop over its own sockets that never waits for any of them.
+
+Clients join with a scope; the hub indexes them by stream. When Redis comes back after it was away, and when a stream is
+found to be behind PostgreSQL, clients get a new snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import orjson
+import redis
+import structlog
+
+from apps.console.clients import Client, Delta, FeedUnavailable, Price, Scope, Snapshot, now_text
+from apps.core.feed import FEED_CHANNEL, PRICES_CHANNEL
+from apps.core.outbox import agent_stream
+from apps.core.redis import async_client, name
+
+log = structlog.get_logger(__name__)
+
+PING_SECONDS = 30.0
+SILENT_SECONDS = 60.0
+CHECK_SECONDS = 10.0
+PANEL_SECONDS = 1.0
+RECONNECT_SECONDS = 0.5
+QUIET_SECONDS = 15.0
+RELOAD_SPREAD_SECONDS = 1.0
+WITHOUT_REDIS_SECONDS = 5.0
+_NOBODY: frozenset[Client] = frozenset()
+
+
+class Sources(Protocol):
+    """What the hub reads, through the web process's database threads (`apps.console.feed`).
+
+    Every method may raise FeedUnavailable; `snapshot` also ScopeGone.
+    """
+
+    async def snapshot(self, scope: Scope) -> Snapshot: ...
+    async def streams(self, scope: Scope) -> list[str]: ...
+    async def panel(self, scope: Scope) -> dict[str, Any]: ...
+    async def sequences(self, streams: set[str]) -> dict[str, int]: ...
+    async def ended(self, credentials: set[Any]) -> set[Any]: ...
+
+
+class Hub:
+    """All clients of this process. Used from one event loop only; `start` on the first join, `stop` at the end."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._clients: dict[Client, Any] = {}
+        self._writers: dict[Client, asyncio.Task[None]] = {}
+        self._by_stream: dict[str, set[Client]] = defaultdict(set)
+        self._streams: dict[Client, set[str]] = defaultdict(set)
+        self._desk: set[Client] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._dirty: dict[Scope, None] = {}
+        self._behind: dict[str, int] = {}
+        self._next_refresh = 0.0
+        self.connected = False
+
+    @property
+    def size(self) -> int:
+        return len(self._clients)
+
+    def start(self) -> None:
+        """Start listening; once is enough."""
+        if not self._tasks:
+            loops = (self._listen, self._ping, self._check, self._refresh_panels)
+            self._tasks = [asyncio.create_task(loop(), name=f"feed-{loop.__name__}") for loop in loops]
+
+    async def stop(self) -> None:
+        """Say goodbye (1000) to every client and stop."""
+        for client in self._clients:
+            client.hang_up(1000)
+        writers = list(self._writers.values())
+        if writers:
+            await asyncio.wait(writers, timeout=2)
+        for task in [*self._tasks, *self._writers.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._writers.values(), return_exceptions=True)
+        self._tasks = []
+
+    def join(self, client: Client, credential: Any, gone: Callable[[], None]) -> None:
+        """Serve a client until `leave`; `gone` is called when its writer ends by itself."""
+        self.start()
+        self._clients[client] = credential
+        self._hear(client, client.scope.streams)
+        if client.scope.desk:
+            self._desk.add(client)
+        self._writers[client] = asyncio.create_task(self._write(client, gone), name="feed-writer")
+        self._mark_dirty(client.scope)
+        if client.scope.wide and not self.connected:
+            client.say("feed_state", {"live": False, "timestamp": now_text()})
+
+    def leave(self, client: Client) -> None:
+        """Forget a client whose socket is gone."""
+        self._clients.pop(client, None)
+        self._desk.discard(client)
+        for stream in self._streams.pop(client, ()):
+            self._by_stream[stream].discard(client)
+            if not self._by_stream[stream]:
+                del self._by_stream[stream]
+        writer = self._writers.pop(client, None)
+        if writer is not None and writer is not asyncio.current_task():
+            writer.cancel()
+
+    async def build(self, client: Client) -> Snapshot:
+        """Read a client's snapshot; its streams are heard first, so that nothing falls between."""
+        if client.scope.wide and not client.scope.desk:
+            self._hear(client, await self._sources.streams(client.scope))
+        return await self._sources.snapshot(client.scope)
+
+    def _hear(self, client: Client, streams: Iterable[str]) -> None:
+        for stream in streams:
+            self._by_stream[stream].add(client)
+            self._streams[client].add(stream)
+
+    def dispatch(self, frame: bytes) -> None:
+        """Hand one frame of the relay to every client that may see it."""
+        for stream, sequence, kind, payload in orjson.loads(frame):
+            targets = self._by_stream.get(stream, _NOBODY) | self._desk
+            if not targets:
+                continue
+            message = {"type": kind, "data": payload, "stream": stream, "sequence": sequence}
+            delta = Delta(stream, sequence, kind, payload, orjson.dumps(message).decode())
+            for client in targets:
+                client.deliver(delta)
+                if kind == "agent_created" and client.scope.wide and not client.scope.desk:
+                    self._hear(client, [agent_stream(payload["agentId"])])
+                self._mark_dirty(client.scope)
+
+    def dispatch_prices(self, frame: bytes) -> None:
+        """Offer new prices to every client; each takes those of its tokens."""
+        at = now_text()
+        prices = {mint: Price(mint, price, usd, source, at) for mint, price, usd, source in orjson.loads(frame)}
+        for client in self._clients:
+            client.offer_prices(prices)
+
+    def reload_all(self) -> None:
+        """Give every client a new snapshot, spread over a second."""
+        loop = asyncio.get_running_loop()
+        spread = RELOAD_SPREAD_SECONDS if len(self._clients) > 1 else 0.0
+        for client in self._clients:
+            loop.call_later(random.random() * spread, client.reload)  # noqa: S311
+            self._mark_dirty(client.scope)
+
+    async def _write(self, client: Client, gone: Callable[[], None]) -> None:
+        try:
+            await client.run()
+        except TimeoutError:
+            log.info("feed_client_stuck", scope=client.scope.agent_label)
+        except (RuntimeError, OSError) as error:  # the server's word for a socket that is closed already
+            log.info("feed_client_lost", scope=client.scope.agent_label, error=type(error).__name__)
+        finally:
+            self.leave(client)
+            gone()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._subscribe()
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                if self.connected:
+                    log.warning("feed_redis_away", error=type(error).__name__, clients=len(self._clients))
+                    self._tell_state(live=False)
+                self.connected = False
+            await asyncio.sleep(RECONNECT_SECONDS)
+            self._refresh_without_redis()
+
+    async def _subscribe(self) -> None:
+        client = async_client()
+        ears = client.pubsub()
+        feed, prices = name(FEED_CHANNEL).encode(), name(PRICES_CHANNEL).encode()
+        try:
+            await ears.subscribe(feed, prices)
+            while True:
+                message = await ears.get_message(timeout=QUIET_SECONDS)
+                if message is None:
+                    # Nothing for a while is normal at night; a dead connection must not look the same.
+                    await asyncio.wait_for(ears.ping(), 5)
+                    if await ears.get_message(timeout=5) is None:
+                        raise TimeoutError
+                elif message["type"] == "subscribe" and message["channel"] == prices:
+                    self._subscribed()
+                elif message["type"] == "message" and message["channel"] == feed:
+                    self.dispatch(message["data"])
+                elif message["type"] == "message":
+                    self.dispatch_prices(message["data"])
+        finally:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await ears.aclose()
+                await client.aclose()
+
+    def _subscribed(self) -> None:
+        """A subscription is new, also after a reconnect by the client library: what was said before it is missed."""
+        if not self.connected:
+            log.info("feed_connected", clients=len(self._clients))
+        self.connected = True
+        self._tell_state(live=True)
+        self.reload_all()
+
+    def _refresh_without_redis(self) -> None:
+        """An operator's desk goes on without Redis: snapshots from PostgreSQL instead of deltas."""
+        now = asyncio.get_running_loop().time()
+        if self.connected or now < self._next_refresh:
+            return
+        self._next_refresh = now + WITHOUT_REDIS_SECONDS
+        for client in self._clients:
+            if client.scope.wide and client.live:
+                client.reload()
+                self._mark_dirty(client.scope)
+
+    def _tell_state(self, *, live: bool) -> None:
+        for client in self._clients:
+            if client.scope.wide:
+                client.say("feed_state", {"live": live, "timestamp": now_text()})
+
+    async def _ping(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            for client in list(self._clients):
+                if loop.time() - client.heard_at > SILENT_SECONDS:
+                    client.hang_up(1000)
+                else:
+                    client.say("ping", timestamp=now_text(), streams=client.sequences)
+
+    async def _check(self) -> None:
+        """Close clients whose session has ended, and reload those whose stream has silently lost its end."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            if not self._clients:
+                continue
+            try:
+                await self._close_ended()
+                if self.connected:
+                    await self._compare_sequences()
+            except FeedUnavailable as error:
+                log.warning("feed_check_failed", error=str(error))
+
+    async def _close_ended(self) -> None:
+        ended = await self._sources.ended(set(self._clients.values()))
+        for client, credential in list(self._clients.items()):
+            if credential in ended:
+                client.hang_up(1008)
+
+    async def _compare_sequences(self) -> None:
+        """A stream behind PostgreSQL at two checks in a row has lost a message on the way."""
+        streams = {stream for client in self._clients if client.live for stream in client.sequences}
+        stored = await self._sources.sequences(streams)
+        suspects: dict[str, int] = {}
+        for client in self._clients:
+            if not client.live:
+                continue
+            late = {s: stored[s] for s, seen in client.sequences.items() if stored.get(s, 0) > seen}
+            if any(client.sequences[stream] < self._behind.get(stream, 0) for stream in late):
+                log.warning("feed_behind", streams=len(late), scope=client.scope.agent_label)
+                client.reload()
+            suspects |= late
+        self._behind = suspects
+
+    def _mark_dirty(self, scope: Scope) -> None:
+        if scope.wide:
+            self._dirty[scope] = None
+
+    async def _refresh_panels(self) -> None:
+        """Rebuild what wide clients see beside positions, at most once a second, whatever happens how often."""
+        while True:
+            await asyncio.sleep(PANEL_SECONDS)
+            dirty, self._dirty = self._dirty, {}
+            for scope in dirty:
+                clients = [client for client in self._clients if client.scope == scope]
+                if not clients:
+                    continue
+                try:
+                    panel = await self._sources.panel(scope)
+                except FeedUnavailable as error:
+                    log.warning("feed_panel_failed", error=str(error))
+                    self._mark_dirty(scope)
+                    continue
+                text = orjson.dumps({"type": "desk_update", "data": {**panel, "timestamp": now_text()}}).decode()
+                for client in clients:
+                    client.show_panel(text)

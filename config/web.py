@@ -1,0 +1,100 @@
+"""The web process: `python -m config.web` serves `config.asgi` with uvicorn on PORT.
+
+Listens on 127.0.0.1 unless WEB_HOST says otherwise. SIGTERM ends it within seconds, open sockets or not.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import sys
+
+import structlog
+import uvicorn
+
+from config.env import env
+
+log = structlog.get_logger("config.web")
+
+GRACE_SECONDS = 3
+WEBSOCKET_MESSAGE_BYTES = 64 * 1024
+BACKLOG = 2048
+
+
+def _listen() -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        SystemExit: with a sentence, when the port is not to be had.
+    """
+    family = socket.AF_INET6 if ":" in env.web_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((env.web_host, env.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SystemExit(f"Port {env.port} is in use: stop what listens there, or set PORT.") from None
+        raise SystemExit(f"Cannot listen on {env.web_host} port {env.port}: {error.strerror}.") from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Tells when it serves, and says goodbye to WebSockets before uvicorn counts the seconds."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            log.info("web_listening", host=env.web_host, port=env.port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        from apps.console.consumers import stop_feed  # importable once `config.asgi` has set up Django
+
+        for listener in sockets or []:
+            listener.close()
+        await stop_feed()
+        await super().shutdown(sockets)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop uvicorn's complaint about an upgrade that was refused with a status, which is how it is refused."""
+    return "without completing handshake" not in record.getMessage()
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    listener = _listen()
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    server = _Server(
+        uvicorn.Config(
+            "config.asgi:application",
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=WEBSOCKET_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            log_level="warning",  # below it, uvicorn logs query strings, and with them tokens
+            proxy_headers=env.trust_proxy,
+            forwarded_allow_ips="*" if env.trust_proxy else None,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # uvicorn raises the signal again once it has stopped in order
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

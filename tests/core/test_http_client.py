@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pytest_django import Settings
+from redis import Redis
 
 from apps.core import http
 from apps.core.http import call_loop
@@ -167,6 +168,31 @@ def test_budget_refuses_without_sending_and_names_the_lane(
     assert caught.value.details["lane"] == "entry_quote"
     assert len(server.requests) == 11
     get(lane=http.Lane.EXIT_QUOTE)
+
+
+def test_budget_is_shared_with_the_other_processes(
+    get: Callable[..., Any], server: MisbehavingServer, settings: Settings
+) -> None:
+    configure(settings, server.url, plan="keyless")
+    for key in (redis := Redis.from_url(settings.REDIS_URL)).scan_iter("soldesk:http:*"):
+        redis.delete(key)
+    for _ in range(3):
+        get(lane=http.Lane.REST)
+        http.forget_clients()  # what another process knows: nothing but what is in Redis
+    for _ in range(3):
+        get(lane=http.Lane.REST)
+    with pytest.raises(http.BudgetExhausted):
+        get(lane=http.Lane.REST)
+    server.answers(reply(429, headers={"Retry-After": "30"}))
+    with pytest.raises(http.ProviderRateLimited):
+        get(lane=http.Lane.EXIT_QUOTE)
+    http.forget_clients()
+    with pytest.raises(http.ProviderRateLimited):
+        get(lane=http.Lane.EXIT_QUOTE)
+    assert len(server.requests) == 7
+    for key in redis.scan_iter("soldesk:http:*"):
+        redis.delete(key)
+    redis.close()
 
 
 def test_budget_goes_on_in_memory_while_redis_is_away(

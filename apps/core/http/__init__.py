@@ -6,13 +6,8 @@ have no event loop. Nothing here knows what a price or a quote is: that belongs 
 
 from apps.core.http import call_loop
 from apps.core.http.answers import Answer
-from apps.core.http.client import (
-    AsyncProviderClient,
-    ProviderClient,
-    async_client,
-    client,
-    forget_clients,
-)
+from apps.core.http.async_calls import AsyncProviderClient
+from apps.core.http.clients import async_client, client, close_async_clients, forget_clients
 from apps.core.http.config import ProviderConfig, provider_config
 from apps.core.http.errors import (
     BreakerOpen,
@@ -25,6 +20,7 @@ from apps.core.http.errors import (
     ProviderUnavailable,
 )
 from apps.core.http.plans import Lane
+from apps.core.http.sync_calls import ProviderClient
 
 __all__ = [
     "Answer",
@@ -43,6 +39,7 @@ __all__ = [
     "async_client",
     "call_loop",
     "client",
+    "close_async_clients",
     "forget_clients",
     "provider_config",
 ]

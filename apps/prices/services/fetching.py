@@ -33,6 +33,7 @@ _PRIMARY_SHARE = 0.6
 _LEAST_FOR_SECOND_SECONDS = 0.05
 _SMALL_PLANS = frozenset({"keyless", "free"})
 _SHORTEST_INTERVAL_SECONDS = 1.0
+_LOGGED_MINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,7 @@ async def _poll(
             )
             if alternative is not None:
                 alternatives[mint] = alternative
-    for decision in decisions.values():
-        if not decision.allowed and decision.point is not None:
-            log.warning("price_not_trusted", mint=decision.point.mint, source=decision.point.source, code=decision.code)
+    _log_untrusted(decisions.values())
     return FetchResult(decisions, alternatives, errors, sol_usd, time.monotonic() - started)
 
 
@@ -160,6 +159,16 @@ def _settle(
     if with_second.trust is Trust.REFUSED:
         return (own, None) if own.trust is not Trust.REFUSED or first is None else (with_second, own)
     return with_second, own
+
+
+def _log_untrusted(decisions: Iterable[TrustDecision]) -> None:
+    """Write one line per verdict and poll, however many tokens it met."""
+    by_code: dict[str, list[str]] = {}
+    for decision in decisions:
+        if not decision.allowed and decision.point is not None:
+            by_code.setdefault(decision.code, []).append(decision.point.mint)
+    for code, mints in by_code.items():
+        log.warning("prices_not_trusted", code=code, count=len(mints), mints=mints[:_LOGGED_MINTS])
 
 
 async def _ask(source: ModuleType, mints: Sequence[str], deadline_seconds: float) -> SourceAnswer:

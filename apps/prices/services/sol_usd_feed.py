@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from django.db import DatabaseError, connection
 
-from apps.core.http import ProviderError, ProviderRateLimited, ProviderRejected
+from apps.core.http import ProviderError, ProviderRateLimited, ProviderRejected, close_async_clients
 from apps.core.metrics_registry import SOL_USD_AGE
 from apps.prices import selectors
 from apps.prices.adapters import jupiter_prices, pyth
@@ -69,6 +69,7 @@ class SolUsdFeed:
             for task in (*tasks, stopped):
                 task.cancel()
             await asyncio.wait(tasks, timeout=0.5)
+            await close_async_clients()
             self._writer.stop()
 
     async def _follow_stream(self) -> None:
@@ -149,7 +150,9 @@ class SolUsdFeed:
             if self._age() <= self._patience.fallback:
                 return
         price = await _jupiter_sol_usd()
-        if price is not None and not sol_price.leaps(price, self._current):
+        if price is None or sol_price.leaps(price, self._current):
+            return
+        if self._age() > self._patience.fallback:  # Pyth may have spoken while Jupiter was asked
             self._take(price)
 
     async def _consider(self, price: SolUsd) -> None:

@@ -77,23 +77,25 @@ def claim(signal_id: int, outcomes: Sequence[Outcome]) -> set[UUID]:
     rows = bulk.fetch_all(
         "INSERT INTO signal_execution (id, signal_id, agent_id, verdict, code, inputs, reasons, transaction_id,"
         " position_id, executed_at)"
-        " SELECT gen_random_uuid(), %s, agent_id, verdict, code, inputs::jsonb, string_to_array(reasons, ','),"
-        " transaction_id, position_id, clock_timestamp()"
-        " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::uuid[])"
-        " AS v(agent_id, verdict, code, inputs, reasons, transaction_id, position_id)"
+        " SELECT gen_random_uuid(), %s, agent_id, verdict, COALESCE(reasons[1], ''), inputs, reasons, transaction_id,"
+        " position_id, clock_timestamp()"
+        " FROM jsonb_to_recordset(%s::jsonb) AS v(agent_id uuid, verdict text, inputs jsonb, reasons text[],"
+        " transaction_id uuid, position_id uuid)"
         " ON CONFLICT (signal_id, agent_id) DO NOTHING RETURNING agent_id",
-        [
-            signal_id,
-            [item.agent_id for item in ordered],
-            [str(item.verdict) for item in ordered],
-            [item.code for item in ordered],
-            [None if item.inputs is None else orjson.dumps(item.inputs).decode() for item in ordered],
-            [",".join(item.reasons) for item in ordered],
-            [item.transaction_id for item in ordered],
-            [item.position_id for item in ordered],
-        ],
+        [signal_id, orjson.dumps([_row(item) for item in ordered]).decode()],
     )
     return {row[0] for row in rows}
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "agent_id": outcome.agent_id,
+        "verdict": str(outcome.verdict),
+        "inputs": outcome.inputs,
+        "reasons": outcome.reasons,
+        "transaction_id": outcome.transaction_id,
+        "position_id": outcome.position_id,
+    }
 
 
 def claim_all(signal_id: int, outcomes: Sequence[Outcome]) -> None:

@@ -17,20 +17,14 @@ from apps.core.enums import Badge
 class Accounts(BaseUserManager["User"]):
     """Creates users; e-mails are stored lower-case."""
 
-    def create_user(
-        self, email: str, password: str | None = None, **fields: Any
-    ) -> User:
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
         user = self.model(email=email.strip().lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
-    def create_superuser(
-        self, email: str, password: str | None = None, **fields: Any
-    ) -> User:
-        return self.create_user(
-            email, password, is_staff=True, is_superuser=True, **fields
-        )
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(email=(username or "").strip().lower())
@@ -40,19 +34,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person who signs in by e-mail. Staff work in the admin; everybody owns their own agents and signals."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    email = models.EmailField(
-        max_length=254, help_text="Signs in with this address; stored lower-case."
-    )
-    is_active = models.BooleanField(
-        default=True, help_text="Off: cannot sign in, keys stop working."
-    )
-    is_staff = models.BooleanField(
-        "operator", default=False, help_text="May enter the admin."
-    )
+    email = models.EmailField(max_length=254, help_text="Signs in with this address; stored lower-case.")
+    is_active = models.BooleanField(default=True, help_text="Off: cannot sign in, keys stop working.")
+    is_staff = models.BooleanField("operator", default=False, help_text="May enter the admin.")
     failed_logins = models.PositiveIntegerField(default=0, editable=False)
-    locked_until = models.DateTimeField(
-        null=True, blank=True, help_text="No sign-in before this time."
-    )
+    locked_until = models.DateTimeField(null=True, blank=True, help_text="No sign-in before this time.")
     tokens_valid_from = models.DateTimeField(
         null=True,
         editable=False,
@@ -68,9 +54,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         db_table = "account"
         verbose_name = "user"
-        constraints = [
-            models.UniqueConstraint(Lower("email"), name="account_email_unique")
-        ]
+        constraints = [models.UniqueConstraint(Lower("email"), name="account_email_unique")]
 
     def __str__(self) -> str:
         return self.email
@@ -119,12 +103,8 @@ class RefreshFamily(models.Model):
     """All refresh tokens that descend from one sign-in; ends as a whole (rotation rules: CONCURRENCY 22)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(
-        User, on_delete=models.CASCADE, related_name="refresh_families"
-    )
-    highest_generation = models.PositiveIntegerField(
-        default=0, help_text="Highest generation ever presented."
-    )
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_families")
+    highest_generation = models.PositiveIntegerField(default=0, help_text="Highest generation ever presented.")
     highest_first_used_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -166,9 +146,7 @@ class AuditEntry(models.Model):
         related_name="+",
     )
     actor_label = models.CharField(max_length=254, help_text="Who, as it was then.")
-    action = models.CharField(
-        max_length=60, help_text="What, e.g. agent.config.updated"
-    )
+    action = models.CharField(max_length=60, help_text="What, e.g. agent.config.updated")
     object_type = models.CharField(max_length=40)
     object_id = models.CharField(max_length=64)
     before = models.JSONField(null=True)
@@ -180,9 +158,7 @@ class AuditEntry(models.Model):
         verbose_name = "audit entry"
         verbose_name_plural = "audit log"
         ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["object_type", "object_id"], name="audit_log_object")
-        ]
+        indexes = [models.Index(fields=["object_type", "object_id"], name="audit_log_object")]
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_type} {self.object_id}"
@@ -193,25 +169,15 @@ class IdempotencyKey(models.Model):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(
-        max_length=64, help_text="SHA-256 of method, path and body."
-    )
-    status = models.PositiveSmallIntegerField(
-        null=True, help_text="Empty while the first request runs."
-    )
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request runs.")
     response = models.JSONField(null=True)
-    locked_until = models.DateTimeField(
-        help_text="A first request that died is taken over after this."
-    )
+    locked_until = models.DateTimeField(help_text="A first request that died is taken over after this.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "idempotency_key"
-        constraints = [
-            models.UniqueConstraint(
-                fields=["user", "key"], name="idempotency_key_unique"
-            )
-        ]
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotency_key_unique")]
 
     def __str__(self) -> str:
         return self.key

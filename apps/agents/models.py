@@ -29,13 +29,9 @@ class Agent(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="agents"
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="agents")
     name = models.CharField(max_length=50)
-    trading_mode = models.CharField(
-        max_length=12, choices=TradingMode.choices, default=TradingMode.SIMULATION
-    )
+    trading_mode = models.CharField(max_length=12, choices=TradingMode.choices, default=TradingMode.SIMULATION)
     automated_trading_simulation = models.BooleanField(
         default=True,
         help_text="Trade signals in simulation. Off stops entries and DCA; exits go on.",
@@ -44,9 +40,7 @@ class Agent(models.Model):
         default=True,
         help_text="Trade signals live. Off stops entries and DCA; exits go on.",
     )
-    trading_config = models.JSONField(
-        null=True, blank=True, help_text="Validated document; empty means all defaults."
-    )
+    trading_config = models.JSONField(null=True, blank=True, help_text="Validated document; empty means all defaults.")
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
@@ -69,9 +63,7 @@ class Agent(models.Model):
     def automated(self) -> bool:
         """Whether signals are traded in the present mode."""
         return (
-            self.automated_trading_live
-            if self.trading_mode == TradingMode.LIVE
-            else self.automated_trading_simulation
+            self.automated_trading_live if self.trading_mode == TradingMode.LIVE else self.automated_trading_simulation
         )
 
 
@@ -81,13 +73,9 @@ class AgentState(models.Model):
     Invariant: `open_positions` equals the agent's open positions and never passes its limit, whatever races.
     """
 
-    agent = models.OneToOneField(
-        Agent, primary_key=True, on_delete=models.CASCADE, related_name="state"
-    )
+    agent = models.OneToOneField(Agent, primary_key=True, on_delete=models.CASCADE, related_name="state")
     open_positions = models.IntegerField(default=0)
-    max_open_positions = models.PositiveIntegerField(
-        default=25, help_text="Most positions open at once."
-    )
+    max_open_positions = models.PositiveIntegerField(default=25, help_text="Most positions open at once.")
     feed_sequence = models.BigIntegerField(default=0)
 
     class Meta:

@@ -31,20 +31,14 @@ class OutboxMessage(models.Model):
     id = models.BigAutoField(primary_key=True)
     stream = models.CharField(max_length=64)
     sequence = models.BigIntegerField()
-    kind = models.CharField(
-        max_length=40, help_text="message type, e.g. position_update"
-    )
+    kind = models.CharField(max_length=40, help_text="message type, e.g. position_update")
     payload = models.JSONField()
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     published_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "outbox"
-        constraints = [
-            models.UniqueConstraint(
-                fields=["stream", "sequence"], name="outbox_stream_sequence"
-            )
-        ]
+        constraints = [models.UniqueConstraint(fields=["stream", "sequence"], name="outbox_stream_sequence")]
         indexes = [
             models.Index(
                 fields=["id"],

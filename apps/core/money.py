@@ -45,9 +45,7 @@ def D(value: int | str | Decimal) -> Decimal:  # noqa: N802 - the short name is 
     Decimal('1.1')
     """
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
-        raise TypeError(
-            f"money must be int, str or Decimal, not {type(value).__name__}"
-        )
+        raise TypeError(f"money must be int, str or Decimal, not {type(value).__name__}")
     return Decimal(value)
 
 
@@ -76,11 +74,7 @@ def to_base_units(amount: Decimal, decimals: int, *, rounding: str = ROUND_DOWN)
     >>> to_base_units(Decimal("1.2345678"), 6)
     1234567
     """
-    return int(
-        amount.scaleb(decimals, context=MONEY).to_integral_value(
-            rounding=rounding, context=MONEY
-        )
-    )
+    return int(amount.scaleb(decimals, context=MONEY).to_integral_value(rounding=rounding, context=MONEY))
 
 
 def from_base_units(base_units: int, decimals: int) -> Decimal:

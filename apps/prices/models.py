@@ -38,13 +38,9 @@ class Tick(models.Model):
     id = models.BigAutoField(primary_key=True)
     mint = MintField()
     price_sol = PriceField(help_text="SOL per whole token.")
-    price_usd = PriceField(
-        null=True, help_text="USD per whole token; empty while SOL/USD is unknown."
-    )
+    price_usd = PriceField(null=True, help_text="USD per whole token; empty while SOL/USD is unknown.")
     source = models.CharField(max_length=20)
-    provider_at = models.DateTimeField(
-        null=True, help_text="The provider's own time, where it gives one."
-    )
+    provider_at = models.DateTimeField(null=True, help_text="The provider's own time, where it gives one.")
     received_at = models.DateTimeField()
 
     class Meta:

@@ -30,9 +30,7 @@ class TradingSignal(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="signals"
-    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="signals")
     api_key = models.ForeignKey(
         "accounts.ApiKey",
         null=True,
@@ -44,19 +42,13 @@ class TradingSignal(models.Model):
     symbol = models.CharField(max_length=50, null=True, blank=True)
     signal_type = models.CharField(max_length=50)
     activation_reason = models.TextField(null=True, blank=True)
-    signal_strength = models.PositiveSmallIntegerField(
-        validators=[MinValueValidator(1), MaxValueValidator(5)]
-    )
+    signal_strength = models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(5)])
     source = models.CharField(max_length=100, null=True, blank=True)
-    status = models.CharField(
-        max_length=8, choices=SignalStatus.choices, default=SignalStatus.DUE
-    )
+    status = models.CharField(max_length=8, choices=SignalStatus.choices, default=SignalStatus.DUE)
     due_at = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
-    finished_at = models.DateTimeField(
-        null=True, blank=True, help_text="When every agent had its verdict."
-    )
+    finished_at = models.DateTimeField(null=True, blank=True, help_text="When every agent had its verdict.")
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
@@ -65,15 +57,12 @@ class TradingSignal(models.Model):
         db_table = "trading_signal"
         ordering = ["-created_at", "-id"]
         indexes = [
-            models.Index(
-                fields=["due_at"], name="signal_due", condition=~models.Q(status="done")
-            ),
+            models.Index(fields=["due_at"], name="signal_due", condition=~models.Q(status="done")),
             models.Index(fields=["user", "-created_at"], name="signal_owner"),
         ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(signal_strength__gte=1)
-                & models.Q(signal_strength__lte=5),
+                condition=models.Q(signal_strength__gte=1) & models.Q(signal_strength__lte=5),
                 name="signal_strength_range",
             )
         ]
@@ -85,12 +74,8 @@ class TradingSignal(models.Model):
 class SignalDedup(models.Model):
     """Keeps the same signal from being taken again within its window; taken over in place once expired."""
 
-    pk = models.CompositePrimaryKey(
-        "user_id", "token_address", "signal_type", "signal_strength"
-    )
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
-    )
+    pk = models.CompositePrimaryKey("user_id", "token_address", "signal_type", "signal_strength")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     token_address = MintField()
     signal_type = models.CharField(max_length=50)
     signal_strength = models.PositiveSmallIntegerField()

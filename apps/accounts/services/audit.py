@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
-import orjson
 import structlog
 
 from apps.accounts.models import AuditEntry, User
@@ -38,7 +38,7 @@ def record(
 
 def _plain(value: Any) -> Any:
     """Return the value as JSON can hold it."""
-    return None if value is None else orjson.loads(orjson.dumps(value, default=_text, option=orjson.OPT_NON_STR_KEYS))
+    return None if value is None else json.loads(json.dumps(value, default=_text))
 
 
 def _text(value: Any) -> Any:

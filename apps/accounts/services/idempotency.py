@@ -7,6 +7,7 @@ its lock has run out. Work that books and this row's answer may share one transa
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,8 +41,8 @@ class Answer:
 
 def fingerprint(method: str, path: str, body: Any) -> str:
     """Return what tells one request from another: method, path and the meaning of the body, not its spacing."""
-    text = orjson.dumps(body, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-    return hashlib.sha256(f"{method} {path}\n".encode() + text).hexdigest()
+    text = json.dumps(body, default=str, sort_keys=True)
+    return hashlib.sha256(f"{method} {path}\n{text}".encode("utf-8", "replace")).hexdigest()
 
 
 def claim(*, user: User, key: str, fingerprint: str) -> int | Answer:

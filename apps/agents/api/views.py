@@ -98,7 +98,7 @@ class AgentConfig(APIView):
         patch = shapes.ConfigBody.read(request)["config"]
         agent = selectors.get_agent(user=caller(request), agent_id=identifier)
         config = services.update_config(agent=agent, patch=patch, actor=caller(request))
-        return Response({"config": trading_config.to_document(config)})
+        return Response({"config": trading_config.present(trading_config.to_document(config))})
 
     @extend_schema(
         summary="Change part of the configuration (as PUT)",

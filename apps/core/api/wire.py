@@ -51,8 +51,28 @@ class Raw:
 
 
 def encode(value: Any) -> bytes:
-    """Return compact JSON; a Decimal becomes a JSON number with every digit it has, a time its text."""
-    return orjson.dumps(value, default=_default, option=_OPTIONS)
+    """Return compact JSON; a Decimal becomes a JSON number with every digit it has, a time its text.
+
+    >>> encode({"a": Decimal("1E-9"), "b": 2**70})
+    b'{"a":1e-9,"b":1180591620717411303424}'
+    """
+    try:
+        return orjson.dumps(value, default=_default, option=_OPTIONS)
+    except TypeError:
+        return orjson.dumps(_fitting(value), default=_default, option=_OPTIONS)
+
+
+def _fitting(value: Any) -> Any:
+    """Return the value with what orjson refuses made fit: integers beyond 64 bits, halves of surrogate pairs."""
+    if isinstance(value, dict):
+        return {_fitting(key): _fitting(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_fitting(inner) for inner in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 63:
+        return orjson.Fragment(str(value))
+    return value
 
 
 def _default(value: Any) -> Any:

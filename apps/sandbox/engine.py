@@ -44,7 +44,7 @@ class Engine:
             self._path_timer = asyncio.get_running_loop().call_later(delay, self.follow_paths)
 
     def moved(self) -> None:
-        """Tell those who wait that a price was set by hand."""
+        """Tell those who wait that something was changed by hand."""
         self._wake()
 
     async def next_move(self) -> None:

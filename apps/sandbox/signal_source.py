@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from apps.core.money import LAMPORTS_PER_SOL
 from apps.sandbox.domain import signals
 from apps.sandbox.domain.market import Listing, Market
 from apps.sandbox.domain.signals import Candidate, Outcome, Signal
@@ -28,6 +29,8 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 _KEY_POLL_SECONDS = 0.5
 _WINDOW_SECONDS = 30.0
 _KEPT = 12
+#: A token among this many last signals counts as called lately.
+_LATELY = 4
 #: A token is called only while its pool holds at least this share of what it was launched with.
 _LEAST_DEPTH = 0.2
 
@@ -96,6 +99,7 @@ class SignalSource:
         self._recent.appendleft(
             {
                 "at": time.time(),
+                "mint": signal.mint,
                 "symbol": signal.symbol,
                 "signal_type": signal.signal_type,
                 "strength": signal.strength,
@@ -161,9 +165,10 @@ class SignalSource:
         """Return the demo tokens that may be called: those whose pools are deep enough to trade."""
         market = self._market
         listings = (market.listings[mint] for mint in market.demo_mints)
-        return [self._candidate(listing) for listing in listings if _is_deep(listing)]
+        lately = {called["mint"] for called in list(self._recent)[:_LATELY]}
+        return [self._candidate(listing, lately) for listing in listings if _is_deep(listing)]
 
-    def _candidate(self, listing: Listing) -> Candidate:
+    def _candidate(self, listing: Listing, lately: set[str]) -> Candidate:
         ticks = int(_WINDOW_SECONDS * 1000 / self._market.tick_ms)
         now = listing.pool.price_number()
         before = listing.history[-min(ticks, len(listing.history))] if listing.history else now
@@ -172,7 +177,8 @@ class SignalSource:
             symbol=listing.token.symbol,
             change_percent=(now / before - 1) * 100,
             age_days=listing.token.age_seconds / 86_400,
-            liquidity_sol=listing.pool.sol_reserve // 10**9,
+            liquidity_sol=listing.pool.sol_reserve // LAMPORTS_PER_SOL,
+            called_lately=listing.token.mint in lately,
         )
 
     async def _wait(self, seconds: float) -> None:

@@ -48,6 +48,6 @@ async def test_the_stream_opens_with_the_whole_state_and_goes_on_with_moves(sand
     assert [name for name, _ in events] == ["state", "move", "move"]
     opened, moved = events[0][1], events[1][1]
     demo = [token["mint"] for token in opened["tokens"] if token["is_demo"]]
-    assert set(demo) <= set(opened["history"])
+    assert set(opened["history"]) == set(demo)
     assert moved["tick"] > opened["tick"]
     assert {"tokens", "faults", "signals", "sol_usd"} <= set(moved)

@@ -217,6 +217,13 @@ def test_rising_tokens_are_called_more_often_and_for_what_they_do() -> None:
     assert signals.choose(7, 1, []) is None
 
 
+def test_a_token_that_was_just_called_gives_way_to_others() -> None:
+    called = Candidate("called", "ONE", 12.0, 90, 400, called_lately=True)
+    quiet = Candidate("quiet", "TWO", 0.0, 90, 400)
+    chosen = [signals.choose(7, number, [called, quiet]) for number in range(200)]
+    assert sum(signal is not None and signal.mint == "quiet" for signal in chosen) > 100
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [(201, Outcome.CREATED), (409, Outcome.DUPLICATE), (400, Outcome.REJECTED), (401, Outcome.UNAUTHORIZED),

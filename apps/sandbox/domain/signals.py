@@ -14,6 +14,8 @@ _MOMENTUM_PERCENT = 1.5
 _NEW_FOR_DAYS = 30.0
 #: A token's chance grows with its rise, up to this many times that of a token that stands still.
 _MOST_WEIGHT = 6.0
+#: What remains of a token's chance right after it was called.
+_REPEAT_SHARE = 0.1
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = {"rate_limited": 60.0, "unauthorized": 15.0, "failed": 10.0, "unreachable": 10.0}
@@ -40,6 +42,7 @@ class Candidate:
     change_percent: float
     age_days: float
     liquidity_sol: int
+    called_lately: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +61,25 @@ def choose(seed: int, number: int, candidates: Sequence[Candidate]) -> Signal | 
     if not candidates:
         return None
     draw = (seed, "signal", number)
-    weights = [min(_MOST_WEIGHT, 1 + max(0.0, candidate.change_percent)) for candidate in candidates]
+    weights = [_weight(candidate) for candidate in candidates]
     candidate = noise.weighted(candidates, weights, *draw, "token")
     signal_type, reason, urgency = _story(candidate, draw)
     strength = 1 + int(5 * noise.uniform(*draw, "strength") ** (1 - 0.6 * urgency))
     return Signal(candidate.mint, candidate.symbol, signal_type, strength, reason)
 
 
+def _weight(candidate: Candidate) -> float:
+    weight = min(_MOST_WEIGHT, 1 + max(0.0, candidate.change_percent))
+    return weight * _REPEAT_SHARE if candidate.called_lately else weight
+
+
 def _story(candidate: Candidate, draw: tuple[object, ...]) -> tuple[str, str, float]:
     """Return type, reason and urgency (0 to 1) of a call."""
-    move = f"{candidate.change_percent:+.1f} % in 30 seconds"
+    move = f"{candidate.change_percent:+.1f} % in 30 s"
     if candidate.change_percent >= _BREAKOUT_PERCENT:
-        return "Breakout", f"{candidate.symbol} broke out: {move}", min(1.0, candidate.change_percent / 30)
+        return "Breakout", f"Broke out, {move}", min(1.0, candidate.change_percent / 30)
     if candidate.change_percent >= _MOMENTUM_PERCENT:
-        return "Momentum", f"Buyers ahead: {move}", candidate.change_percent / 10
+        return "Momentum", f"Buyers ahead, {move}", candidate.change_percent / 10
     if candidate.age_days < _NEW_FOR_DAYS and noise.uniform(*draw, "story") < 0.5:
         return "New Listing", f"Listed {candidate.age_days:.0f} days ago, {candidate.liquidity_sol:,} SOL deep", 0.5
     bought = max(1, round(candidate.liquidity_sol * noise.between(0.004, 0.02, *draw, "whale")))

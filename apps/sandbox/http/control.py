@@ -172,6 +172,7 @@ async def start_scenario(request: web.Request) -> web.Response:
             }
         )
     runtime.engine.follow_paths()
+    runtime.engine.moved()
     return json_response({"started": started})
 
 
@@ -204,6 +205,7 @@ async def steer_market(request: web.Request) -> web.Response:
     fields.done()
     if autonomous is not None:
         runtime.market.autonomous = autonomous
+    runtime.engine.moved()
     return json_response({"autonomous": runtime.market.autonomous})
 
 
@@ -245,6 +247,7 @@ async def add_fault(request: web.Request) -> web.Response:
         )
         for source in sources
     ]
+    runtime.engine.moved()
     now = time.time()
     return json_response({"faults": [fault.as_document(now) for fault in added]}, status=201)
 
@@ -252,15 +255,17 @@ async def add_fault(request: web.Request) -> web.Response:
 async def remove_faults(request: web.Request) -> web.Response:
     """DELETE /control/faults (optionally ?source=) and /control/faults/{id}."""
     runtime = request.app[RUNTIME]
-    number = request.match_info.get("number")
+    number, source = request.match_info.get("number"), request.query.get("source")
     if number is not None:
-        if not number.isdigit() or not runtime.faults.remove(int(number)):
+        if not number.isdecimal() or not runtime.faults.remove(int(number)):
             raise BadRequest("UNKNOWN_FAULT", "no fault of that number is on", field="id", status=404)
-        return json_response({"removed": 1})
-    source = request.query.get("source")
-    if source is not None:
-        return json_response({"removed": sum(runtime.faults.clear(one) for one in _sources([source]))})
-    return json_response({"removed": runtime.faults.clear()})
+        removed = 1
+    elif source is not None:
+        removed = sum(runtime.faults.clear(one) for one in _sources([source]))
+    else:
+        removed = runtime.faults.clear()
+    runtime.engine.moved()
+    return json_response({"removed": removed})
 
 
 async def steer_signals(request: web.Request) -> web.Response:
@@ -271,6 +276,7 @@ async def steer_signals(request: web.Request) -> web.Response:
     interval = fields.number("interval_seconds", least=Decimal("0.05"), most=Decimal(3_600))
     fields.done()
     runtime.signals.steer(enabled=enabled, interval_seconds=None if interval is None else float(interval))
+    runtime.engine.moved()
     return json_response(runtime.signals.as_document())
 
 

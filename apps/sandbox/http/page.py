@@ -10,7 +10,6 @@ import orjson
 from aiohttp import web
 
 from apps.sandbox.domain import base58, noise
-from apps.sandbox.domain.market import Listing
 from apps.sandbox.http.control import state_document
 from apps.sandbox.http.runtime import RUNTIME, Runtime
 
@@ -23,8 +22,8 @@ _HEADERS = {
 }
 #: Events are sent at most this often, however fast the market ticks.
 _LEAST_SECONDS_BETWEEN_EVENTS = 0.25
-#: Prices kept for tokens that were added: their charts are smaller.
-_ADDED_HISTORY = 60
+#: Of the tokens that were added, the page shows the newest; a bench may list hundreds.
+_ADDED_SHOWN = 60
 
 
 async def index(_request: web.Request) -> web.Response:
@@ -67,15 +66,15 @@ async def icon(request: web.Request) -> web.Response:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """GET /control/stream: the whole state with price histories first, then every move."""
+    """GET /control/stream: the page's state with price histories first, then every move."""
     runtime = request.app[RUNTIME]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     await response.prepare(request)
     try:
-        await _send(response, "state", {**state_document(runtime), "history": _history(runtime)})
+        await _send(response, "state", {**_page_document(runtime), "history": _history(runtime)})
         while True:
             await asyncio.gather(runtime.engine.next_move(), asyncio.sleep(_LEAST_SECONDS_BETWEEN_EVENTS))
-            await _send(response, "move", state_document(runtime))
+            await _send(response, "move", _page_document(runtime))
     except ConnectionResetError:  # the reader left
         return response
 
@@ -84,13 +83,18 @@ async def _send(response: web.StreamResponse, name: str, document: dict[str, Any
     await response.write(f"event: {name}\ndata: ".encode() + orjson.dumps(document) + b"\n\n")
 
 
+def _page_document(runtime: Runtime) -> dict[str, Any]:
+    document = state_document(runtime)
+    added = [token for token in document["tokens"] if not token["is_demo"]]
+    document["tokens"] = [token for token in document["tokens"] if token["is_demo"]] + added[-_ADDED_SHOWN:]
+    document["added_total"] = len(added)
+    return document
+
+
 def _history(runtime: Runtime) -> dict[str, list[float]]:
-    return {mint: _prices(listing) for mint, listing in runtime.market.listings.items()}
-
-
-def _prices(listing: Listing) -> list[float]:
-    prices = list(listing.history)
-    return prices if listing.token.is_demo else prices[-_ADDED_HISTORY:]
+    """Return the prices behind the charts; only demo tokens have one."""
+    listings = runtime.market.listings
+    return {mint: list(listings[mint].history) for mint in runtime.market.demo_mints}
 
 
 def routes() -> list[web.RouteDef]:

@@ -191,8 +191,9 @@ function renderToken(token) {
   return change;
 }
 
-function renderAdded(tokens) {
+function renderAdded(tokens, total) {
   byId("added").hidden = tokens.length === 0;
+  byId("added-note").textContent = total > tokens.length ? `The newest ${tokens.length} of ${total}.` : "";
   const rows = byId("added-rows");
   while (rows.children.length > tokens.length) rows.lastChild.remove();
   tokens.forEach((token, index) => {
@@ -300,7 +301,6 @@ async function toggleFault(source, fault, label) {
   } else if (await send("POST", "/control/faults", { source, kind: fault.kind, ...fault.options })) {
     toast(`${label} ${fault.what}`);
   }
-  refresh();
 }
 
 function renderFaults(faults) {
@@ -320,7 +320,7 @@ function renderFaults(faults) {
 function render() {
   const demo = state.tokens.filter((token) => token.is_demo);
   const changes = demo.map(renderToken);
-  renderAdded(state.tokens.filter((token) => !token.is_demo));
+  renderAdded(state.tokens.filter((token) => !token.is_demo), state.added_total);
   renderSignals(state.signals);
   renderFaults(state.faults);
   byId("sol-usd").textContent = "$" + state.sol_usd.toFixed(2);
@@ -336,7 +336,7 @@ function render() {
 function remember(next) {
   const fresh = !state || next.tick !== state.tick;
   state = next;
-  for (const token of next.tokens) {
+  for (const token of next.tokens.filter((one) => one.is_demo)) {
     const points = history.get(token.mint) || [];
     if (fresh || !points.length) points.push(Number(token.price_sol));
     if (points.length > HISTORY) points.splice(0, points.length - HISTORY);
@@ -344,10 +344,6 @@ function remember(next) {
   }
 }
 
-async function refresh() {
-  const answer = await send("GET", "/control/state");
-  if (answer) { remember(answer); render(); }
-}
 
 // The stream
 
@@ -399,12 +395,10 @@ function start() {
   });
   byId("autonomous").addEventListener("click", async () => {
     await send("POST", "/control/market", { autonomous: !state.autonomous });
-    refresh();
-  });
+    });
   byId("signals-switch").addEventListener("click", async () => {
     await send("POST", "/control/signals", { enabled: !state.signals.enabled });
-    refresh();
-  });
+    });
   const interval = byId("signals-interval");
   for (const seconds of INTERVALS) interval.add(new Option(`${seconds} s`, seconds));
   interval.addEventListener("change", async () => {
@@ -413,8 +407,7 @@ function start() {
   });
   byId("faults-off").addEventListener("click", async () => {
     if (await send("DELETE", "/control/faults")) toast("All faults are off");
-    refresh();
-  });
+    });
   for (const [name, prefix] of [["Jupiter", "jupiter"], ["DexScreener", "dexscreener"], ["Pyth Hermes", "pyth"]]) {
     const row = document.createElement("li");
     const url = `${location.origin}/${prefix}`;

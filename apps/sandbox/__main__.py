@@ -17,7 +17,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         server.run(options.from_arguments(vars(arguments)))
-    except (ValueError, server.PortTaken) as refused:
+    except (ValueError, server.CannotListen) as refused:
         print(refused, file=sys.stderr)  # noqa: T201
         return 2
     return 0

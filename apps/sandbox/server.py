@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import time
@@ -32,8 +33,8 @@ log = logging.getLogger("sandbox")
 _SHUTDOWN_SECONDS = 0.2
 
 
-class PortTaken(RuntimeError):
-    """The port is in use by another process."""
+class CannotListen(RuntimeError):
+    """The address cannot be listened on; the message says what to do."""
 
 
 def make_runtime(options: Options) -> Runtime:
@@ -79,7 +80,7 @@ def run(options: Options) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        PortTaken: when another process listens on the port.
+        CannotListen: when another process has the port, or the address is not this machine's.
     """
     uvloop.run(_serve(options))
 
@@ -95,10 +96,7 @@ async def _serve(options: Options) -> None:
         try:
             await site.start()
         except OSError as error:
-            raise PortTaken(
-                f"port {options.port} on {options.host} is in use: stop what listens there, or choose another with "
-                f"SANDBOX_PORT"
-            ) from error
+            raise CannotListen(_why(options, error)) from error
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,6 +122,13 @@ def _work(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:
     if runtime.options.state_file is not None:
         work.append(state_file.keep(runtime.options.state_file, runtime.market))
     return work
+
+
+def _why(options: Options, error: OSError) -> str:
+    where = f"port {options.port} on {options.host}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is in use: stop what listens there, or choose another with SANDBOX_PORT"
+    return f"{where} cannot be listened on: {error.strerror}"
 
 
 def _url(runner: web.AppRunner, options: Options) -> str:

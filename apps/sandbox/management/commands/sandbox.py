@@ -29,5 +29,5 @@ class Command(BaseCommand):
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         try:
             server.run(sandbox_options.from_arguments(arguments))
-        except (ValueError, server.PortTaken) as refused:
+        except (ValueError, server.CannotListen) as refused:
             raise CommandError(str(refused)) from refused

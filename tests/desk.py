@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -46,6 +47,7 @@ class Desk:
         if procfile is not None:
             self.command += ["--procfile", str(procfile)]
         self.process: subprocess.Popen[bytes] | None = None
+        atexit.register(homes.remove, home)  # root's data may lie outside the test's folder
 
     def __enter__(self) -> Desk:
         self.start()

@@ -6,7 +6,9 @@ until told otherwise, so that tests of one session do not meet. Faults are for a
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SEED = 20_261
 SOL_MINT = "So11111111111111111111111111111111111111112"
 START_SECONDS = 15.0
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,14 @@ def start_process(*arguments: str, environment: dict[str, str] | None = None) ->
         stdout=subprocess.PIPE,
         stderr=None,
         text=True,
+        preexec_fn=_end_with_parent if _LIBC is not None else None,
     )
+
+
+def _end_with_parent() -> None:
+    """A test run that is killed cannot end its sandbox: the kernel does (Linux only)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def read_url(process: subprocess.Popen[str]) -> str:

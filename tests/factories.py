@@ -11,8 +11,10 @@ import itertools
 import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -46,7 +48,14 @@ def mint_of(name: str) -> str:
 
 
 def make_user(email: str | None = None, *, password: str = PASSWORD, **fields: Any) -> User:
-    return User.objects.create_user(email or f"user{next(_counter)}@example.com", password, **fields)
+    address = (email or f"user{next(_counter)}@example.com").lower()
+    return User.objects.create(email=address, password=_hashed(password), **fields)
+
+
+@cache
+def _hashed(password: str) -> str:
+    """Return the password's hash, worked out once: a good hash is slow on purpose."""
+    return make_password(password)
 
 
 def make_operator(email: str | None = None, *, password: str = PASSWORD) -> User:
@@ -269,7 +278,7 @@ def close_position(
         network_fee_sol=Decimal(0),
         protocol_fee_sol=Decimal(0),
     )
-    _post(wallet, position.mint, position.symbol, -sold, LedgerReason.SWAP, sale)
+    _post(wallet, position.mint, position.symbol, sold.copy_negate(), LedgerReason.SWAP, sale)
     _post(wallet, SOL_MINT, "SOL", got, LedgerReason.SWAP, sale)
     position.proceeds_sol += got
     position.realized_profit_sol += got - position.remaining_cost_sol

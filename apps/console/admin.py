@@ -1,0 +1,5 @@
+"""Django finds console's admin pages here; they live in `apps.console.pages`."""
+
+from apps.console.pages import agents, schedules, signals, wallets
+
+__all__ = ["agents", "schedules", "signals", "wallets"]

@@ -1,0 +1,252 @@
+"""The home page: is it healthy, are we making money, what needs me, stop it now. Unfold calls `home` for each visit.
+
+Figures come from `apps.console.figures`; here they become cards with words, units and a colour.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from apps.agents.models import TradingMode
+from apps.console import figures
+from apps.core import formatting, heartbeats
+from apps.prices import selectors as prices
+from apps.trading.models import State
+
+PRICE_LATE_SECONDS = 10
+FEED_LATE_SECONDS = 5
+SIGNAL_LATE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One figure with its name, what it is measured by, and how it is: ok, warning, danger or plain."""
+
+    title: str
+    value: str
+    unit: str = ""
+    note: str = ""
+    tone: str = ""
+    link: str = ""
+    exact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the desk, how it is, and the badge's colour."""
+
+    name: str
+    state: str
+    colour: str
+
+
+def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the home page's figures to the template's context."""
+    money = figures.money()
+    switched = figures.switched()
+    desk = next((row for row in switched if row.agent_id is None), None)
+    return {
+        **context,
+        "title": "Home",
+        "health": health_cards(figures.health()),
+        "processes": processes(),
+        "money": [(TradingMode(row.mode).label, money_cards(row)) for row in money],
+        "sol_usd": _sol_usd(),
+        "profit_chart": _profit_chart(money[0].mode),
+        "portfolio_chart": _portfolio_chart(money[0].mode),
+        "failures": figures.failures(),
+        "stuck": figures.stuck_intents(),
+        "unwatched": figures.unwatched_positions(),
+        "switched": [row for row in switched if row.agent_id is not None],
+        "desk": desk,
+        "desk_state": State(desk.state) if desk else State.ACTIVE,
+        "states": _states(request, desk),
+        "may_switch": request.user.has_perm("trading.change_tradingstate"),
+    }
+
+
+def environment(request: HttpRequest) -> list[str] | None:
+    """The badge in the header: where am I?"""
+    if settings.DEMO_DESK:
+        return ["Sandbox", "warning"]
+    return None if settings.SOLDESK_ENV == "production" else [settings.SOLDESK_ENV.capitalize(), "info"]
+
+
+def title_prefix(request: HttpRequest) -> str:
+    """What the browser's tab begins with."""
+    return "[Sandbox]" if settings.DEMO_DESK else ""
+
+
+def health_cards(health: figures.Health) -> list[Card]:
+    """Return the cards that answer "is it healthy"."""
+    stale = health.stale_tokens
+    return [
+        _lateness(
+            "Newest price",
+            health.newest_tick_seconds,
+            PRICE_LATE_SECONDS,
+            note=f"{stale} of {health.held_tokens} held tokens stale" if stale else f"{health.held_tokens} tokens held",
+            link=_list("prices_tick"),
+            bad=bool(stale),
+        ),
+        _queue(
+            "Signals due",
+            health.due_signals,
+            health.oldest_signal_seconds,
+            SIGNAL_LATE_SECONDS,
+            "signals_tradingsignal",
+        ),
+        _queue(
+            "Exits due",
+            health.open_intents,
+            health.oldest_intent_seconds,
+            figures.STUCK_INTENT_SECONDS,
+            "trading_exitintent",
+        ),
+        _queue("Feed waiting", health.outbox_waiting, health.outbox_seconds, FEED_LATE_SECONDS, "core_outboxmessage"),
+    ]
+
+
+def processes() -> list[Process] | None:
+    """Return every process the desk needs and whether it lives; None when there is no sign at all."""
+    youngest: dict[str, float] = {}
+    for sign in heartbeats.signs():
+        youngest[sign.name] = min(sign.age_seconds, youngest.get(sign.name, sign.age_seconds))
+    if not youngest:
+        return None
+    needed = ["critical", "trading", *(f"prices-{shard}" for shard in range(settings.PRICE_SHARDS)), "default"]
+    names = [*(heartbeats.WORKER + name for name in needed), heartbeats.BEAT]
+    return [_process(name, youngest.get(name)) for name in [*names, *(sorted(set(youngest) - set(names)))]]
+
+
+def _process(name: str, age: float | None) -> Process:
+    if age is None:
+        return Process(name, "not there", "danger")
+    if age > heartbeats.GONE_SECONDS:
+        return Process(name, f"silent for {formatting.duration(age)}", "danger")
+    return Process(name, "alive", "success")
+
+
+def money_cards(money: figures.Money) -> list[Card]:
+    """Return the cards that answer "are we making money"."""
+    unpriced = money.unpriced_positions
+    trades = reverse("admin:trading_closedtrade_changelist")
+    return [
+        Card("Portfolio", formatting.sol(money.portfolio_sol), "SOL", f"{formatting.sol(money.cash_sol)} in cash"),
+        _gain(
+            "Realised today", money.realized_today_sol, f"{_count(money.trades_today, 'trade')} since 00:00 UTC", trades
+        ),
+        _gain("Realised, 7 days", money.realized_days_sol, _count(money.trades_days, "trade"), trades),
+        _gain(
+            "Unrealised",
+            money.unrealized_sol,
+            f"{_count(money.open_positions, 'position')}" + (f", {unpriced} without a price" if unpriced else ""),
+            f"{reverse('admin:trading_position_changelist')}?closed_at__isempty=1",
+        ),
+        Card(
+            "Win rate, 7 days",
+            formatting.percent(money.win_rate_percent, signed=False),
+            note=f"{money.wins_days} of {money.trades_days} trades gained",
+            link=trades,
+        ),
+    ]
+
+
+def _lateness(title: str, seconds: float | None, limit: float, *, note: str, link: str, bad: bool = False) -> Card:
+    if seconds is None:
+        return Card(title, formatting.UNKNOWN, note="nothing yet", tone="warning", link=link)
+    tone = "danger" if seconds > 6 * limit else "warning" if bad or seconds > limit else "ok"
+    return Card(title, formatting.duration(seconds), note=note, tone=tone, link=link)
+
+
+def _queue(title: str, count: int, oldest: float | None, limit: float, model: str) -> Card:
+    late = oldest is not None and oldest > limit
+    tone = "danger" if oldest is not None and oldest > 4 * limit else "warning" if late else "ok"
+    note = "nothing waits" if not count else f"oldest {formatting.duration(oldest)}"
+    return Card(title, formatting.count(count), note=note, tone=tone, link=_list(model))
+
+
+def _gain(title: str, value: Any, note: str, link: str) -> Card:
+    tone = "gain" if value > 0 else "loss" if value < 0 else ""
+    return Card(title, formatting.sol(value, signed=True), "SOL", note, tone, link, formatting.exact(value))
+
+
+def _sol_usd() -> dict[str, Any] | None:
+    price = prices.sol_usd()
+    return (
+        None
+        if price is None
+        else {"text": formatting.usd(price.value), "source": price.source, "stale": price.is_stale}
+    )
+
+
+def _states(request: HttpRequest, desk: figures.Switched | None) -> list[dict[str, Any]]:
+    """The three buttons of the desk's switch, each a dialog with its state filled in."""
+    url = reverse("admin:trading_tradingstate_switch_desk")
+    present = desk.state if desk else State.ACTIVE
+    return [
+        {
+            "label": str(state.label).partition(":")[0],
+            "value": state.value,
+            "colour": state.colour,
+            "pressed": state.value == present,
+            "url": f"{url}?state={state.value}",
+        }
+        for state in State
+    ]
+
+
+def _profit_chart(mode: str) -> str | None:
+    days = figures.profit_by_day(mode)
+    if not any(profit for _, profit in days):
+        return None
+    colours = ["var(--color-red-500)" if profit < 0 else "var(--color-green-500)" for _, profit in days]
+    return json.dumps(
+        {
+            "labels": [f"{day:%a %d}" for day, _ in days],
+            "datasets": [
+                {
+                    "label": "Realised, SOL",
+                    "data": [float(profit) for _, profit in days],
+                    "backgroundColor": colours,
+                    "borderRadius": 4,
+                    "maxBarThickness": 28,
+                    "displayYAxis": True,
+                }
+            ],
+        }
+    )
+
+
+def _portfolio_chart(mode: str) -> str | None:
+    hours = figures.portfolio_by_hour(mode)
+    if len(hours) < 2:
+        return None
+    return json.dumps(
+        {
+            "labels": [f"{hour:%d %b %H:00}" for hour, _ in hours],
+            "datasets": [
+                {
+                    "label": "Portfolio, SOL",
+                    "data": [float(value) for _, value in hours],
+                    "borderColor": "var(--color-primary-500)",
+                    "displayYAxis": True,
+                    "maxTicksXLimit": 6,
+                }
+            ],
+        }
+    )
+
+
+def _list(model: str) -> str:
+    return reverse(f"admin:{model}_changelist")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{formatting.count(number)} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,383 @@
+"""What the engine decided and holds: verdicts, positions, exit intents, closed trades, snapshots, and the off switch.
+
+Rows are read-only. Closing a position and switching trading are buttons that call the services the API calls.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesCheckboxFilter,
+    RangeDateTimeFilter,
+    RangeNumericFilter,
+)
+from unfold.enums import ActionVariant
+from unfold.widgets import (
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from apps.accounts.operators import operator_of
+from apps.core import formatting
+from apps.core.adminkit import base, buttons, cells, columns
+from apps.core.money import MONEY, divide
+from apps.prices.models import Tick
+from apps.trading import errors
+from apps.trading.models import (
+    BalanceSnapshot,
+    ClosedTrade,
+    CloseReason,
+    ExitIntent,
+    IntentKind,
+    IntentStatus,
+    Position,
+    SignalExecution,
+    State,
+    TradingState,
+    Verdict,
+)
+from apps.trading.services import exits, trading_state
+
+STALE_SECONDS = 10
+#: A page waits this long for a sale to tell its result; after that the worker is left to it.
+CLOSE_WAIT_SECONDS = 1.5
+
+
+class StateForm(buttons.ConfirmForm):
+    """What trading may do from now on, and why."""
+
+    state = forms.ChoiceField(choices=State.choices, widget=UnfoldAdminRadioSelectWidget)
+    exits_enabled = forms.BooleanField(
+        label="Positions may still be sold",
+        required=False,
+        initial=True,
+        help_text="Counts while halted. Off also holds back stop losses: nothing is sold at all.",
+        widget=UnfoldBooleanSwitchWidget,
+    )
+    reason = forms.CharField(
+        max_length=200,
+        required=False,
+        help_text="Kept in the audit log and shown on the home page.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if values.get("state") in (State.HALTED, State.REDUCING) and not values.get("reason"):
+            self.add_error("reason", "Say why: whoever comes next must know when to switch it back.")
+        return values
+
+
+def switch(request: HttpRequest, values: dict[str, Any], agent: Any = None) -> str:
+    """Set the trading state of one agent, or of the desk, and tell so."""
+    trading_state.set_state(
+        agent=agent,
+        state=values["state"],
+        exits_enabled=values["exits_enabled"],
+        reason=values["reason"],
+        actor=operator_of(request),
+    )
+    what = "The desk" if agent is None else str(agent)
+    exits_are = "" if values["state"] != State.HALTED else f", exits {'on' if values['exits_enabled'] else 'off'}"
+    return f"{what} is {State(values['state']).label.partition(':')[0].lower()} now{exits_are}."
+
+
+def with_last_price(rows: QuerySet[Position]) -> QuerySet[Position]:
+    """Add each position's newest stored price and its time, one indexed look-up per row shown."""
+    newest = Tick.objects.filter(mint=OuterRef("mint")).order_by("-id")
+    return rows.annotate(
+        last_price_sol=Subquery(newest.values("price_sol")[:1]), last_tick_at=Subquery(newest.values("received_at")[:1])
+    )
+
+
+@admin.register(Position)
+class PositionAdmin(base.ReadOnlyAdmin):
+    list_display = (
+        columns.token(),
+        columns.link("agent", "Agent", order="agent__name"),
+        columns.column("State", lambda row: state_badge(row), name="state", order="closed_at"),
+        columns.amount("remaining_amount", "Held"),
+        columns.price("purchase_price", "Bought at"),
+        columns.column("Price now", lambda row: price_now(row), name="num_price_now"),
+        columns.column("Value", lambda row: cells.sol(value_of(row)), name="num_value"),
+        columns.column("P/L", lambda row: profit_cell(row), name="num_profit"),
+        columns.column("Stop", lambda row: stop_of(row), name="num_stop", order="stop_price_sol"),
+        columns.when("opened_at", "Opened"),
+    )
+    list_filter = (
+        ("closed_at", admin.EmptyFieldListFilter),
+        ("close_reason", ChoicesCheckboxFilter),
+        ("wallet__wallet_type", ChoicesCheckboxFilter),
+        ("agent", AutocompleteSelectFilter),
+        ("opened_at", RangeDateTimeFilter),
+    )
+    list_select_related = ("agent",)
+    search_fields = ("symbol", "=mint", "agent__name", "=id")
+    search_help_text = "Symbol, whole mint, agent or id"
+    date_hierarchy = "opened_at"
+    actions = ("close_selected",)
+    actions_row = ("close_position",)
+    actions_detail = ("close_position",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Position]:
+        return with_last_price(super().get_queryset(request))
+
+    def has_operate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("trading.change_position")
+
+    @buttons.button(
+        title="Close position",
+        description="Sells everything that is left at the market's price. This cannot be taken back.",
+        submit="Sell everything",
+        icon="sell",
+        variant=ActionVariant.DANGER,
+        path="close",
+    )
+    def close_position(self, request: HttpRequest, position: Position, _: dict[str, Any]) -> str:
+        what = f"{position.symbol} of {position.agent}"
+        intent = exits.request_close(position=position, reason=CloseReason.MANUAL, actor=operator_of(request))
+        try:
+            sold = exits.wait_for_close(intent=intent, timeout_seconds=CLOSE_WAIT_SECONDS)
+        except errors.ClosePending:
+            return f"{what} is being sold; the close stays due until it is (intent #{intent.pk})."
+        profit = formatting.sol(sold.profit_loss_sol, signed=True)
+        return f"{what} was sold for {formatting.sol(sold.output_amount)} SOL: {profit} SOL."
+
+    @admin.action(description="Close selected positions", permissions=["operate"])
+    def close_selected(self, request: HttpRequest, rows: QuerySet[Position]) -> HttpResponse | None:
+        open_rows = rows.filter(closed_at=None).select_related("agent")
+        page = buttons.confirm_selected(
+            self,
+            request,
+            open_rows,
+            action="close_selected",
+            title="Close positions",
+            question="Everything left of these positions is sold at the market's price. This cannot be taken back.",
+            submit="Sell everything",
+        )
+        if page is None:
+            buttons.run_each(
+                self,
+                request,
+                open_rows,
+                lambda row: exits.request_close(position=row, reason=CloseReason.MANUAL, actor=operator_of(request)),
+                "{count} positions are being sold.",
+            )
+        return page
+
+
+@admin.register(SignalExecution)
+class SignalExecutionAdmin(base.LongTableAdmin):
+    list_display = (
+        columns.column(
+            "Signal", lambda row: cells.link(row.signal, f"#{row.signal_id}"), name="signal", order="signal_id"
+        ),
+        columns.token(mint="signal__token_address", symbol="signal__symbol", order=""),
+        columns.link("agent", "Agent", order=""),
+        columns.badge("verdict", "Verdict", Verdict),
+        columns.column("Reasons", lambda row: cells.words(row.reasons or [row.code] * bool(row.code)), name="reasons"),
+        columns.column("Position", lambda row: cells.link(row.position, "open"), name="position"),
+        columns.when("created_at", "Decided"),
+        columns.column("After", lambda row: _delay(row), name="num_delay"),
+    )
+    list_filter = (
+        ("verdict", ChoicesCheckboxFilter),
+        "code",
+        ("agent", AutocompleteSelectFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    list_select_related = ("agent", "signal", "position")
+    search_fields = ("=signal__id", "signal__symbol", "=signal__token_address", "agent__name", "code")
+    search_help_text = "Signal number, symbol, whole mint, agent or code"
+    date_hierarchy = "created_at"
+
+
+@admin.register(ExitIntent)
+class ExitIntentAdmin(base.ReadOnlyAdmin):
+    list_display = (
+        "id",
+        columns.link("position", "Position", order=""),
+        columns.link("position__agent", "Agent", order="position__agent__name"),
+        columns.badge("kind", "Kind", IntentKind),
+        columns.column("Reason", lambda row: intent_reason(row), name="reason", order="reason"),
+        columns.badge("status", "Status", IntentStatus),
+        columns.price("trigger_price_sol", "Fired at"),
+        columns.count("attempts", "Attempts"),
+        columns.column("Last error", lambda row: cells.words([row.last_error] * bool(row.last_error)), name="error"),
+        columns.when("created_at", "Fired"),
+        columns.when("finished_at", "Finished"),
+    )
+    list_filter = (
+        ("status", ChoicesCheckboxFilter),
+        "reason",
+        ("kind", ChoicesCheckboxFilter),
+        ("position__agent", AutocompleteSelectFilter),
+    )
+    list_select_related = ("position__agent",)
+    search_fields = ("=id", "position__symbol", "=position__mint", "position__agent__name", "last_error")
+    search_help_text = "Number, symbol, whole mint, agent or error"
+    date_hierarchy = "created_at"
+
+
+@admin.register(ClosedTrade)
+class ClosedTradeAdmin(base.ReadOnlyAdmin):
+    list_display = (
+        columns.token(),
+        columns.link("agent", "Agent", order="agent__name"),
+        columns.badge("close_reason", "Why", CloseReason),
+        columns.amount("amount", "Amount"),
+        columns.price("purchase_price", "Bought at"),
+        columns.price("sale_price", "Sold at"),
+        columns.column("Profit", lambda row: _trade_profit(row), name="num_profit", order="profit_sol"),
+        columns.usd("profit_usd", "In USD", signed=True),
+        columns.column("Held for", lambda row: _held(row), name="num_held"),
+        columns.when("sale_time", "Closed"),
+    )
+    list_filter = (
+        ("close_reason", ChoicesCheckboxFilter),
+        ("profit_sol", RangeNumericFilter),
+        ("wallet__wallet_type", ChoicesCheckboxFilter),
+        ("agent", AutocompleteSelectFilter),
+        ("sale_time", RangeDateTimeFilter),
+    )
+    list_select_related = ("agent",)
+    search_fields = ("symbol", "=mint", "agent__name", "=id")
+    search_help_text = "Symbol, whole mint, agent or id"
+    date_hierarchy = "sale_time"
+
+
+@admin.register(BalanceSnapshot)
+class BalanceSnapshotAdmin(base.ReadOnlyAdmin):
+    list_display = (
+        columns.when("hour", "Hour"),
+        columns.link("agent", "Agent", order="agent__name"),
+        columns.sol("portfolio_sol", "Portfolio"),
+        columns.sol("sol_balance", "SOL"),
+        columns.sol("positions_value_sol", "Positions"),
+        columns.sol("unrealized_profit_sol", "Unrealised", signed=True),
+        columns.flag("estimated", "Estimated"),
+    )
+    list_filter = ("estimated", ("agent", AutocompleteSelectFilter), ("hour", RangeDateTimeFilter))
+    list_select_related = ("agent",)
+    search_fields = ("agent__name", "wallet__address")
+    date_hierarchy = "hour"
+    ordering = ("-hour", "id")
+
+
+@admin.register(TradingState)
+class TradingStateAdmin(base.ReadOnlyAdmin):
+    """The switches. An agent without a row is active."""
+
+    list_display = (
+        columns.column("What", lambda row: "The whole desk" if row.agent_id is None else str(row.agent), name="what"),
+        columns.badge("state", "State", State),
+        columns.column("Exits", lambda row: exits_badge(row), name="exits"),
+        "reason",
+        columns.when("updated_at", "Since"),
+    )
+    list_filter = (("state", ChoicesCheckboxFilter),)
+    list_select_related = ("agent",)
+    search_fields = ("agent__name", "reason")
+    ordering = ("-agent_id",)
+    actions_list = ("switch_desk",)
+    actions_row = ("switch_this",)
+
+    def has_operate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("trading.change_tradingstate")
+
+    @buttons.button(
+        title="Switch the desk",
+        description="Holds for every agent from the moment this returns.",
+        submit="Switch",
+        form=StateForm,
+        icon="emergency_home",
+        variant=ActionVariant.DANGER,
+    )
+    def switch_desk(self, request: HttpRequest, _: None, values: dict[str, Any]) -> str:
+        return switch(request, values)
+
+    @buttons.button(
+        title="Switch", submit="Switch", form=StateForm, icon="emergency_home", variant=ActionVariant.DANGER
+    )
+    def switch_this(self, request: HttpRequest, row: TradingState, values: dict[str, Any]) -> str:
+        return switch(request, values, agent=row.agent)
+
+
+def state_badge(position: Position) -> Any:
+    if position.closed_at is None:
+        return cells.label("open", "success")
+    return cells.badge(CloseReason(position.close_reason)) if position.close_reason else cells.label("closed")
+
+
+def exits_badge(state: TradingState) -> Any:
+    if state.state != State.HALTED:
+        return cells.DASH
+    return cells.label("on", "success") if state.exits_enabled else cells.label("off", "danger")
+
+
+def intent_reason(intent: ExitIntent) -> Any:
+    if intent.reason == "dca":
+        return cells.label("DCA", "info")
+    return cells.badge(CloseReason(intent.reason))
+
+
+def price_now(position: Any) -> Any:
+    """The newest stored price, marked when it is too old to fire anything."""
+    if position.closed_at is not None or position.last_price_sol is None:
+        return cells.DASH
+    written = cells.price(position.last_price_sol)
+    age = cells.age(position.last_tick_at, warn_after_seconds=STALE_SECONDS)
+    return cells.stacked(written, age) if "sd-late" in age else written
+
+
+def value_of(position: Any) -> Any:
+    """SOL the rest would fetch at the newest price, before fees; None while no price is known."""
+    if position.closed_at is not None or position.last_price_sol is None:
+        return None
+    return MONEY.multiply(position.last_price_sol, position.remaining_amount)
+
+
+def profit_of(position: Any) -> Any:
+    """Value minus remaining cost plus what was realised (DESIGN section 3); the realised profit once closed."""
+    if position.closed_at is not None:
+        return position.realized_profit_sol
+    value = value_of(position)
+    return None if value is None else value - position.remaining_cost_sol + position.realized_profit_sol
+
+
+def profit_cell(position: Any) -> Any:
+    """Profit over its percentage of the money invested."""
+    profit = profit_of(position)
+    if profit is None:
+        return cells.DASH
+    gain = divide(profit * 100, position.total_invested_sol)
+    return cells.stacked(cells.sol(profit, signed=True), cells.percent(gain, toned=True))
+
+
+def stop_of(position: Position) -> Any:
+    if position.closed_at is not None or position.stop_price_sol is None:
+        return cells.DASH
+    percent = formatting.percent(position.stop_percent, signed=True)
+    return cells.stacked(cells.price(position.stop_price_sol), cells.number(position.stop_percent, percent))
+
+
+def _delay(execution: SignalExecution) -> Any:
+    """From the signal's arrival to its verdict."""
+    milliseconds = int((execution.created_at - execution.signal.created_at).total_seconds() * 1000)
+    return cells.number(milliseconds, f"{milliseconds:,}", unit="ms")
+
+
+def _trade_profit(trade: ClosedTrade) -> Any:
+    return cells.stacked(cells.sol(trade.profit_sol, signed=True), cells.percent(trade.change_percent, toned=True))
+
+
+def _held(trade: ClosedTrade) -> Any:
+    seconds = int((trade.sale_time - trade.purchase_time).total_seconds())
+    return cells.number(seconds, formatting.duration(seconds), exact=f"{seconds} s")

@@ -1,0 +1,96 @@
+"""A desk with one row of everything, and the price of a page in queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+
+from apps.accounts.models import IdempotencyKey, RevokedToken, User
+from apps.accounts.services import audit
+from apps.agents.models import Agent
+from apps.core.models import FeedStream, OutboxMessage
+from apps.prices.models import Token
+from apps.trading.models import Position, Verdict
+from tests import factories
+
+
+@dataclass
+class Desk:
+    """What the pages show."""
+
+    operator: User
+    owner: User
+    agent: Agent
+    token: Token
+    open_position: Position
+
+
+def make_desk(operator: User) -> Desk:
+    """Write one row of every model (and two positions, one closed)."""
+    owner = factories.make_user()
+    agent = factories.make_agent(owner)
+    wallet = factories.wallet_of(agent)
+    token = factories.make_token()
+    factories.make_tick(token, "0.00000000006632", price_usd="0.00000001")
+    signal = factories.make_signal(owner, token)
+    position = factories.make_position(agent, token, signal=signal, price="0.00000000005", network_fee="0.000005")
+    factories.make_execution(signal, agent, verdict=Verdict.EXECUTED, position=position)
+    factories.make_intent(position)
+    other = factories.make_token()
+    factories.make_tick(other, "0.25")
+    closed = factories.make_position(agent, other, price="0.125")
+    factories.close_position(closed, proceeds="1.75", reason="take_profit")
+    factories.make_execution(
+        factories.make_signal(owner, other), agent, verdict=Verdict.FAILED, code="PRICE_IMPACT_TOO_HIGH"
+    )
+    factories.make_snapshot(wallet)
+    factories.set_state("halted", agent=agent, reason="testing")
+    factories.make_api_key(owner)
+    factories.make_session(owner)
+    audit.record(
+        actor=operator, action="agent.updated", object_type="agent", object_id=agent.pk, before={"a": 1}, after={"a": 2}
+    )
+    later = timezone.now() + timedelta(hours=1)
+    RevokedToken.objects.create(jti=owner.pk, expires_at=later)
+    IdempotencyKey.objects.create(user=owner, key=f"key {owner.pk}", fingerprint="0" * 64, locked_until=later)
+    FeedStream.objects.create(stream=f"user:{owner.pk}", sequence=1)
+    OutboxMessage.objects.create(stream=f"user:{owner.pk}", sequence=1, kind="signal_created", payload={"id": 1})
+    _make_schedules(f"of {owner.email}")
+    return Desk(operator, owner, agent, token, position)
+
+
+def count_queries(client: Client, url: str) -> int:
+    """Return how many queries a page costs, its permission look-ups included."""
+    with connection.execute_wrapper(counter := _Counter()):
+        answer = client.get(url)
+    assert answer.status_code == 200, (url, answer.status_code)
+    return counter.count
+
+
+def first(model: type[Model]) -> Any:
+    row = model._default_manager.first()
+    assert row is not None, f"the desk has no {model.__name__}"
+    return row
+
+
+class _Counter:
+    count = 0
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        self.count += 1
+        return execute(sql, params, many, context)
+
+
+def _make_schedules(name: str) -> None:
+    interval = IntervalSchedule.objects.create(every=10, period="seconds")
+    CrontabSchedule.objects.create(minute="5")
+    SolarSchedule.objects.get_or_create(event="sunrise", latitude=50, longitude=8)
+    ClockedSchedule.objects.create(clocked_time=timezone.now())
+    PeriodicTask.objects.create(name=name, task="trading.watch", interval=interval)

@@ -14,6 +14,7 @@ import sys
 import structlog
 import uvicorn
 
+from config import memory
 from config.env import env
 
 log = structlog.get_logger("config.web")
@@ -48,6 +49,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            memory.settle()
             log.info("web_listening", host=env.web_host, port=env.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -93,15 +94,15 @@ def _trade(signal: LeasedSignal) -> None:
         verdicts.record(signal, [Outcome.skipped(item.agent_id, [booking.SIGNAL_EXPIRED], inputs) for item in waiting])
         return
     buyers, refused = _sort_out(signal, waiting)
+    quotes = quoting.begin(signal.token_address, [_wanted(item, size) for item, size, _ in buyers])
     verdicts.record(signal, refused)
     if not buyers:
         return
-    token = _token(signal)
+    token, sol_usd = _token(signal), _sol_usd()
     if token is None:
         verdicts.record(signal, [Outcome.failed(item.agent_id, TOKEN_NOT_TRADABLE) for item, _, _ in buyers])
         return
-    orders = _quoted(signal, token, buyers, age)
-    sol_usd = _sol_usd()
+    orders = _quoted(signal, token, buyers, quotes, age)
     for start in range(0, len(orders), booking.CHUNK):
         _book(signal, token, orders[start : start + booking.CHUNK], sol_usd)
 
@@ -171,18 +172,17 @@ def _token(signal: LeasedSignal) -> TokenView | None:
     return None if token is None else TokenView(token.mint, token.symbol, token.decimals)
 
 
-def _quoted(signal: LeasedSignal, token: TokenView, buyers: Sequence[_Buyer], age: float) -> list[EntryOrder]:
+def _wanted(item: Candidate, size_sol: Decimal) -> Wanted:
+    limit = None if item.config is None else item.config.purchase_limits.max_price_impact_fraction
+    return Wanted(item.agent_id, sol_to_lamports(size_sol), limit)
+
+
+def _quoted(
+    signal: LeasedSignal, token: TokenView, buyers: Sequence[_Buyer], quotes: Future[dict[UUID, Share]], age: float
+) -> list[EntryOrder]:
     """Return the orders of buyers a quote was found for; the others have their verdict."""
-    wanted = [
-        Wanted(
-            item.agent_id,
-            sol_to_lamports(size),
-            None if item.config is None else item.config.purchase_limits.max_price_impact_fraction,
-        )
-        for item, size, _ in buyers
-    ]
     try:
-        shares = quoting.share_out(wanted, quoting.quotes_for_buy(token.mint))
+        shares = quotes.result()
     except SoldeskError as refused:
         if isinstance(refused, provider_errors.ProviderError) and not isinstance(
             refused, provider_errors.ProviderRejected
@@ -325,10 +325,7 @@ def buy_by_hand(
     if not decision.allowed or decision.size_sol is None:
         raise _refusal(decision.code, decision.cause)
     token = _token_by_hand(token_address, token_symbol)
-    limit = None if item.config is None else item.config.purchase_limits.max_price_impact_fraction
-    shares = quoting.share_out(
-        [Wanted(agent.pk, sol_to_lamports(decision.size_sol), limit)], quoting.quotes_for_buy(token.mint)
-    )
+    shares = quoting.begin(token.mint, [_wanted(item, decision.size_sol)]).result()
     if not shares:
         raise _refusal(price_impact.PRICE_IMPACT_TOO_HIGH)
     order = EntryOrder(item, shares[agent.pk], draw, explicit=True)

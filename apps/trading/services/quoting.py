@@ -1,11 +1,12 @@
 """Quotes for many buyers at the cost of few calls: sizes are grouped, each group is quoted at its largest size.
 
-Talks to the aggregator, so never inside a transaction. Rules (grouping, retries at 90, 80, 70 %): `domain.price_impact`.
+Talks to the aggregator, so never inside a transaction. Grouping and retries at 90, 80, 70 % are `domain.price_impact`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -17,6 +18,8 @@ from apps.trading.domain.fills import Quote
 from apps.trading.domain.price_impact import QuoteGroup, SizeRequest
 
 DEADLINE_SECONDS = 10.0
+#: Signals whose quotes are asked for at once in one process; a worker runs fewer.
+_callers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="quotes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ def quotes_for_buy(mint: str) -> QuoteMany:
         )
 
     return quote_many
+
+
+def begin(mint: str, wanted: Sequence[Wanted]) -> Future[dict[UUID, Share]]:
+    """Start to find shares of quotes for buying `mint`, while the caller does what has to be done meanwhile."""
+    return _callers.submit(share_out, wanted, quotes_for_buy(mint))
 
 
 def share_out(wanted: Iterable[Wanted], quote_many: QuoteMany) -> dict[UUID, Share]:

@@ -206,10 +206,9 @@ def test_sign_in_is_limited_per_address_and_says_when_to_come_back(settings):
     settings.LOGINS_PER_MINUTE = 2
     api = Api(address="203.0.113.7")
     body = {"email": "nobody@example.com", "password": "x"}
-    statuses = [api.post("/auth/login", body).status for _ in range(4)]
-    assert 429 in statuses
-    answer = api.post("/auth/login", body)
-    assert (answer.status, answer.code) == (429, "RATE_LIMITED")
+    answers = [api.post("/auth/login", body) for _ in range(7)]  # a minute may end between two of them
+    answer = next(answer for answer in answers if answer.status == 429)
+    assert answer.code == "RATE_LIMITED"
     assert 1 <= answer.json["retryAfter"] <= 60
     assert answer.headers["Retry-After"] == str(answer.json["retryAfter"])
     assert Api(address="203.0.113.8").post("/auth/login", body).status == 401

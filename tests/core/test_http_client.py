@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import threading
 import time
@@ -212,6 +213,32 @@ def test_a_provider_nobody_listens_at_is_unavailable(get: Callable[..., Any], se
     configure(settings, "http://127.0.0.1:1")
     with pytest.raises(http.ProviderUnavailable):
         get()
+
+
+def test_a_plain_server_behind_an_https_address_gives_no_answer(
+    get: Callable[..., Any], server: MisbehavingServer, settings: Settings
+) -> None:
+    configure(settings, server.url.replace("http://", "https://"))
+    with pytest.raises((http.ProviderUnavailable, http.ProviderTimeout)):
+        get(deadline_seconds=0.3)
+    assert server.requests == []
+
+
+def test_a_compressed_answer_is_read(get: Callable[..., Any], server: MisbehavingServer) -> None:
+    server.answers(reply(raw=gzip.compress(b'{"price": 0.1}'), headers={"Content-Encoding": "gzip"}))
+    assert get().payload == {"price": Decimal("0.1")}
+
+
+def test_a_redirect_is_not_followed(get: Callable[..., Any], server: MisbehavingServer) -> None:
+    server.answers(reply(302, headers={"Location": "http://127.0.0.1:1/"}))
+    with pytest.raises(http.ProviderRejected):
+        get()
+    assert len(server.requests) == 1
+
+
+async def test_waiting_for_the_call_loop_inside_an_event_loop_is_refused(server: MisbehavingServer) -> None:
+    with pytest.raises(RuntimeError, match="await"):
+        call_loop.run(asyncio.sleep(0))
 
 
 def test_threads_share_one_client(server: MisbehavingServer, settings: Settings) -> None:

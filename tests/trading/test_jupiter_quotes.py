@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from decimal import Decimal
 from typing import Any
@@ -145,7 +144,7 @@ def test_a_mint_nobody_quotes_is_not_tradable_in_every_way_of_asking(market: San
     for ask in (
         lambda: buy(UNKNOWN),
         lambda: jupiter.quote_many([(SOL_MINT, UNKNOWN, SOL)] * 2, lane="entry", deadline_seconds=2),
-        lambda: asyncio.run(jupiter.quote(UNKNOWN, SOL_MINT, 5, lane="exit", deadline_seconds=2)),
+        lambda: call_loop.run(jupiter.quote(UNKNOWN, SOL_MINT, 5, lane="exit", deadline_seconds=2)),
     ):
         with pytest.raises(TokenNotTradable) as caught:
             ask()

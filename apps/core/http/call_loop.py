@@ -39,13 +39,25 @@ def run(call: Coroutine[Any, Any, Result], *, timeout_seconds: float | None = No
 
     Raises:
         TimeoutError: after `timeout_seconds`; the call is cancelled. Whatever the call raises.
+        RuntimeError: in an event loop, which this would block: await the call there.
     """
+    if _in_event_loop():
+        call.close()
+        raise RuntimeError("call_loop.run would block the event loop that is running: await the call instead")
     future = submit(call)
     try:
         return future.result(timeout_seconds)
     except TimeoutError:
         future.cancel()
         raise
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _forget() -> None:

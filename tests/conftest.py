@@ -1,4 +1,4 @@
-"""Fixtures every test may use. The session's PostgreSQL and Redis are started by the `conftest.py` above this folder."""
+"""Fixtures every test may use. The session's PostgreSQL and Redis are started by `conftest.py` above this folder."""
 
 from __future__ import annotations
 

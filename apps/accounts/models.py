@@ -46,7 +46,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
-    objects = Accounts()
+    objects = Accounts()  # type: ignore[misc]
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: list[str] = []

@@ -27,7 +27,7 @@ LEFT_ALONE_SECONDS = 2.0
 Result = TypeVar("Result")
 
 
-class RedisAway(Exception):  # noqa: N818 - says what is so, as the errors of this product do
+class RedisAway(Exception):
     """Redis is not configured, does not answer, or did not a moment ago: use the memory of the process."""
 
 

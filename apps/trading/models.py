@@ -148,7 +148,8 @@ class Position(models.Model):
     Written by `trading.services` only, with its fills and ledger entries, under the wallet's lock. Invariants: one open
     position per (wallet, mint); cost sold + cost remaining = invested; remaining is bought minus sold.
     References without a constraint are implied by one that has it (agent by wallet, signal and first buy by the fills);
-    the audit checks them. A database column `changed_xid` (xid8, kept by triggers that ignore peak-only changes) feeds the watch's book.
+    the audit checks them. A database column `changed_xid` (xid8, kept by triggers that ignore peak-only changes) feeds
+    the watch's book.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

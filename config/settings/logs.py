@@ -5,7 +5,7 @@ import structlog
 from apps.core.logs import mask_secrets
 from config.env import env
 
-_shared = [
+_shared: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

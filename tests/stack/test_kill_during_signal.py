@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,14 @@ def test_every_agent_gets_one_verdict_whatever_is_killed(desk: Desk, trader: dic
         sender = subprocess.Popen(
             [sys.executable, "-c", _SENDER, str(desk.port), key, json.dumps(body)], cwd=Path(ROOT)
         )
-        wait_until(lambda sender=sender, mint=mint: sender.poll() is not None or _known(desk, mint), 10)
+        wait_until(partial(_sent, sender, desk, mint), 10)
         time.sleep(delay)
         former = desk.kill(victim)
         sender.wait(15)
         desk.wait_restarted(victim, former, RECOVERY_SECONDS)
         post_until_taken(desk, key, mint)
 
-        wait_until(lambda mint=mint: _done(desk, mint), RECOVERY_SECONDS)
+        wait_until(partial(_done, desk, mint), RECOVERY_SECONDS)
         verdicts = query(
             desk,
             "SELECT e.agent_id, count(*), count(*) FILTER (WHERE e.verdict = 'executed') FROM signal_execution e"
@@ -113,6 +114,10 @@ try:
 except httpx.TransportError:
     pass
 """
+
+
+def _sent(sender: subprocess.Popen[bytes], desk: Desk, mint: str) -> bool:
+    return sender.poll() is not None or _known(desk, mint)
 
 
 def _known(desk: Desk, mint: str) -> bool:

@@ -60,8 +60,9 @@ def token(market):
 
 def test_a_signal_opens_a_position_for_every_agent_that_wants_it(token):
     user = factories.make_user()
-    keen, choosy = factories.make_agent(user, config=FIXED_SIZE), factories.make_agent(
-        user, config={"signals": {"minScore": 5, "allowedSignalTypes": ["Whale"]}}
+    keen, choosy = (
+        factories.make_agent(user, config=FIXED_SIZE),
+        factories.make_agent(user, config={"signals": {"minScore": 5, "allowedSignalTypes": ["Whale"]}}),
     )
     signal = send(user, token)
 
@@ -143,9 +144,7 @@ def test_a_second_signal_for_a_held_token_opens_no_second_position(token):
     assert Position.objects.filter(agent=agent).count() == 1
 
 
-@pytest.mark.parametrize(
-    ("state", "code"), [(State.HALTED, "TRADING_HALTED"), (State.REDUCING, "TRADING_REDUCING")]
-)
+@pytest.mark.parametrize(("state", "code"), [(State.HALTED, "TRADING_HALTED"), (State.REDUCING, "TRADING_REDUCING")])
 def test_a_closed_gate_lets_no_entry_through(token, state, code):
     agent = factories.make_agent(config=FIXED_SIZE)
     trading_state.set_state(state=state, actor=None, reason="test")
@@ -296,6 +295,7 @@ def test_the_same_signal_in_two_workers_gives_one_verdict_each(token):
     agents = [factories.make_agent(user, config=FIXED_SIZE) for _ in range(30)]
     signal = send(user, token)
     leased = queue.lease(signal.pk)
+    assert leased is not None
 
     together(lambda: entries._trade(leased), lambda: entries._trade(leased))
 
@@ -309,9 +309,7 @@ def test_one_agents_bad_row_never_costs_anothers_trade(token):
     agents = [factories.make_agent(user, config=FIXED_SIZE) for _ in range(9)]
     broken = agents[4]
     with connection.cursor() as cursor:  # a constraint of this agent's own, as a data error nobody foresaw
-        cursor.execute(
-            "ALTER TABLE position ADD CONSTRAINT unforeseen CHECK (agent_id <> %s)", [broken.pk]
-        )
+        cursor.execute("ALTER TABLE position ADD CONSTRAINT unforeseen CHECK (agent_id <> %s)", [broken.pk])
     try:
         signal = send(user, token)
         report = entries.process_signal(signal.pk)

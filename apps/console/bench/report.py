@@ -8,7 +8,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
+
+
+class Output(Protocol):
+    """Where the table goes: a text stream, or the output of a command."""
+
+    def write(self, text: str, /) -> Any: ...
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
@@ -58,7 +64,7 @@ class Machine:
         return cls(platform.platform(), platform.python_version(), os.cpu_count() or 0)
 
 
-def publish(name: str, rows: Sequence[Row], out: TextIO, json_file: str | None) -> None:
+def publish(name: str, rows: Sequence[Row], out: Output, json_file: str | None) -> None:
     """Print the rows as a table and, when a file is named, as one JSON object. Times are milliseconds."""
     summaries = [row.summary() for row in rows]
     columns = list(dict.fromkeys(key for summary in summaries for key in summary))

@@ -1,4 +1,4 @@
-"""Positions and trading states carry the transaction id of their last change; closed trades of the engine are immutable.
+"""Positions and trading states carry the transaction id of their last change; the engine's closed trades are immutable.
 
 An update that only moves a position's peak and stop keeps the old id: the watch wrote it and need not read it back.
 """
@@ -45,7 +45,5 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(POSITION, POSITION_BACK),
         migrations.RunSQL(STATE, STATE_BACK),
-        migrations.RunSQL(
-            CLOSED, "DROP TRIGGER engine_rows_immutable ON closed_trade;"
-        ),
+        migrations.RunSQL(CLOSED, "DROP TRIGGER engine_rows_immutable ON closed_trade;"),
     ]

@@ -70,7 +70,7 @@ def of_agent(*, agent_id: UUID, mint: str) -> Candidate | None:
 
 def _candidates(query: str, parameters: dict[str, Any]) -> list[Candidate]:
     rows = bulk.fetch_all(query, {**parameters, "sol": SOL_MINT})
-    return [Candidate(*row[:3], _config(row[3]), *row[4:]) for row in rows]
+    return [Candidate(*(*row[:3], _config(row[3]), *row[4:])) for row in rows]
 
 
 @lru_cache(maxsize=8192)

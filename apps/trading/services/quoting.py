@@ -1,6 +1,6 @@
 """Quotes for many buyers at the cost of few calls: sizes are grouped, each group is quoted at its largest size.
 
-Talks to the aggregator, so never inside a transaction. Grouping and retries at 90, 80, 70 % are `domain.price_impact`'s.
+Talks to the aggregator, so never inside a transaction. Grouping and retries at 90, 80, 70 %: `domain.price_impact`.
 """
 
 from __future__ import annotations

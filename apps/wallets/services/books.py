@@ -158,7 +158,12 @@ def _increase(keys: list[tuple[UUID, str]], sums: _Sums, symbols: dict[tuple[UUI
         " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::numeric[]) AS v(w, m, s, d)"
         " ON CONFLICT (wallet_id, mint) DO UPDATE SET amount = balance.amount + EXCLUDED.amount, updated_at = now(),"
         " symbol = CASE WHEN EXCLUDED.symbol = '' THEN balance.symbol ELSE EXCLUDED.symbol END",
-        [[key[0] for key in keys], [key[1] for key in keys], [symbols[key] for key in keys], [sums[key] for key in keys]],
+        [
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            [symbols[key] for key in keys],
+            [sums[key] for key in keys],
+        ],
     )
 
 

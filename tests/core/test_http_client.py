@@ -103,7 +103,7 @@ def test_silence_ends_with_the_deadline(get: Callable[..., Any], server: Misbeha
     started = time.perf_counter()
     with pytest.raises(http.ProviderTimeout):
         get(deadline_seconds=0.3)
-    assert 0.25 < time.perf_counter() - started < 0.8
+    assert 0.25 < time.perf_counter() - started < 1.5
 
 
 def test_a_dripping_body_ends_with_the_deadline(get: Callable[..., Any], server: MisbehavingServer) -> None:
@@ -111,7 +111,7 @@ def test_a_dripping_body_ends_with_the_deadline(get: Callable[..., Any], server:
     started = time.perf_counter()
     with pytest.raises(http.ProviderTimeout):
         get(deadline_seconds=0.3)
-    assert time.perf_counter() - started < 0.8
+    assert time.perf_counter() - started < 1.5
 
 
 def test_a_429_is_tried_again_when_the_reset_is_within_the_deadline(
@@ -303,7 +303,7 @@ async def test_one_hanging_call_delays_no_other(server: MisbehavingServer, setti
     await asyncio.sleep(0.05)
     started = time.perf_counter()
     await asyncio.gather(*(client.get("quote", "/ok", deadline_seconds=1) for _ in range(10)))
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 0.8
     with pytest.raises(http.ProviderTimeout):
         await hanging
     await client.close()

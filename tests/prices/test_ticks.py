@@ -107,7 +107,7 @@ def test_a_mute_redis_delays_recording_and_reading_by_no_more_than_its_limit(set
             prices.record_ticks([point("a")])
             prices.latest_prices(["a"])
             prices.sol_usd()
-        assert time.perf_counter() - started < 1.0
+        assert time.perf_counter() - started < 2
     assert Tick.objects.count() == 20
 
 

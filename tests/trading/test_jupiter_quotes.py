@@ -206,7 +206,7 @@ def test_many_quotes_come_at_once_and_in_order(market: SandboxControl) -> None:
     amounts = [SOL, SOL // 2, SOL * 3, SOL // 7, SOL * 2, SOL // 5]
     started = time.perf_counter()
     quotes = jupiter.quote_many([(SOL_MINT, token.mint, each) for each in amounts], lane="entry", deadline_seconds=2)
-    assert time.perf_counter() - started < 0.8
+    assert time.perf_counter() - started < 1.1
     assert [quote.in_amount for quote in quotes] == amounts
     assert jupiter.quote_many([], lane="entry", deadline_seconds=1) == []
 
@@ -228,6 +228,6 @@ def test_a_hanging_quote_delays_no_other(market: SandboxControl) -> None:
         call_loop.submit(jupiter.quote(fine.mint, SOL_MINT, 10**6, lane="exit", deadline_seconds=1.0)) for _ in range(8)
     ]
     assert [other.result(1).out_amount > 0 for other in others] == [True] * 8
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 0.8
     with pytest.raises(ProviderTimeout):
         hanging.result(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from celery import shared_task
+from celery import signals as celery_signals
 from django.conf import settings
 
 from apps.core import sweep
@@ -50,6 +51,12 @@ def snapshot_balances() -> None:
 def prune() -> None:
     """Remove what is past its time."""
     retention.prune()
+
+
+@celery_signals.worker_shutdown.connect
+def finish_exits(**_: object) -> None:
+    """Let sales under way end with the worker: what is cut off waits for its lease."""
+    exit_runner.stop(2.0)
 
 
 sweep.register("exits", queue="critical", every=1.0, run=exit_runner.start_due)

@@ -58,6 +58,7 @@ class LeasedExit:
     mint: str
     decimals: int
     remaining_amount: Decimal
+    is_open: bool
 
 
 # An open close stays what it is; only a doubted one becomes certain when a trusted price (or a person) says the same.
@@ -132,7 +133,7 @@ SET status = 'leased', lease_until = statement_timestamp() + %(lease)s, attempts
 FROM due, position p
 WHERE i.id = due.id AND p.id = i.position_id
 RETURNING i.id, i.position_id, i.reason, i.attempts, i.lease_until, p.agent_id, p.wallet_id, p.mint, p.decimals,
-          p.remaining_amount
+          p.remaining_amount, p.closed_at IS NULL
 """
 
 

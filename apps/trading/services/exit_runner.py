@@ -25,7 +25,7 @@ from apps.core.http import call_loop
 from apps.core.money import SOL_MINT, to_base_units
 from apps.prices import services as prices
 from apps.trading.adapters import jupiter
-from apps.trading.domain import price_impact
+from apps.trading.domain import exit_decision, price_impact
 from apps.trading.domain.exit_decision import Action
 from apps.trading.domain.fills import Quote
 from apps.trading.domain.price_impact import SizeRequest
@@ -35,14 +35,13 @@ from apps.trading.services.sale_booking import Outcome, Sale
 
 log = structlog.get_logger(__name__)
 
-QUOTE_SECONDS = 5.0
+QUOTE_SECONDS = 3.0
 ZERO_BALANCE = "ZERO_BALANCE"
 DATABASE_BUSY = "DATABASE_BUSY"
 #: A process takes no more closes than this at a time; the others stay due for whoever has room.
 MOST_IN_FLIGHT = 2_000
 _BOOKERS = 2
 _BOOKER_LINGERS_SECONDS = 5.0
-_IDLE_WHEN_STOPPING_SECONDS = 0.02
 #: Beyond a quote's own deadline: what its loop may need to say so.
 _GRACE_SECONDS = 1.0
 
@@ -79,7 +78,7 @@ def run_due(
     """
     deadline = min(quote_seconds, QUOTE_SECONDS)
     lots, outcomes = _lease(limit, intent_ids)
-    ready: SimpleQueue[_Quoted] = SimpleQueue()
+    ready: SimpleQueue[_Quoted | None] = SimpleQueue()
     for lot in lots:
         _ask(lot, ready.put, deadline)
     until = time.monotonic() + deadline + _GRACE_SECONDS
@@ -104,13 +103,16 @@ def stop(timeout_seconds: float = 10.0) -> None:
 
 
 def _lease(limit: int, intent_ids: Sequence[int] | None = None) -> tuple[list[_Lot], list[Outcome]]:
-    """Take due closes and put them into lots; those with nothing to sell are given back."""
+    """Take due closes and put them into lots; those with nothing to sell are given back, those too late cancelled."""
     lots: list[_Lot] = []
     empty: list[LeasedExit] = []
+    late: list[LeasedExit] = []
     by_token: dict[str, list[tuple[LeasedExit, int]]] = defaultdict(list)
     for item in exit_intents.lease_due(limit=limit, intent_ids=intent_ids):
         units = to_base_units(item.remaining_amount, item.decimals)
-        if units > 0:
+        if not item.is_open:
+            late.append(item)
+        elif units > 0:
             by_token[item.mint].append((item, units))
         else:
             empty.append(item)
@@ -121,7 +123,11 @@ def _lease(limit: int, intent_ids: Sequence[int] | None = None) -> tuple[list[_L
             exits, shares = zip(*members, strict=True)
             lots.append(_Lot(mint, group.amount, exits, shares))
     exit_intents.give_back(empty, ZERO_BALANCE)
-    return lots, [Outcome(item, Action.WAIT, ZERO_BALANCE) for item in empty]
+    exit_intents.cancel({item.id: exit_decision.POSITION_CLOSED for item in late})
+    return lots, [
+        *(Outcome(item, Action.WAIT, ZERO_BALANCE) for item in empty),
+        *(Outcome(item, Action.CANCEL, exit_decision.POSITION_CLOSED) for item in late),
+    ]
 
 
 def _ask(lot: _Lot, arrived: Callable[[_Quoted], None], deadline_seconds: float) -> None:
@@ -135,13 +141,19 @@ def _ask(lot: _Lot, arrived: Callable[[_Quoted], None], deadline_seconds: float)
     call_loop.submit(quote).add_done_callback(settle)
 
 
-def _take(ready: SimpleQueue[_Quoted], seconds: float) -> list[_Quoted]:
-    """Wait for a quoted lot, then take along what has arrived meanwhile, up to about a chunk of sales."""
+def _take(ready: SimpleQueue[_Quoted | None], seconds: float) -> list[_Quoted]:
+    """Wait for a quoted lot, then take along what has arrived meanwhile, up to about a chunk of sales.
+
+    None in the queue ends the wait early.
+    """
     taken: list[_Quoted] = []
     try:
-        taken.append(ready.get(timeout=seconds))
-        while sum(len(item.lot.exits) for item in taken) < sale_booking.CHUNK:
-            taken.append(ready.get_nowait())
+        arrived = ready.get(timeout=seconds)
+        while arrived is not None:
+            taken.append(arrived)
+            if sum(len(item.lot.exits) for item in taken) >= sale_booking.CHUNK:
+                break
+            arrived = ready.get_nowait()
     except Empty:
         pass
     return taken
@@ -231,7 +243,7 @@ class _Seller:
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
-        self._ready: SimpleQueue[_Quoted] = SimpleQueue()
+        self._ready: SimpleQueue[_Quoted | None] = SimpleQueue()
         self._in_flight = 0
         self._bookers = 0
         self._stopping = False
@@ -255,7 +267,9 @@ class _Seller:
         with self._lock:
             self._lock.wait_for(lambda: self._in_flight == 0, timeout_seconds)
             self._stopping = True
-            self._lock.wait_for(lambda: self._bookers == 0, _BOOKER_LINGERS_SECONDS + 1)
+            for _ in range(self._bookers):
+                self._ready.put(None)
+            self._lock.wait_for(lambda: self._bookers == 0, timeout_seconds)
 
     def _arrived(self, quoted: _Quoted) -> None:
         """Called in the call loop: hand over, and see that somebody books."""
@@ -267,16 +281,16 @@ class _Seller:
 
     def _book_until_idle(self) -> None:
         while True:
-            arrived = _take(self._ready, _IDLE_WHEN_STOPPING_SECONDS if self._stopping else _BOOKER_LINGERS_SECONDS)
+            arrived = _take(self._ready, _BOOKER_LINGERS_SECONDS)
             if arrived:
                 self._book(arrived)
                 continue
+            connections.close_all()
             with self._lock:
-                if self._ready.empty():
+                if self._stopping or self._ready.empty():
                     self._bookers -= 1
                     self._lock.notify_all()
-                    break
-        connections.close_all()
+                    return
 
     def _book(self, arrived: Sequence[_Quoted]) -> None:
         try:

@@ -1,0 +1,129 @@
+"""Hourly balance snapshots, retention, and the schedules that ask for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from apps.signals.models import SignalDedup
+from apps.trading.models import BalanceSnapshot, ExitIntent, Position, SignalExecution
+from apps.trading.services import retention, schedules, snapshots, wallet_reset
+from config.celery import app
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOUR = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+def test_a_snapshot_values_positions_at_their_last_price():
+    agent = factories.make_agent(sol="10")
+    token = factories.make_token()
+    position = factories.make_position(agent, token, invested="1", price="0.001")
+    now = timezone.now()
+    factories.make_tick(token, "0.0009", at=now - timedelta(seconds=20))
+    factories.make_tick(token, "0.002", at=now)
+
+    assert snapshots.snapshot_balances() == 1
+
+    row = BalanceSnapshot.objects.get()
+    assert row.hour == now.replace(minute=0, second=0, microsecond=0)
+    assert (row.sol_balance, row.positions_value_sol, row.portfolio_sol) == (9, 2, 11)
+    assert row.unrealized_profit_sol == 1
+    assert not row.estimated
+    assert (row.agent_id, row.wallet_id, row.epoch) == (agent.pk, position.wallet_id, 1)
+
+
+def test_the_last_snapshot_of_an_hour_stays():
+    agent = factories.make_agent(sol="10")
+    snapshots.snapshot_balances(at=HOUR + timedelta(minutes=5))
+    factories.fund(factories.wallet_of(agent), "5")
+    snapshots.snapshot_balances(at=HOUR + timedelta(minutes=50))
+    snapshots.snapshot_balances(at=HOUR + timedelta(minutes=60))
+    rows = BalanceSnapshot.objects.order_by("hour").values_list("hour", "sol_balance")
+    assert list(rows) == [(HOUR, Decimal(15)), (HOUR + timedelta(hours=1), Decimal(15))]
+
+
+@pytest.mark.parametrize("price", ["0.002", None])
+def test_a_token_without_a_fresh_price_counts_at_its_last_one_and_is_called_estimated(price):
+    agent = factories.make_agent(sol="10")
+    token = factories.make_token()
+    factories.make_position(agent, token, invested="1", price="0.001")
+    if price is not None:
+        factories.make_tick(token, price, at=timezone.now() - timedelta(hours=3))
+    snapshots.snapshot_balances()
+    row = BalanceSnapshot.objects.get()
+    assert row.estimated
+    assert row.positions_value_sol == (1 if price is None else 2)
+
+
+def test_an_empty_wallet_has_a_snapshot_of_zero_and_a_new_epoch_its_own():
+    agent = factories.make_agent(sol="3")
+    wallet = factories.wallet_of(agent)
+    snapshots.snapshot_balances(at=HOUR)
+    wallet_reset.reset_wallet(wallet=wallet, actor=None)
+    snapshots.snapshot_balances(at=HOUR)
+    rows = BalanceSnapshot.objects.order_by("epoch").values_list("epoch", "portfolio_sol")
+    assert list(rows) == [(1, Decimal(3)), (2, Decimal(0))]
+
+
+def test_one_wallet_the_database_refuses_leaves_the_others_their_snapshot():
+    rich, plain = factories.make_agent(), factories.make_agent(sol="1")
+    token = factories.make_token()
+    position = factories.make_position(rich, token)
+    factories.make_tick(token, "9999999999999999")
+    Position.objects.filter(pk=position.pk).update(remaining_amount=Decimal("9999999999999999999"))
+
+    assert snapshots.snapshot_balances() == 1
+
+    assert BalanceSnapshot.objects.get().agent_id == plain.pk
+
+
+def test_retention_removes_what_is_past_its_time_and_nothing_of_money():
+    agent = factories.make_agent()
+    token = factories.make_token()
+    old = timezone.now() - timedelta(days=40)
+    factories.make_tick(token, "1", at=old)
+    factories.make_tick(token, "1", at=old)
+    factories.make_tick(token, "1")
+    position = factories.make_position(agent, token)
+    cancelled = factories.make_intent(position, status="cancelled", finished_at=old)
+    done = factories.make_intent(position, status="done", finished_at=old)
+    signals = [factories.make_signal(agent.user, token, status="done", signal_strength=n) for n in (1, 2, 3)]
+    traded = factories.make_execution(signals[0], agent, verdict="executed", position=position)
+    skipped = factories.make_execution(signals[1], agent, code="score")
+    recent = factories.make_execution(signals[2], agent, code="score")
+    SignalExecution.objects.filter(pk__in=[traded.pk, skipped.pk]).update(created_at=old)
+    SignalDedup.objects.create(
+        user=agent.user, token_address=token.mint, signal_type="x", signal_strength=1, expires_at=old
+    )
+
+    gone = retention.prune()
+
+    assert gone == {"ticks": 2, "sessions": 0, "executions": 1, "exit_intents": 1, "duplicate_keys": 1}
+    assert set(SignalExecution.objects.all()) == {traded, recent}
+    assert ExitIntent.objects.get() == done
+    assert cancelled.pk != done.pk
+
+
+def test_schedules_are_made_once_and_an_operators_change_stays(settings):
+    settings.PRICE_SHARDS = 2
+    made = schedules.ensure_schedules()
+    assert "Watch positions, shard 1" in made and len(made) == 5
+    watch = PeriodicTask.objects.get(name="Watch positions, shard 1")
+    assert (watch.task, watch.args, watch.queue) == ("trading.watch", "[1]", "prices.1")
+    assert (watch.interval.every, watch.expire_seconds) == (1, 1)
+
+    PeriodicTask.objects.filter(name="Snapshot balances").update(enabled=False)
+    assert schedules.ensure_schedules() == []
+    assert not PeriodicTask.objects.get(name="Snapshot balances").enabled
+
+
+def test_every_schedule_names_a_task_that_exists():
+    app.loader.import_default_modules()
+    for schedule in schedules.wanted():
+        assert schedule.task in app.tasks

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 from django.db import connection
 
 from apps.accounts.models import IdempotencyKey, User
@@ -58,19 +57,26 @@ def claim(*, user: User, key: str, fingerprint: str) -> int | Answer:
         claimed = cursor.fetchone()
     if claimed is not None:
         return int(claimed[0])
-    row = IdempotencyKey.objects.filter(user=user, key=key).first()
-    if row is not None and row.fingerprint != fingerprint:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT fingerprint, status, response::text FROM idempotency_key WHERE user_id = %s AND key = %s",
+            [user.pk, key],
+        )
+        known = cursor.fetchone()
+    if known is not None and known[0] != fingerprint:
         raise SoldeskError("IDEMPOTENCY_KEY_REUSED", "This Idempotency-Key was used for another request.", status=422)
-    if row is None or row.status is None:
+    if known is None or known[1] is None:
         raise Conflict("IDEMPOTENCY_IN_PROGRESS", "The first request with this Idempotency-Key still runs.")
-    return Answer(row.status, orjson.dumps(row.response))
+    return Answer(known[1], known[2].encode())
 
 
 def keep(claim_id: int, answer: Answer) -> None:
-    """Store the final answer of a claimed key."""
-    IdempotencyKey.objects.filter(pk=claim_id).update(
-        status=answer.status, response=orjson.loads(answer.body) if answer.body else None
-    )
+    """Store the final answer of a claimed key, every digit of it: as JSON text, never through floats."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE idempotency_key SET status = %s, response = %s::jsonb WHERE id = %s",
+            [answer.status, answer.body.decode() or "null", claim_id],
+        )
 
 
 def release(claim_id: int) -> None:

@@ -19,7 +19,8 @@ class Lenient(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, Any]:
         choices = list(renderers)
-        if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", "application/json") and "format" not in request.GET:
+        accepted = request.META.get("HTTP_ACCEPT", "*/*")
+        if accepted in ("*/*", choices[0].media_type) and "format" not in request.GET:
             return choices[0], choices[0].media_type
         try:
             return super().select_renderer(request, choices, format_suffix)

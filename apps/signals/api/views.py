@@ -28,7 +28,7 @@ WITHIN_THE_MILLISECOND = timedelta(microseconds=999)
 
 @extend_schema(tags=["trading-signals"])
 class Signals(APIView):
-    key_scopes: ClassVar = {"GET": "signals", "POST": "signals:create", "DELETE": "signals"}
+    key_scopes: ClassVar = {"GET": "signals", "POST": "signals:create"}
 
     @extend_schema(
         summary="My signals, newest first",

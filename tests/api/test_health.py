@@ -1,0 +1,133 @@
+"""Health: what is down is named, and only the database decides whether the desk is ready."""
+
+import pytest
+from django.db import connection
+
+from apps.console import health
+from apps.core import heartbeats, quick_redis
+from tests.apiclient import Api, api_of
+from tests.factories import PASSWORD, make_tick, make_token, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def redis_away(settings, monkeypatch):
+    """Point everything at a port nobody listens on."""
+    away = quick_redis.QuickRedis("redis://127.0.0.1:1/0")
+    monkeypatch.setattr(quick_redis, "_quick", away)
+    settings.REDIS_URL = away.url
+
+
+def test_the_desk_is_healthy_when_a_worker_beats():
+    heartbeats.write("worker-trading")
+    try:
+        answer = Api().get("/health")
+    finally:
+        heartbeats.erase("worker-trading")
+    assert answer.status == 200
+    assert answer.json["status"] == "healthy"
+    assert answer.json["services"]["database"]["status"] == "healthy"
+    assert answer.json["services"]["database"]["latency"] > 0
+    assert answer.json["services"]["redis"]["status"] == "healthy"
+    queue = answer.json["services"]["queue"]
+    assert queue["workerCount"] >= 1
+    assert "worker-trading" in [worker["name"] for worker in queue["workers"]]
+    assert isinstance(answer.json["uptime"], int)
+    assert answer.json["timestamp"].endswith("Z")
+
+
+def test_without_workers_it_is_degraded(monkeypatch):
+    monkeypatch.setattr(heartbeats, "signs", list)
+    answer = Api().get("/health")
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    assert answer.json["services"]["queue"] == {"status": "unhealthy", "workerCount": 0, "workers": []}
+
+
+def test_a_worker_that_fell_silent_is_named(monkeypatch):
+    signs = [heartbeats.Sign("worker-trading", 1.0), heartbeats.Sign("worker-critical", 99.0)]
+    monkeypatch.setattr(heartbeats, "signs", lambda: signs)
+    answer = Api().get("/health").json
+    assert answer["status"] == "degraded"
+    assert [(w["name"], w["alive"]) for w in answer["services"]["queue"]["workers"]] == [
+        ("worker-trading", True),
+        ("worker-critical", False),
+    ]
+
+
+def test_a_worker_that_was_restarted_is_there(monkeypatch):
+    signs = [heartbeats.Sign("worker-trading", 1.0), heartbeats.Sign("worker-trading", 99.0)]
+    monkeypatch.setattr(heartbeats, "signs", lambda: signs)
+    assert Api().get("/health").json["services"]["queue"]["status"] == "healthy"
+
+
+def test_ages_are_told():
+    make_tick(make_token(), "0.001")
+    ages = Api().get("/health").json["ages"]
+    assert set(ages) == {"priceSeconds", "solUsdSeconds", "outboxSeconds", "beatSeconds"}
+    assert 0 <= ages["priceSeconds"] < 60
+    assert ages["outboxSeconds"] >= 0
+
+
+def test_it_is_ready_and_alive():
+    ready, live = Api().get("/health/ready"), Api().get("/health/live")
+    assert (ready.status, ready.json["ready"]) == (200, True)
+    assert (live.status, live.json["alive"]) == (200, True)
+    assert isinstance(live.json["uptime"], int)
+
+
+def test_without_redis_it_is_ready_but_degraded(redis_away):
+    answer = Api().get("/health/ready")
+    assert (answer.status, answer.json["ready"], answer.json["degraded"]) == (200, True, True)
+    assert answer.json["message"]
+    report = Api().get("/health")
+    assert (report.status, report.json["status"]) == (200, "degraded")
+    assert report.json["services"]["redis"]["status"] == "unhealthy"
+
+
+def test_without_the_database_it_is_neither_healthy_nor_ready(monkeypatch):
+    monkeypatch.setattr(health, "_ping_database", lambda: False)
+    report, ready, live = Api().get("/health"), Api().get("/health/ready"), Api().get("/health/live")
+    assert (report.status, report.json["status"], report.json["ages"]) == (503, "unhealthy", None)
+    assert (ready.status, ready.json["ready"]) == (503, False)
+    assert live.status == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_gone_answers_503_with_a_code(settings):
+    user = make_user()
+    api = api_of(user)
+    host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
+    connection.close()
+    connection.settings_dict["HOST"], connection.settings_dict["PORT"] = "127.0.0.1", "1"
+    try:
+        answer = api.get("/agents")
+        report, ready = Api().get("/health"), Api().get("/health/ready")
+    finally:
+        connection.settings_dict["HOST"], connection.settings_dict["PORT"] = host, port
+        connection.close()
+    assert (answer.status, answer.code) == (503, "DATABASE_UNAVAILABLE")
+    assert answer.headers["Retry-After"] == "1"
+    assert (report.status, ready.status) == (503, 503)
+    assert api.get("/agents").status == 200
+
+
+def test_a_redis_outage_does_not_touch_sign_in(redis_away):
+    user = make_user()
+    signed_in = Api().post("/auth/login", {"email": user.email, "password": PASSWORD})
+    assert signed_in.status == 200
+    api = Api(authorization=f"Bearer {signed_in.json['accessToken']}")
+    assert api.get("/auth/me").status == 200
+    refreshed = Api().post("/auth/refresh", {"refreshToken": signed_in.json["refreshToken"]})
+    assert refreshed.status == 200
+    assert api.post("/auth/logout").status == 200
+    assert api.get("/auth/me").code == "TOKEN_REVOKED"
+    strangers = [Api().post("/auth/login", {"email": "ghost@nowhere.example", "password": "x"}) for _ in range(7)]
+    assert [answer.status for answer in strangers] == [401] * 5 + [423] * 2
+
+
+def test_limits_are_kept_in_memory_while_redis_is_away(redis_away, settings):
+    settings.LOGINS_PER_MINUTE = 2
+    api = Api(address="203.0.113.77")
+    answers = [api.post("/auth/login", {"email": "a@example.com", "password": "x"}).status for _ in range(7)]
+    assert 429 in answers

@@ -35,12 +35,8 @@ class Env(BaseSettings):
 
     soldesk_env: Literal["development", "test", "production"] = "development"
     debug: bool = False
-    secret_key: SecretStr = SecretStr(
-        DEVELOPMENT_PREFIX + "secret-key-of-no-value-0123456789abcdef"
-    )
-    jwt_secret: SecretStr = SecretStr(
-        DEVELOPMENT_PREFIX + "jwt-secret-of-no-value-0123456789abcdef"
-    )
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_PREFIX + "secret-key-of-no-value-0123456789abcdef")
+    jwt_secret: SecretStr = SecretStr(DEVELOPMENT_PREFIX + "jwt-secret-of-no-value-0123456789abcdef")
     metrics_token: SecretStr | None = None
 
     database_url: str = ""
@@ -50,9 +46,7 @@ class Env(BaseSettings):
     web_host: str = Field("127.0.0.1", description="address the web process listens on")
     sandbox_port: int = 8090
     flower_port: int = 5555
-    web_threads: int = Field(
-        4, ge=1, description="threads that serve Django's WSGI application"
-    )
+    web_threads: int = Field(4, ge=1, description="threads that serve Django's WSGI application")
     allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
     csrf_trusted_origins: list[str] = []
     cors_origin: str = ""
@@ -73,19 +67,13 @@ class Env(BaseSettings):
     pyth_url: str = ""
     pyth_api_key: SecretStr = SecretStr("")
 
-    price_shards: int = Field(
-        1, ge=1, description="number of queues prices.<n>, each watched by one worker"
-    )
+    price_shards: int = Field(1, ge=1, description="number of queues prices.<n>, each watched by one worker")
     max_signal_age_seconds: int = Field(60, ge=1)
     max_entry_drift_percent: Decimal = Field(
         Decimal(10), ge=0, description="percent the price may move while a signal has to wait"
     )
-    max_open_positions: int = Field(
-        25, ge=1, description="open positions one agent may hold"
-    )
-    signals_per_minute: int = Field(
-        120, ge=1, description="signals one API key may post per minute"
-    )
+    max_open_positions: int = Field(25, ge=1, description="open positions one agent may hold")
+    signals_per_minute: int = Field(120, ge=1, description="signals one API key may post per minute")
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
 
@@ -107,17 +95,11 @@ class Env(BaseSettings):
         for name in ("secret_key", "jwt_secret"):
             secret = getattr(self, name).get_secret_value()
             if secret.startswith(DEVELOPMENT_PREFIX) or len(secret) < 32:
-                raise ValueError(
-                    f"{name.upper()} must be a secret of at least 32 characters in production"
-                )
+                raise ValueError(f"{name.upper()} must be a secret of at least 32 characters in production")
         if self.admin_password.get_secret_value() == DEMO_PASSWORD:
-            raise ValueError(
-                "ADMIN_PASSWORD is the published demo password: set another one in production"
-            )
+            raise ValueError("ADMIN_PASSWORD is the published demo password: set another one in production")
         if self.soldesk_demo:
-            raise ValueError(
-                "SOLDESK_DEMO must be 0 in production: the sandbox never runs there"
-            )
+            raise ValueError("SOLDESK_DEMO must be 0 in production: the sandbox never runs there")
         if self.debug:
             raise ValueError("DEBUG must be off in production")
         return self

@@ -1,7 +1,7 @@
 from celery import current_app
 from django.apps import AppConfig
 
-from apps.core import sweep
+from apps.core import heartbeats, sweep
 
 
 class CoreConfig(AppConfig):
@@ -10,3 +10,4 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         sweep.install(current_app)
+        heartbeats.install()

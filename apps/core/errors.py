@@ -50,9 +50,7 @@ def _rebuild(
     extra: Any,
 ) -> SoldeskError:
     error = kind.__new__(kind)
-    SoldeskError.__init__(
-        error, code, message, status=status, details=details, extra=extra
-    )
+    SoldeskError.__init__(error, code, message, status=status, details=details, extra=extra)
     return error
 
 

@@ -1,4 +1,4 @@
-"""A signal as work: leased by who handles it, due again when the lease runs out, done once all agents have a verdict."""
+"""A signal as work: leased by who handles it, due again when the lease runs out, done once all agents have verdicts."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 import structlog
 
-from apps.core.logs import mask_secrets
+from apps.core.logs import mask_secrets, render_line
 from config.env import env
 
 _shared: list[structlog.typing.Processor] = [
@@ -12,13 +12,7 @@ _shared: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     mask_secrets,
 ]
-_renderer: structlog.typing.Processor = (
-    structlog.processors.JSONRenderer()
-    if env.log_format == "json"
-    else structlog.processors.LogfmtRenderer(
-        key_order=["level", "logger", "event"], drop_missing=True, bool_as_flag=False
-    )
-)
+_renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if env.log_format == "json" else render_line
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,

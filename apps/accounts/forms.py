@@ -10,7 +10,6 @@ from django.utils import timezone
 from unfold.forms import UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -59,7 +58,7 @@ class NewKeyForm(buttons.ConfirmForm):
     user = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("email"),
         label="Acts for",
-        widget=UnfoldAdminSelect2Widget,
+        widget=UnfoldAdminSelectWidget,
     )
     name = forms.CharField(
         max_length=100, help_text="What the key is for, to know it again.", widget=UnfoldAdminTextInputWidget

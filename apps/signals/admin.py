@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import User
 from apps.core.adminkit import base, buttons, cells, columns
@@ -33,12 +33,12 @@ class SendSignalForm(buttons.ConfirmForm):
         .order_by("email"),
         label="For",
         help_text="Every agent of this user decides on it.",
-        widget=UnfoldAdminSelect2Widget,
+        widget=UnfoldAdminSelectWidget,
     )
     token = forms.ModelChoiceField(
         Token.objects.order_by("symbol", "mint"),
         help_text="Tokens the desk has met. Others can be sent through the API.",
-        widget=UnfoldAdminSelect2Widget,
+        widget=UnfoldAdminSelectWidget,
     )
     signal_type = forms.CharField(
         label="Type", max_length=50, initial="Manual Trigger", widget=UnfoldAdminTextInputWidget

@@ -75,6 +75,19 @@ class StateForm(buttons.ConfirmForm):
         return values
 
 
+class CloseForm(buttons.ConfirmForm):
+    """Tells what is about to be sold."""
+
+    @property
+    def question(self) -> str:
+        position: Any = self.target
+        held = f"{formatting.amount(position.remaining_amount)} {position.symbol} of {position.agent}"
+        profit = profit_of(position)
+        if profit is None:
+            return f"{held}; its price is not known now."
+        return f"{held}; at the newest price the profit would be {formatting.sol(profit, signed=True)} SOL."
+
+
 def switch(request: HttpRequest, values: dict[str, Any], agent: Any = None) -> str:
     """Set the trading state of one agent, or of the desk, and tell so."""
     trading_state.set_state(
@@ -136,6 +149,7 @@ class PositionAdmin(base.ReadOnlyAdmin):
         title="Close position",
         description="Sells everything that is left at the market's price. This cannot be taken back.",
         submit="Sell everything",
+        form=CloseForm,
         icon="sell",
         variant=ActionVariant.DANGER,
         path="close",
@@ -196,7 +210,8 @@ class SignalExecutionAdmin(base.LongTableAdmin):
     list_select_related = ("agent", "signal", "position")
     search_fields = ("=signal__id", "signal__symbol", "=signal__token_address", "agent__name", "code")
     search_help_text = "Signal number, symbol, whole mint, agent or code"
-    date_hierarchy = "created_at"
+    # Newest first along the unique index: this is the longest table of the desk.
+    ordering = ("-signal_id", "-agent_id")
 
 
 @admin.register(ExitIntent)

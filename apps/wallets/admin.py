@@ -46,6 +46,7 @@ class DepositForm(buttons.ConfirmForm):
         max_digits=16,
         decimal_places=9,
         initial=Decimal(10),
+        error_messages={"min_value": "At least one lamport, 0.000000001 SOL."},
         help_text="Simulated SOL; booked as a deposit in ledger and transactions.",
     )
 
@@ -153,8 +154,8 @@ class TransactionAdmin(base.LongTableAdmin):
         columns.when("transaction_time", "Time"),
         columns.badge("transaction_type", "Type", TransactionType),
         columns.link("agent", "Agent", order=""),
-        columns.column("Out", lambda row: _leg(row.input_amount, row.input_symbol), name="num_in"),
-        columns.column("In", lambda row: _leg(row.output_amount, row.output_symbol), name="num_out"),
+        columns.column("Out", lambda row: _leg_out(row), name="num_out"),
+        columns.column("In", lambda row: _leg_in(row), name="num_in"),
         columns.column("Price", lambda row: cells.price(_token_price(row)), name="num_price"),
         columns.sol("network_fee_sol", "Network fee", order=""),
         columns.usd("value_usd", "Value", order=""),
@@ -206,8 +207,17 @@ class LedgerEntryAdmin(base.LongTableAdmin):
     ordering = ("-id",)
 
 
-def _leg(amount: Decimal | None, symbol: str | None) -> Any:
-    return cells.amount(amount, unit=symbol or "")
+def _leg_out(row: Transaction) -> Any:
+    """What left the wallet. A deposit names what came in as its input, as the contract has it."""
+    if row.transaction_type == TransactionType.DEPOSIT:
+        return cells.DASH
+    return cells.amount(row.input_amount, unit=row.input_symbol or "")
+
+
+def _leg_in(row: Transaction) -> Any:
+    if row.transaction_type == TransactionType.DEPOSIT:
+        return cells.amount(row.input_amount, unit=row.input_symbol or "")
+    return cells.amount(row.output_amount, unit=row.output_symbol or "")
 
 
 def _token_price(row: Transaction) -> Decimal | None:

@@ -114,7 +114,7 @@ UNFOLD = {
     "SITE_TITLE": "Soldesk",
     "SITE_HEADER": "Soldesk",
     "SITE_SUBHEADER": "Trading desk for Solana",
-    "SITE_URL": "/desk/",
+    "SITE_URL": None,
     "SITE_ICON": lambda _request: static("admin_soldesk/mark.svg"),
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("admin_soldesk/mark.svg")}
@@ -156,7 +156,7 @@ UNFOLD = {
         },
     },
     "COMMAND": {
-        "search_models": ["agents.agent", "prices.token", "trading.position", "signals.tradingsignal", "accounts.user"],
+        "search_models": ["agents.agent", "prices.token", "accounts.user"],
         "show_history": True,
     },
     "SIDEBAR": {"show_search": True, "command_search": True, "show_all_applications": False, "navigation": _NAVIGATION},

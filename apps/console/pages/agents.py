@@ -47,6 +47,7 @@ class AgentPositions(tables.OwnedTable, trading.PositionAdmin):
 
 class AgentExecutions(tables.OwnedTable, trading.SignalExecutionAdmin):
     owner_path = "agent"
+    ordering = ("-created_at", "id")
     hidden_columns = ("agent",)
 
 

@@ -18,6 +18,7 @@ class OwnedTable:
 
     owner_path: ClassVar[str]
     extra_context: dict[str, Any]
+    list_select_related: Any
     search_fields: Any = ()
     list_per_page = 25
     hidden_columns: ClassVar[tuple[str, ...]] = ()
@@ -25,7 +26,8 @@ class OwnedTable:
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
-        return rows.filter(**{self.owner_path: self.extra_context["object"]})
+        related = self.list_select_related or ()  # unfold's datasets leave this out
+        return rows.filter(**{self.owner_path: self.extra_context["object"]}).select_related(*related)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         shown = super().get_list_display(request)  # type: ignore[misc]

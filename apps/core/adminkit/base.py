@@ -18,6 +18,7 @@ from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
+from apps.core import formatting
 from apps.core.adminkit import columns
 from apps.core.errors import SoldeskError
 
@@ -33,6 +34,7 @@ class DeskAdmin(ModelAdmin):
     list_filter_submit = True
     warn_unsaved_form = True
     compressed_fields = True
+    empty_value_display = formatting.UNKNOWN
     lines: Sequence[str] = ()
 
     def __init__(self, model: type[models.Model], admin_site: Any) -> None:

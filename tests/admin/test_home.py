@@ -1,0 +1,167 @@
+"""The home page answers four questions with figures that are right, at a price that does not grow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.console import dashboard, figures
+from apps.core import heartbeats
+from apps.core.models import OutboxMessage
+from apps.trading.models import CloseReason, ExitIntent, Position
+from tests import factories
+from tests.admin.rows import count_queries, make_desk
+
+HOME = "admin:index"
+NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
+
+
+def home(client: Client) -> dict[str, Any]:
+    answer = client.get(reverse(HOME))
+    assert answer.status_code == 200
+    return dict(answer.context_data or {})
+
+
+@pytest.fixture
+def trader(operator: User):
+    return factories.make_agent(sol="10")
+
+
+def test_an_empty_desk_has_a_home(client: Client, operator: User) -> None:
+    context = home(client)
+    assert [card.value for card in context["money"][0][1]] == ["0.0000", "0.0000", "0.0000", "0.0000", "–"]
+    assert (context["failures"], context["stuck"], context["unwatched"], context["switched"]) == ([], [], [], [])
+
+
+def test_money_is_counted_from_cash_prices_and_closed_trades(trader) -> None:
+    held, sold, lost, old = (factories.make_token() for _ in range(4))
+    factories.make_position(trader, held, invested="2", price="0.5", opened_at=NOON)
+    factories.make_tick(held, "0.4")
+    factories.make_tick(held, "0.75")
+    for token, proceeds, at in (
+        (sold, "1.5", NOON - timedelta(hours=1)),
+        (lost, "0.8", NOON - timedelta(days=6)),
+        (old, "9", NOON - timedelta(days=8)),
+    ):
+        position = factories.make_position(trader, token, opened_at=at - timedelta(minutes=5))
+        factories.close_position(position, proceeds=proceeds, at=at)
+    (money,) = figures.money(now=NOON)
+    assert (money.mode, money.open_positions, money.unpriced_positions) == ("simulation", 1, 0)
+    assert money.cash_sol == Decimal(10) - 2 + Decimal("0.5") - Decimal("0.2") + 8
+    assert (money.positions_value_sol, money.unrealized_sol) == (Decimal(3), Decimal(1))
+    assert money.portfolio_sol == money.cash_sol + 3
+    assert (money.realized_today_sol, money.trades_today) == (Decimal("0.5"), 1)
+    assert (money.realized_days_sol, money.trades_days, money.wins_days) == (Decimal("0.3"), 2, 1)
+    assert money.win_rate_percent == 50
+    assert figures.money(factories.make_agent(sol="1").pk, now=NOON)[0].portfolio_sol == 1
+
+
+def test_a_position_without_a_price_is_counted_not_guessed(trader) -> None:
+    factories.make_position(trader, factories.make_token(), invested="2")
+    (money,) = figures.money()
+    assert (money.open_positions, money.unpriced_positions) == (1, 1)
+    assert money.positions_value_sol == money.unrealized_sol == 0
+
+
+def test_simulated_and_live_money_are_never_added(trader) -> None:
+    factories.fund(factories.make_wallet(trader, wallet_type="live"), "3")
+    assert [(money.mode, money.cash_sol) for money in figures.money()] == [
+        ("simulation", Decimal(10)),
+        ("live", Decimal(3)),
+    ]
+
+
+def test_profit_by_day_is_seven_days_with_zeros(trader) -> None:
+    at = NOON - timedelta(days=2)
+    position = factories.make_position(trader, factories.make_token(), opened_at=at)
+    factories.close_position(position, proceeds="1.25", at=at)
+    days = figures.profit_by_day("simulation", now=NOON)
+    assert [profit for _, profit in days] == [0, 0, 0, 0, Decimal("0.25"), 0, 0]
+
+
+def test_health_tells_how_late_each_queue_is(trader, operator: User) -> None:
+    now = timezone.now()
+    token = factories.make_token()
+    factories.make_position(trader, token)
+    factories.make_tick(token, "1", at=now - timedelta(seconds=30))
+    factories.make_signal(trader.user, token, due_at=now)
+    factories.make_intent(Position.objects.get())
+    OutboxMessage.objects.create(stream="global", sequence=1, kind="x", payload={})
+    health = figures.health()
+    assert 29 < (health.newest_tick_seconds or 0) < 60
+    assert (health.held_tokens, health.stale_tokens) == (1, 1)
+    assert (health.due_signals, health.open_intents, health.outbox_waiting) == (1, 1, 1)
+    tones = {card.title: card.tone for card in dashboard.health_cards(health)}
+    assert tones == {"Newest price": "warning", "Signals due": "ok", "Exits due": "ok", "Feed waiting": "ok"}
+
+
+def test_what_needs_a_person_is_named_and_linked(client: Client, trader, operator: User) -> None:
+    stuck, unwatched = factories.make_token("STUCK"), factories.make_token("DARK")
+    long_ago = timezone.now() - timedelta(minutes=5)
+    factories.make_tick(stuck, "0.001")
+    position = factories.make_position(trader, stuck, opened_at=long_ago)
+    dark = factories.make_position(trader, unwatched, opened_at=long_ago)
+    intent = factories.make_intent(position, reason=CloseReason.STOP_LOSS, attempts=3, last_error="QUOTE_TIMEOUT")
+    failed = factories.make_signal(trader.user, stuck)
+    factories.make_execution(failed, trader, verdict="failed", code="PRICE_IMPACT_TOO_HIGH")
+    factories.set_state("halted", agent=trader, reason="odd fills")
+    context = home(client)
+    assert [(row.code, row.count) for row in context["failures"]] == [("PRICE_IMPACT_TOO_HIGH", 1)]
+    assert [(row.id, row.symbol) for row in context["stuck"]] == [(intent.pk, "STUCK")]
+    assert [(row.id, row.detail) for row in context["unwatched"]] == [(dark.pk, "never had a price")]
+    assert [(row.agent, row.reason) for row in context["switched"]] == [(trader.name, "odd fills")]
+    page = client.get(reverse(HOME)).content.decode()
+    for label, key in (("trading_exitintent", intent.pk), ("trading_position", dark.pk), ("agents_agent", trader.pk)):
+        assert reverse(f"admin:{label}_change", args=[key]) in page
+    filtered = f"{reverse('admin:trading_signalexecution_changelist')}?verdict__exact=failed&code=PRICE_IMPACT_TOO_HIGH"
+    assert filtered.replace("&", "&amp;") in page
+    assert client.get(filtered).context["cl"].result_list.count() == 1
+
+
+def test_a_done_intent_and_a_fresh_position_need_nobody(client: Client, trader) -> None:
+    position = factories.make_position(trader, factories.make_token())
+    ExitIntent.objects.create(position=position, reason="stop_loss", generation=1, status="done", last_error="OLD")
+    context = home(client)
+    assert (context["stuck"], context["unwatched"]) == ([], [])
+
+
+def test_the_state_of_the_desk_is_told_with_its_reason(client: Client, operator: User) -> None:
+    assert home(client)["desk"] is None
+    factories.set_state("halted", exits_enabled=False, reason="provider lies")
+    page = client.get(reverse(HOME)).content.decode()
+    assert "provider lies" in page and "exits off" in page
+
+
+def test_a_process_that_should_live_and_gives_no_sign_is_shown_missing(client: Client, operator: User) -> None:
+    heartbeats.write("worker-trading")
+    try:
+        states = {process.name: process.state for process in dashboard.processes() or []}
+    finally:
+        heartbeats.erase("worker-trading")
+    assert states["worker-trading"] == "alive"
+    assert states["worker-critical"] == "not there" and states["beat"] == "not there"
+
+
+def test_home_and_agent_page_cost_the_same_however_much_there_is(client: Client, operator: User) -> None:
+    desk = make_desk(operator)
+    pages = (reverse(HOME), reverse("admin:agents_agent_change", args=[desk.agent.pk]))
+    for page in pages:
+        client.get(page)
+    few = [count_queries(client, page) for page in pages]
+    for _ in range(3):
+        make_desk(operator)
+    for _ in range(3):
+        token = factories.make_token()
+        factories.make_tick(token, "1")
+        signal = factories.make_signal(desk.owner, token)
+        position = factories.make_position(desk.agent, token, invested="0.5", price="0.5", signal=signal)
+        factories.make_execution(signal, desk.agent, verdict="executed", position=position)
+    assert [count_queries(client, page) for page in pages] == few
+    assert max(few) < 45

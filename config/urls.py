@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.core.api import errors
@@ -16,6 +17,9 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("", RedirectView.as_view(url="/desk/")),
+    path("desk", RedirectView.as_view(url="/desk/")),
+    path("desk/", include("apps.console.urls")),
     path("admin/", admin.site.urls),
     path("health", health),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -84,3 +84,14 @@ def relaying(transactional_db, settings) -> Iterator[None]:
     yield
     stopped.set()
     thread.join()
+
+
+@pytest.fixture
+def window():
+    """A browser window."""
+    from tests.console.browser import Window
+
+    opened = Window()
+    yield opened
+    assert opened.errors == []
+    opened.close()

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from apps.accounts.services import sessions, users
 from apps.agents import services as agents
 from apps.console import feed
 from apps.console.clients import Scope
+from apps.core import feed as channel
 from apps.core import outbox
 from apps.core.feed import publish_prices
 from apps.core.money import SOL_MINT
@@ -304,12 +306,13 @@ def test_prices_go_to_those_who_hold_the_token(web, relaying):
         watcher.next("initial_data")
         wide.next("initial_data")
         time.sleep(1.2)  # the first subscription's own round of snapshots
-        updates = [
-            {"mint": mine.mint, "price_sol": Decimal("0.002"), "price_usd": Decimal("0.3"), "source": "jupiter"},
-            {"mint": theirs.mint, "price_sol": Decimal("0.004"), "price_usd": None, "source": "jupiter"},
-            {"mint": SOL_MINT, "price_sol": Decimal(1), "price_usd": Decimal("150"), "source": "pyth"},
-        ]
-        assert publish_prices(updates)
+        assert publish_prices(
+            [
+                {"mint": mine.mint, "price_sol": Decimal("0.002"), "price_usd": Decimal("0.3"), "source": "jupiter"},
+                {"mint": theirs.mint, "price_sol": Decimal("0.004"), "price_usd": None, "source": "jupiter"},
+                {"mint": SOL_MINT, "price_sol": Decimal(1), "price_usd": Decimal("150"), "source": "pyth"},
+            ]
+        )
         batch = watcher.next("price_update_batch")["data"]
         assert [(u["mint"], u["price"], u["priceUsd"], u["source"]) for u in batch["updates"]] == [
             (mine.mint, 0.002, 0.3, "jupiter")
@@ -329,15 +332,19 @@ def test_prices_go_to_those_who_hold_the_token(web, relaying):
 
 def test_an_unchanged_price_is_not_repeated_at_once(redis):
     token = factories.make_token()
-    update = {"mint": token.mint, "price_sol": Decimal("0.5"), "price_usd": None, "source": "jupiter"}
-    from apps.core import feed as channel
-
+    update: channel.PriceUpdate = {
+        "mint": token.mint,
+        "price_sol": Decimal("0.5"),
+        "price_usd": None,
+        "source": "jupiter",
+    }
+    higher: channel.PriceUpdate = {**update, "price_sol": Decimal("0.6")}
     channel._said.clear()
     now = time.monotonic()
     assert channel._is_news(update, now)
     assert not channel._is_news(update, now + 1)
-    assert channel._is_news(update | {"price_sol": Decimal("0.6")}, now + 1)
-    assert channel._is_news(update | {"price_sol": Decimal("0.6")}, now + 3.1)
+    assert channel._is_news(higher, now + 1)
+    assert channel._is_news(higher, now + 3.1)
 
 
 def test_client_messages_are_answered(web):
@@ -397,7 +404,7 @@ def test_a_page_of_another_site_may_not_connect(web, settings):
 
 def test_a_ticket_opens_one_socket(web):
     agent = factories.make_agent()
-    family = RefreshFamily.objects.create(user=agent.user, expires_at=timezone.now() + timezone.timedelta(days=1))
+    family = RefreshFamily.objects.create(user=agent.user, expires_at=timezone.now() + timedelta(days=1))
     ticket = tokens.ticket(agent.user, family_id=family.pk, now=timezone.now(), lives_seconds=30)
     with web.socket(f"ticket={ticket}&agentId={agent.pk}") as watcher:
         assert watcher.next()["type"] == "connected"

@@ -37,7 +37,7 @@ class WebProcess:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = log
-        self._environment = {
+        self.environment = {
             **os.environ,
             "DATABASE_URL": database_url(),
             "REDIS_URL": redis_url,
@@ -48,7 +48,7 @@ class WebProcess:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "config.web"], cwd=ROOT, env=self._environment, stderr=self.log.open("ab")
+            [sys.executable, "-m", "config.web"], cwd=ROOT, env=self.environment, stderr=self.log.open("ab")
         )
         until = time.monotonic() + START_SECONDS
         while True:

@@ -31,6 +31,7 @@ from apps.console import health  # noqa: E402
 from apps.console.consumers import FeedConsumer, stop_feed  # noqa: E402
 from apps.core import heartbeats  # noqa: E402
 from apps.core.api import wire  # noqa: E402
+from apps.core.api.middleware import PROTECTION, cors_headers  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -154,11 +155,14 @@ def _error(code: str, message: str) -> bytes:
 
 async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
     request_id = dict(scope["headers"]).get(b"x-request-id") or str(uuid.uuid4()).encode()
+    origin = dict(scope["headers"]).get(b"origin")
+    shared = {**PROTECTION, **cors_headers(None if origin is None else origin.decode("latin-1"))}
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
         (b"x-request-id", request_id),
+        (b"x-content-type-options", b"nosniff"),
+        *((name.lower().encode(), value.encode()) for name, value in shared.items()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

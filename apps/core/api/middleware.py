@@ -22,7 +22,11 @@ _GOOD_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 _METHODS = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 _REQUEST_HEADERS = "Content-Type,Authorization,X-API-Key,Idempotency-Key,X-Request-Id"
 _EXPOSED = "X-Total-Count,X-Total-Capped,X-Next-Cursor,Link,Retry-After,x-request-id,Idempotent-Replayed"
-_API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+#: What every JSON answer says beside its own headers.
+PROTECTION = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cache-Control": "no-store",
+}
 
 
 class RequestContext:
@@ -63,8 +67,8 @@ class RequestContext:
             response = self.get_response(request)
         _allow_origin(request, response)
         if response.get("Content-Type", "").startswith("application/json"):
-            response.setdefault("Content-Security-Policy", _API_POLICY)
-            response.setdefault("Cache-Control", "no-store")
+            for name, value in PROTECTION.items():
+                response.setdefault(name, value)
         return response
 
 
@@ -73,17 +77,27 @@ def _content_length(request: HttpRequest) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _allow_origin(request: HttpRequest, response: HttpResponseBase) -> None:
-    origin = request.META.get("HTTP_ORIGIN")
+def cors_headers(origin: str | None, *, preflight: bool = False) -> dict[str, str]:
+    """Return the headers that let pages of a known origin read an answer; none for a request without an origin."""
     if origin is None:
-        return
-    response["Vary"] = ", ".join(filter(None, [response.get("Vary", ""), "Origin"]))
+        return {}
+    headers = {"Vary": "Origin"}
     if origin not in settings.CORS_ORIGINS:
-        return
-    response["Access-Control-Allow-Origin"] = origin
-    response["Access-Control-Allow-Credentials"] = "true"
-    response["Access-Control-Expose-Headers"] = _EXPOSED
-    if request.method == "OPTIONS":
-        response["Access-Control-Allow-Methods"] = _METHODS
-        response["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
-        response["Access-Control-Max-Age"] = "600"
+        return headers
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Allow-Credentials"] = "true"
+    headers["Access-Control-Expose-Headers"] = _EXPOSED
+    if preflight:
+        headers["Access-Control-Allow-Methods"] = _METHODS
+        headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
+        headers["Access-Control-Max-Age"] = "600"
+    return headers
+
+
+def _allow_origin(request: HttpRequest, response: HttpResponseBase) -> None:
+    headers = cors_headers(request.META.get("HTTP_ORIGIN"), preflight=request.method == "OPTIONS")
+    varies = headers.pop("Vary", None)
+    if varies is not None:
+        response["Vary"] = ", ".join(filter(None, [response.get("Vary", ""), varies]))
+    for name, value in headers.items():
+        response[name] = value

@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from django.conf import settings
+
 from apps.core import bulk
 from apps.core.money import SOL_MINT
 from apps.prices.adapters import newest
@@ -72,6 +74,12 @@ def sol_usd(*, now: datetime | None = None) -> SolUsd | None:
         if stored is not None and (found is None or stored.at > found.at):
             found = stored
     return None if found is None else replace(found, is_stale=moment - found.at > SOL_USD_STALE)
+
+
+def jupiter_is_configured() -> bool:
+    """Tell whether Jupiter answers without the limits of strangers: with a key of ours, or from the sandbox."""
+    provider = settings.PROVIDERS["jupiter"]
+    return bool(provider.get("api_key")) or provider.get("plan") == "sandbox"
 
 
 def _stored_sol_usd() -> SolUsd | None:

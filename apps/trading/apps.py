@@ -9,10 +9,12 @@ class TradingConfig(AppConfig):
         from apps.agents.events import AgentArchiving
         from apps.core import events, wake
         from apps.signals.events import SignalCreated
-        from apps.trading.services import archive
+        from apps.trading.services import archive, balance_guard
+        from apps.wallets.events import BalanceCorrecting
 
         def wake_trading(event: SignalCreated) -> None:
             wake.wake_on_commit("trading.process_signal", event.signal_id)
 
         events.subscribe(SignalCreated, wake_trading)
         events.subscribe(AgentArchiving, archive.on_agent_archiving)
+        events.subscribe(BalanceCorrecting, balance_guard.on_balance_correcting)

@@ -48,10 +48,11 @@ def get_owned_wallet(*, user: User, address: str) -> Wallet:
 
 
 def list_balances(*, agent: Agent) -> QuerySet[Balance]:
-    """Return the balances of the agent's wallets, last changed first."""
+    """Return what the agent's wallets hold, last changed first; what they hold nothing of is left out."""
     return (
         Balance.objects.select_related("wallet")
         .filter(wallet__agent=agent, wallet__released_at=None)
+        .exclude(amount=0, held=0)
         .order_by("-updated_at", "-id")
     )
 
@@ -63,7 +64,7 @@ def get_balance(*, user: User, balance_id: UUID) -> Balance:
         NotFound: BALANCE_NOT_FOUND.
     """
     balance = (
-        Balance.objects.select_related("wallet")
+        Balance.objects.select_related("wallet__agent")
         .filter(pk=balance_id, wallet__agent__user=user, wallet__agent__archived_at=None, wallet__released_at=None)
         .first()
     )

@@ -222,7 +222,7 @@ def test_a_reset_empties_the_wallet_and_counts_what_was_there(api, user):
     for path in ("agent-transactions", "agent-historical-swaps", "agent-positions"):
         query = f"/{path}/{agent.pk}" if path == "agent-positions" else f"/{path}?agentId={agent.pk}"
         assert api.get(query).json == [], path
-    assert {row["balance"] for row in api.get(f"/agent-balances?agentId={agent.pk}").json} <= {"0"}
+    assert api.get(f"/agent-balances?agentId={agent.pk}").json == []
     assert api.get(f"/agent-transactions/{kept.purchase_transaction_id}").status == 404
 
 
@@ -242,3 +242,98 @@ def test_resets_are_limited_per_wallet(api, user, settings):
     assert 429 in [answer.status for answer in answers]
     other = wallet_of(make_agent(user))
     assert api.post(f"/wallets/{other.address}/reset", {}).code == "CONFIRMATION_REQUIRED"
+
+
+def balance_body(agent, token, **changes):
+    return {
+        "agentId": str(agent.pk),
+        "tokenAddress": token.mint,
+        "tokenSymbol": token.symbol,
+        "balance": "12.5",
+        **changes,
+    }
+
+
+def assert_books_add_up(agent):
+    for balance in Balance.objects.filter(wallet__agent=agent):
+        entries = LedgerEntry.objects.filter(wallet=balance.wallet, mint=balance.mint, epoch=balance.wallet.epoch)
+        assert balance.amount == sum((entry.delta for entry in entries), Decimal(0))
+
+
+def test_a_balance_entered_by_hand_is_an_adjustment_in_the_books(api, user):
+    agent, token = make_agent(user), make_token("HAND")
+    answer = api.post("/agent-balances", balance_body(agent, token))
+    assert answer.status == 201, answer
+    assert (answer.json["balance"], answer.json["tokenSymbol"]) == ("12.5", "HAND")
+    assert api.post("/agent-balances", balance_body(agent, token)).code == "BALANCE_EXISTS"
+    changed = api.put(f"/agent-balances/{answer.json['id']}", {"balance": "0.25", "tokenSymbol": "NEW"})
+    assert (changed.json["balance"], changed.json["tokenSymbol"]) == ("0.25", "NEW")
+    assert [entry.reason for entry in LedgerEntry.objects.filter(mint=token.mint)] == ["adjustment"] * 2
+    assert_books_add_up(agent)
+    removed = api.delete(f"/agent-balances/{answer.json['id']}")
+    assert removed.status == 200 and removed.json["success"] is True
+    assert api.get(f"/agent-balances/{answer.json['id']}").code == "BALANCE_NOT_FOUND"
+    assert sum(entry.delta for entry in LedgerEntry.objects.filter(mint=token.mint)) == 0
+    assert api.post("/agent-balances", balance_body(agent, token, balance="1")).status == 201
+    assert_books_add_up(agent)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"balance": "-1"}, "INVALID_BALANCE"),
+        ({"balance": "lots"}, "INVALID_BALANCE"),
+        ({"balance": None}, "INVALID_BALANCE"),
+        ({"balance": 10**30}, "INVALID_BALANCE"),
+        ({"balance": "0.0000000000000000001"}, "INVALID_BALANCE"),
+        ({"tokenAddress": "x"}, "INVALID_TOKEN_ADDRESS"),
+        ({"tokenSymbol": ""}, "INVALID_TOKEN_SYMBOL"),
+        ({"walletAddress": "other"}, "WALLET_NOT_FOUND"),
+        ({"agentId": "x"}, "INVALID_AGENT_ID"),
+    ],
+)
+def test_a_wrong_balance_names_the_field(api, user, change, code):
+    agent = make_agent(user, sol=None)
+    answer = api.post("/agent-balances", balance_body(agent, make_token(), **change))
+    assert (answer.status, answer.code) == (400, code)
+    assert not Balance.objects.exists()
+
+
+def test_a_balance_never_falls_below_what_an_open_position_holds(api, user):
+    agent, token = make_agent(user), make_token()
+    position = make_position(agent, token)
+    balance = Balance.objects.get(mint=token.mint)
+    for answer in (
+        api.put(f"/agent-balances/{balance.pk}", {"balance": "999"}),
+        api.delete(f"/agent-balances/{balance.pk}"),
+    ):
+        assert (answer.status, answer.code) == (409, "POSITION_OPEN")
+    balance.refresh_from_db()
+    assert balance.amount == position.remaining_amount
+    assert api.put(f"/agent-balances/{balance.pk}", {"balance": "2000"}).status == 200
+    assert_books_add_up(agent)
+
+
+def test_a_change_of_nothing_is_refused(api, user):
+    make_agent(user)
+    balance = Balance.objects.get()
+    assert api.put(f"/agent-balances/{balance.pk}", {}).status == 400
+    assert api.put(f"/agent-balances/{balance.pk}", {"balance": "-5"}).code == "INVALID_BALANCE"
+
+
+def test_a_live_wallet_holds_what_the_chain_says(api, user):
+    agent = make_agent(user, sol=None)
+    live = make_wallet(agent, wallet_type="live")
+    fund(live, "3")
+    balance = Balance.objects.get()
+    assert api.put(f"/agent-balances/{balance.pk}", {"balance": "5"}).code == "LIVE_WALLET"
+    assert api.delete(f"/agent-balances/{balance.pk}").code == "LIVE_WALLET"
+    body = balance_body(agent, make_token(), walletAddress=live.address)
+    assert api.post("/agent-balances", body).code == "LIVE_WALLET"
+
+
+def test_another_users_balance_cannot_be_changed(api):
+    make_agent()
+    balance = Balance.objects.get()
+    assert api.put(f"/agent-balances/{balance.pk}", {"balance": "5"}).code == "BALANCE_NOT_FOUND"
+    assert api.delete(f"/agent-balances/{balance.pk}").status == 404

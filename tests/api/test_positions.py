@@ -319,3 +319,26 @@ def test_sol_usd_is_null_until_a_source_has_told_it(api, sol_at_150):
 def test_unknown_sol_usd_is_null(api):
     answer = api.get("/price-feeds/sol-usd").json
     assert answer == {"price": None, "lastUpdated": None, "isStale": True, "source": "pyth"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "configured"),
+    [
+        ({"api_key": "k", "plan": "free"}, True),
+        ({"plan": "sandbox"}, True),
+        ({"api_key": "", "plan": "keyless"}, False),
+    ],
+)
+def test_sources_of_data_say_whether_they_are_configured(api, settings, provider, configured):
+    settings.PROVIDERS = {"jupiter": provider}
+    answer = api.get("/data-sources/status")
+    assert answer.status == 200
+    assert answer.json.pop("jupiter") == {"configured": configured}
+    assert list(answer.json) == [
+        "pythNetwork",
+        "pythSolPriceFeed",
+        "dexscreener",
+        "liquidityChecks",
+        "signalGeneration",
+    ]
+    assert all(source == {"configured": True} for source in answer.json.values())

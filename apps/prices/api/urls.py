@@ -6,4 +6,7 @@ from django.urls import path
 
 from apps.prices.api import views
 
-urlpatterns = [path("price-feeds/sol-usd", views.SolUsdPrice.as_view())]
+urlpatterns = [
+    path("price-feeds/sol-usd", views.SolUsdPrice.as_view()),
+    path("data-sources/status", views.DataSources.as_view()),
+]

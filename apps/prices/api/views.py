@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.core.api import wire
+from apps.core.api import limits, wire
 from apps.core.api.fields import Flag, Moment
 from apps.core.api.openapi import answers
 from apps.core.api.shapes import Shape
@@ -24,6 +25,35 @@ class SolUsdShape(Shape):
     last_updated = Moment(allow_null=True)
     is_stale = Flag()
     source = serializers.CharField()  # type: ignore[assignment]
+
+
+class SourceShape(Shape):
+    configured = Flag()
+
+
+class SourcesShape(Shape):
+    """Which sources of data the desk can use."""
+
+    pyth_network = SourceShape()
+    pyth_sol_price_feed = SourceShape()
+    jupiter = SourceShape()
+    dexscreener = SourceShape()
+    liquidity_checks = SourceShape()
+    signal_generation = SourceShape()
+
+
+@extend_schema(tags=["data-sources"])
+class DataSources(APIView):
+    @extend_schema(
+        summary="Which sources of data are configured",
+        operation_id="data_sources",
+        responses=answers(SourcesShape, "429 RATE_LIMITED"),
+    )
+    def get(self, request: Request) -> Response:
+        limits.check("data-sources", limits.client_address(request), per_minute=settings.DATA_SOURCES_PER_MINUTE)
+        sources = dict.fromkeys(SourcesShape._declared_fields, {"configured": True})
+        sources["jupiter"] = {"configured": selectors.jupiter_is_configured()}
+        return Response(sources)
 
 
 @extend_schema(tags=["price-feeds"])

@@ -14,9 +14,10 @@ from rest_framework.views import APIView
 from apps.accounts.api.authentication import caller
 from apps.accounts.api.idempotency import idempotent
 from apps.agents import selectors as agents
+from apps.agents.models import Agent
 from apps.core.api import paging
 from apps.core.api.errors import InvalidField
-from apps.core.api.openapi import IDEMPOTENCY, PAGING, answers
+from apps.core.api.openapi import IDEMPOTENCY, PAGING, Message, answers
 from apps.core.api.shapes import path_uuid
 from apps.core.errors import Conflict, Invalid
 from apps.prices import selectors as prices
@@ -24,8 +25,8 @@ from apps.signals import selectors as signals
 from apps.wallets import selectors
 from apps.wallets.api import shapes
 from apps.wallets.errors import WalletNotFound
-from apps.wallets.models import Origin, Transaction, TransactionType
-from apps.wallets.services import deposits
+from apps.wallets.models import Balance, Origin, Transaction, TransactionType, Wallet
+from apps.wallets.services import adjustments, deposits
 from apps.wallets.services import wallets as wallet_services
 
 #: Times are shown in milliseconds and kept in microseconds: an inclusive end covers its whole millisecond.
@@ -67,6 +68,33 @@ class Balances(APIView):
         shown = [shapes.PricedBalanceShape.priced(row, known) for row in rows]
         return Response(shown, headers={"X-Total-Count": str(len(rows))})
 
+    @extend_schema(
+        summary="Enter what a simulation wallet holds of a token",
+        operation_id="create_balance",
+        request=shapes.NewBalanceBody,
+        responses=answers(
+            shapes.BalanceShape,
+            "400 INVALID_BALANCE",
+            "400 LIVE_WALLET",
+            "400 WALLET_NOT_FOUND",
+            "404 AGENT_NOT_FOUND",
+            "409 BALANCE_EXISTS",
+            status=201,
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        body = shapes.NewBalanceBody.read(request)
+        agent = agents.get_agent(user=caller(request), agent_id=body["agent_id"])
+        made = adjustments.enter_balance(
+            agent=agent,
+            wallet=_wallet(agent, body.get("wallet_address")),
+            mint=body["token_address"],
+            symbol=body["token_symbol"],
+            amount=body["balance"],
+            actor=caller(request),
+        )
+        return Response(shapes.BalanceShape.present(made), status=201)
+
 
 @extend_schema(tags=["agent-balances"])
 class BalanceDetail(APIView):
@@ -78,8 +106,36 @@ class BalanceDetail(APIView):
         responses=answers(shapes.BalanceShape, "400 INVALID_ID", "404 BALANCE_NOT_FOUND"),
     )
     def get(self, request: Request, balance_id: str) -> Response:
-        row = selectors.get_balance(user=caller(request), balance_id=path_uuid(balance_id, "id"))
-        return Response(shapes.BalanceShape.present(row))
+        return Response(shapes.BalanceShape.present(_balance(request, balance_id)))
+
+    @extend_schema(
+        summary="Set a balance of a simulation wallet",
+        operation_id="update_balance",
+        request=shapes.BalanceChangesBody,
+        responses=answers(
+            shapes.BalanceShape,
+            "400 INVALID_BALANCE",
+            "400 LIVE_WALLET",
+            "404 BALANCE_NOT_FOUND",
+            "409 POSITION_OPEN",
+        ),
+    )
+    def put(self, request: Request, balance_id: str) -> Response:
+        row = _balance(request, balance_id)
+        body = shapes.BalanceChangesBody.read(request)
+        changed = adjustments.correct_balance(
+            balance=row, actor=caller(request), amount=body.get("balance"), symbol=body.get("token_symbol")
+        )
+        return Response(shapes.BalanceShape.present(changed))
+
+    @extend_schema(
+        summary="Empty a balance of a simulation wallet and remove it",
+        operation_id="delete_balance",
+        responses=answers(Message, "400 LIVE_WALLET", "404 BALANCE_NOT_FOUND", "409 POSITION_OPEN", "409 BALANCE_HELD"),
+    )
+    def delete(self, request: Request, balance_id: str) -> Response:
+        adjustments.remove_balance(balance=_balance(request, balance_id), actor=caller(request))
+        return Response({"success": True, "message": "The balance was removed."})
 
 
 @extend_schema(tags=["agent-transactions"])
@@ -136,13 +192,9 @@ class Transactions(APIView):
                 raise InvalidField(name, "is required for a deposit")
         if body.get("signal_id") is not None:
             signals.get_signal(user=caller(request), signal_id=body["signal_id"])
-        try:
-            wallet = wallet_services.wallet_for(agent=agent, address=body.get("wallet_address"))
-        except WalletNotFound as error:
-            raise Invalid(error.code, error.message) from None
         made = deposits.deposit(
             agent=agent,
-            wallet=wallet,
+            wallet=_wallet(agent, body.get("wallet_address")),
             mint=body["input_mint"],
             symbol=body["input_symbol"],
             amount=body["input_amount"],
@@ -186,6 +238,18 @@ class TransactionDetail(APIView):
     )
     def delete(self, request: Request, transaction_id: str) -> Response:
         raise _immutable(_transaction(request, transaction_id))
+
+
+def _wallet(agent: Agent, address: str | None) -> Wallet:
+    """Return the agent's wallet a body names, or that of its present mode; an unknown one is the body's mistake."""
+    try:
+        return wallet_services.wallet_for(agent=agent, address=address)
+    except WalletNotFound as error:
+        raise Invalid(error.code, error.message) from None
+
+
+def _balance(request: Request, balance_id: str) -> Balance:
+    return selectors.get_balance(user=caller(request), balance_id=path_uuid(balance_id, "id"))
 
 
 def _transaction(request: Request, transaction_id: str) -> Transaction:

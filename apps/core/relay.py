@@ -8,6 +8,7 @@ published twice (a crash between publishing and marking); receivers drop what th
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ import structlog
 from django.db import connection as django_connection
 from redis.client import PubSub
 
-from apps.core import feed, outbox
+from apps.core import feed, heartbeats, outbox
 from apps.core.quick_redis import RedisAway, quick_redis
 from apps.core.redis import name
 
@@ -39,6 +40,7 @@ class Relay:
     def __init__(self) -> None:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._ears: PubSub | None = None
+        self._next_beat = 0.0
 
     def run(self) -> int:
         """Publish every due message and return how many; 0 where another relay leads or Redis is away."""
@@ -83,7 +85,13 @@ class Relay:
                 self._close_connection()
                 return None
             log.info("relay_leads")
+        self._beat()
         return self._connection
+
+    def _beat(self) -> None:
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + heartbeats.EVERY_SECONDS
+            heartbeats.write("relay")
 
     def _hear(self, seconds: float) -> None:
         if self._ears is None:

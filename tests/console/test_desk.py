@@ -99,7 +99,9 @@ def test_an_operator_closes_a_position_after_a_question(window, web, relaying):
         page.keyboard.press("Escape")
         expect(page.locator("#close-dialog")).to_be_hidden()
         page.click(f"#p-{position.pk} button")
-        page.click("#close-ok")
+        with page.expect_response("**/close") as answer:
+            page.click("#close-ok")
+        assert answer.value.status == 202
         expect(page.locator(f"#p-{position.pk} button")).to_have_text("Selling…")
 
     window.do(refuse_then_confirm)

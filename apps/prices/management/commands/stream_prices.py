@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.core.management.base import BaseCommand
 
+from apps.core import heartbeats
 from apps.prices.services.sol_usd_feed import SolUsdFeed
 
 log = structlog.get_logger(__name__)
@@ -21,7 +22,9 @@ class Command(BaseCommand):
     help = "Follow SOL/USD: Pyth's stream, its polling fallback, then Jupiter."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        heartbeats.start("streams")
         asyncio.run(_follow())
+        heartbeats.stop()
 
 
 async def _follow() -> None:

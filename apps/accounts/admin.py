@@ -18,12 +18,12 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm
 
+from apps.accounts import audit_cells
 from apps.accounts.forms import NewKeyForm, NewUserForm, UserForm
 from apps.accounts.models import ApiKey, AuditEntry, IdempotencyKey, RefreshFamily, RevokedToken, User
 from apps.accounts.operators import operator_of
@@ -38,7 +38,22 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, base.DeskAdmin):
-    """Sets of permissions for operators who may not do everything."""
+    """Sets of permissions for operators who may not do everything; what they may do is in the audit log."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        before = _permissions(form.instance) if change else None
+        super().save_related(request, form, formsets, change)
+        after = _permissions(form.instance)
+        if after != before:
+            _record_group(request, form.instance, "updated" if change else "created", before, after)
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        _record_group(request, obj, "deleted", _permissions(obj), None)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        for group in queryset:
+            self.delete_model(request, group)
 
 
 class PasswordForm(AdminPasswordChangeForm):
@@ -311,7 +326,7 @@ class AuditEntryAdmin(base.LongTableAdmin):
         "action",
         "object_type",
         columns.column("Which", lambda row: cells.address(row.object_id), name="which", order="object_id"),
-        columns.column("Changed", lambda row: changed_words(row), name="changed"),
+        columns.column("Changed", lambda row: audit_cells.changed_words(row), name="changed"),
     )
     list_filter = ("action", "object_type", ("at", RangeDateTimeFilter))
     search_fields = ("actor_label", "action", "=object_id", "=request_id")
@@ -323,7 +338,7 @@ class AuditEntryAdmin(base.LongTableAdmin):
         "action",
         "object_type",
         "object_id",
-        columns.column("Change", lambda row: change_table(row), name="change"),
+        columns.column("Change", lambda row: audit_cells.change_table(row), name="change"),
         "request_id",
     )
 
@@ -367,47 +382,6 @@ def expiry(key: ApiKey) -> SafeString:
     return cells.label("expired", "danger") if key.expires_at <= timezone.now() else cells.when(key.expires_at)
 
 
-def changed_words(entry: AuditEntry) -> SafeString:
-    """The names of what changed, a few of them."""
-    names = [path for path, _, _ in changes(entry.before, entry.after)]
-    shown = names[:3] + ([f"and {len(names) - 3} more"] if len(names) > 3 else [])
-    return format_html('<span class="sd-quiet">{}</span>', ", ".join(shown)) if shown else cells.DASH
-
-
-def change_table(entry: AuditEntry) -> SafeString:
-    """What changed, line by line: before and after."""
-    rows = changes(entry.before, entry.after)
-    if not rows:
-        return cells.DASH
-    lines = format_html_join(
-        "",
-        "<tr><th>{}</th><td>{}</td><td>{}</td></tr>",
-        ((path, _value(before), _value(after)) for path, before, after in rows),
-    )
-    head = "<tr><th></th><th>Before</th><th>After</th></tr>"
-    return format_html(f'<table class="sd-diff"><thead>{head}</thead><tbody>{{}}</tbody></table>', lines)
-
-
-def changes(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Return (path, before, after) of every leaf that differs between two documents.
-
-    >>> changes({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})
-    [('a.c', 2, 3), ('d', None, 4)]
-    """
-    if isinstance(before, dict) or isinstance(after, dict):
-        old = before if isinstance(before, dict) else {}
-        new = after if isinstance(after, dict) else {}
-        found: list[tuple[str, Any, Any]] = []
-        for key in [*old, *(key for key in new if key not in old)]:
-            found += changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        return found
-    return [] if before == after else [(path or "value", before, after)]
-
-
-def _value(value: Any) -> Any:
-    return cells.DASH if value is None else str(value)
-
-
 def _facts(user: User) -> dict[str, Any]:
     return {name: getattr(user, name) for name in FACTS}
 
@@ -417,3 +391,19 @@ def _grants(user: User) -> dict[str, list[str]]:
         "groups": sorted(user.groups.values_list("name", flat=True)),
         "permissions": sorted(user.user_permissions.values_list("codename", flat=True)),
     }
+
+
+def _permissions(group: Group) -> dict[str, Any]:
+    codenames = group.permissions.values_list("codename", flat=True)
+    return {"name": group.name, "permissions": sorted(codenames), "members": group.user_set.count()}
+
+
+def _record_group(request: HttpRequest, group: Group, what: str, before: Any, after: Any) -> None:
+    audit.record(
+        actor=operator_of(request),
+        action=f"group.{what}",
+        object_type="group",
+        object_id=group.pk,
+        before=before,
+        after=after,
+    )

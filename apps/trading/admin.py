@@ -27,8 +27,8 @@ from unfold.widgets import (
 from apps.accounts.operators import operator_of
 from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
-from apps.core.money import MONEY, divide
 from apps.prices.models import Tick
+from apps.trading import admin_figures as figures
 from apps.trading import errors
 from apps.trading.models import (
     BalanceSnapshot,
@@ -45,7 +45,6 @@ from apps.trading.models import (
 )
 from apps.trading.services import exits, trading_state
 
-STALE_SECONDS = 10
 #: A page waits this long for a sale to tell its result; after that the worker is left to it.
 CLOSE_WAIT_SECONDS = 1.5
 
@@ -82,7 +81,7 @@ class CloseForm(buttons.ConfirmForm):
     def question(self) -> str:
         position: Any = self.target
         held = f"{formatting.amount(position.remaining_amount)} {position.symbol} of {position.agent}"
-        profit = profit_of(position)
+        profit = figures.profit_of(position)
         if profit is None:
             return f"{held}; its price is not known now."
         return f"{held}; at the newest price the profit would be {formatting.sol(profit, signed=True)} SOL."
@@ -115,13 +114,13 @@ class PositionAdmin(base.ReadOnlyAdmin):
     list_display = (
         columns.token(),
         columns.link("agent", "Agent", order="agent__name"),
-        columns.column("State", lambda row: state_badge(row), name="state", order="closed_at"),
+        columns.column("State", lambda row: figures.state_badge(row), name="state", order="closed_at"),
         columns.amount("remaining_amount", "Held"),
         columns.price("purchase_price", "Bought at"),
-        columns.column("Price now", lambda row: price_now(row), name="num_price_now"),
-        columns.column("Value", lambda row: cells.sol(value_of(row)), name="num_value"),
-        columns.column("P/L", lambda row: profit_cell(row), name="num_profit"),
-        columns.column("Stop", lambda row: stop_of(row), name="num_stop", order="stop_price_sol"),
+        columns.column("Price now", lambda row: figures.price_now(row), name="num_price_now"),
+        columns.column("Value", lambda row: cells.sol(figures.value_of(row)), name="num_value"),
+        columns.column("P/L", lambda row: figures.profit_cell(row), name="num_profit"),
+        columns.column("Stop", lambda row: figures.stop_of(row), name="num_stop", order="stop_price_sol"),
         columns.when("opened_at", "Opened"),
     )
     list_filter = (
@@ -196,10 +195,10 @@ class SignalExecutionAdmin(base.LongTableAdmin):
         columns.token(mint="signal__token_address", symbol="signal__symbol", order=""),
         columns.link("agent", "Agent", order=""),
         columns.badge("verdict", "Verdict", Verdict),
-        columns.column("Reasons", lambda row: cells.words(row.reasons or [row.code] * bool(row.code)), name="reasons"),
+        columns.column("Reasons", lambda row: figures.reasons(row), name="reasons"),
         columns.column("Position", lambda row: cells.link(row.position, "open"), name="position"),
         columns.when("created_at", "Decided"),
-        columns.column("After", lambda row: _delay(row), name="num_delay"),
+        columns.column("After", lambda row: figures.decision_delay(row), name="num_delay"),
     )
     list_filter = (
         ("verdict", ChoicesCheckboxFilter),
@@ -221,7 +220,7 @@ class ExitIntentAdmin(base.ReadOnlyAdmin):
         columns.link("position", "Position", order=""),
         columns.link("position__agent", "Agent", order="position__agent__name"),
         columns.badge("kind", "Kind", IntentKind),
-        columns.column("Reason", lambda row: intent_reason(row), name="reason", order="reason"),
+        columns.column("Reason", lambda row: figures.intent_reason(row), name="reason", order="reason"),
         columns.badge("status", "Status", IntentStatus),
         columns.price("trigger_price_sol", "Fired at"),
         columns.count("attempts", "Attempts"),
@@ -250,9 +249,9 @@ class ClosedTradeAdmin(base.ReadOnlyAdmin):
         columns.amount("amount", "Amount"),
         columns.price("purchase_price", "Bought at"),
         columns.price("sale_price", "Sold at"),
-        columns.column("Profit", lambda row: _trade_profit(row), name="num_profit", order="profit_sol"),
+        columns.column("Profit", lambda row: figures.trade_profit(row), name="num_profit", order="profit_sol"),
         columns.usd("profit_usd", "In USD", signed=True),
-        columns.column("Held for", lambda row: _held(row), name="num_held"),
+        columns.column("Held for", lambda row: figures.held_for(row), name="num_held"),
         columns.when("sale_time", "Closed"),
     )
     list_filter = (
@@ -293,7 +292,7 @@ class TradingStateAdmin(base.ReadOnlyAdmin):
     list_display = (
         columns.column("What", lambda row: "The whole desk" if row.agent_id is None else str(row.agent), name="what"),
         columns.badge("state", "State", State),
-        columns.column("Exits", lambda row: exits_badge(row), name="exits"),
+        columns.column("Exits", lambda row: figures.exits_badge(row), name="exits"),
         "reason",
         columns.when("updated_at", "Since"),
     )
@@ -323,76 +322,3 @@ class TradingStateAdmin(base.ReadOnlyAdmin):
     )
     def switch_this(self, request: HttpRequest, row: TradingState, values: dict[str, Any]) -> str:
         return switch(request, values, agent=row.agent)
-
-
-def state_badge(position: Position) -> Any:
-    if position.closed_at is None:
-        return cells.label("open", "success")
-    return cells.badge(CloseReason(position.close_reason)) if position.close_reason else cells.label("closed")
-
-
-def exits_badge(state: TradingState) -> Any:
-    if state.state != State.HALTED:
-        return cells.DASH
-    return cells.label("on", "success") if state.exits_enabled else cells.label("off", "danger")
-
-
-def intent_reason(intent: ExitIntent) -> Any:
-    if intent.reason == "dca":
-        return cells.label("DCA", "info")
-    return cells.badge(CloseReason(intent.reason))
-
-
-def price_now(position: Any) -> Any:
-    """The newest stored price, marked when it is too old to fire anything."""
-    if position.closed_at is not None or position.last_price_sol is None:
-        return cells.DASH
-    written = cells.price(position.last_price_sol)
-    age = cells.age(position.last_tick_at, warn_after_seconds=STALE_SECONDS)
-    return cells.stacked(written, age) if "sd-late" in age else written
-
-
-def value_of(position: Any) -> Any:
-    """SOL the rest would fetch at the newest price, before fees; None while no price is known."""
-    if position.closed_at is not None or position.last_price_sol is None:
-        return None
-    return MONEY.multiply(position.last_price_sol, position.remaining_amount)
-
-
-def profit_of(position: Any) -> Any:
-    """Value minus remaining cost plus what was realised (DESIGN section 3); the realised profit once closed."""
-    if position.closed_at is not None:
-        return position.realized_profit_sol
-    value = value_of(position)
-    return None if value is None else value - position.remaining_cost_sol + position.realized_profit_sol
-
-
-def profit_cell(position: Any) -> Any:
-    """Profit over its percentage of the money invested."""
-    profit = profit_of(position)
-    if profit is None:
-        return cells.DASH
-    gain = divide(profit * 100, position.total_invested_sol)
-    return cells.stacked(cells.sol(profit, signed=True), cells.percent(gain, toned=True))
-
-
-def stop_of(position: Position) -> Any:
-    if position.closed_at is not None or position.stop_price_sol is None:
-        return cells.DASH
-    percent = formatting.percent(position.stop_percent, signed=True)
-    return cells.stacked(cells.price(position.stop_price_sol), cells.number(position.stop_percent, percent))
-
-
-def _delay(execution: SignalExecution) -> Any:
-    """From the signal's arrival to its verdict."""
-    milliseconds = int((execution.created_at - execution.signal.created_at).total_seconds() * 1000)
-    return cells.number(milliseconds, f"{milliseconds:,}", unit="ms")
-
-
-def _trade_profit(trade: ClosedTrade) -> Any:
-    return cells.stacked(cells.sol(trade.profit_sol, signed=True), cells.percent(trade.change_percent, toned=True))
-
-
-def _held(trade: ClosedTrade) -> Any:
-    seconds = int((trade.sale_time - trade.purchase_time).total_seconds())
-    return cells.number(seconds, formatting.duration(seconds), exact=f"{seconds} s")

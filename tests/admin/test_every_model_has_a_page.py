@@ -9,7 +9,10 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from apps.accounts.models import User
 from apps.signals.models import SignalDedup
+from apps.trading.models import ExitIntent, SignalExecution, TradingState
+from tests import factories
 from tests.admin.rows import Desk, count_queries, first, make_desk
 
 # A composite key cannot be addressed by Django's admin; the rows guard a minute each and say nothing of their own.
@@ -60,3 +63,22 @@ def test_a_list_costs_the_same_queries_whatever_its_length(client: Client, desk:
 def test_no_list_costs_more_than_a_dozen_queries(client: Client, desk: Desk) -> None:
     costs = {_name(model): count_queries(client, _list(model)) for model in SHOWN}
     assert {name: cost for name, cost in costs.items() if cost > 12} == {}
+
+
+def test_names_from_outside_are_text_on_every_page(client: Client, operator: User) -> None:
+    nasty = "<script>alert(1)</script>"
+    agent = factories.make_agent(name=nasty)
+    token = factories.make_token(nasty)
+    factories.make_tick(token, "0.5")
+    signal = factories.make_signal(agent.user, token, signal_type=nasty, source=nasty)
+    position = factories.make_position(agent, token, price="0.5", signal=signal)
+    factories.make_execution(signal, agent, verdict="failed", code=nasty, reasons=[nasty], inputs={"a": nasty})
+    factories.make_intent(position, last_error=nasty)
+    factories.set_state("halted", agent=agent, reason=nasty)
+    pages = [reverse("admin:index"), *(_list(model) for model in SHOWN)]
+    for row in (agent, token, signal, position, first(SignalExecution), first(ExitIntent), first(TradingState)):
+        pages.append(reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk]))
+    pages.append(reverse("admin:trading_position_close_position", args=[position.pk]))
+    for page in pages:
+        answer = client.get(page)
+        assert answer.status_code == 200 and nasty not in answer.content.decode(), page

@@ -53,6 +53,17 @@ def test_rights_given_to_a_user_are_logged(client: Client, operator: User) -> No
     assert AuditEntry.objects.get(action="user.permissions.updated").after["groups"] == ["Night shift"]
 
 
+def test_what_a_group_may_do_is_logged(client: Client, operator: User) -> None:
+    right = Permission.objects.get(codename="view_position")
+    client.post(reverse("admin:auth_group_add"), {"name": "Viewers", "permissions": [right.pk]})
+    group = Group.objects.get(name="Viewers")
+    client.post(reverse("admin:auth_group_change", args=[group.pk]), {"name": "Viewers", "permissions": []})
+    client.post(reverse("admin:auth_group_delete", args=[group.pk]), {"post": "yes"})
+    entries = AuditEntry.objects.filter(object_type="group").order_by("id")
+    assert [entry.action for entry in entries] == ["group.created", "group.updated", "group.deleted"]
+    assert entries[1].before["permissions"] == ["view_position"] and entries[1].after["permissions"] == []
+
+
 def test_a_new_password_ends_every_session(client: Client, operator: User) -> None:
     user = factories.make_user()
     family = factories.make_session(user)

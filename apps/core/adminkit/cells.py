@@ -6,7 +6,7 @@ The looks are in `static/admin_soldesk/soldesk.css`; `soldesk.js` turns the time
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -141,11 +141,11 @@ def document(value: Any) -> SafeString:
     return format_html('<pre class="sd-json">{}</pre>', text)
 
 
-def words(values: list[str] | tuple[str, ...] | None) -> SafeString:
-    """Return codes as small words."""
-    if not values:
-        return DASH
-    return format_html('<span class="sd-words">{}</span>', _joined(label(value.replace("_", " ")) for value in values))
+def words(values: Iterable[str] | None, *, explained: Mapping[str, str] | None = None) -> SafeString:
+    """Return codes as small words; `explained` has a sentence for the hover."""
+    known = explained or {}
+    labels = [label(value.replace("_", " ").lower(), title=known.get(value, value)) for value in values or ()]
+    return format_html('<span class="sd-words">{}</span>', _joined(labels)) if labels else DASH
 
 
 def stacked(*parts: SafeString) -> SafeString:

@@ -51,7 +51,7 @@ class DataSources(APIView):
     )
     def get(self, request: Request) -> Response:
         limits.check("data-sources", limits.client_address(request), per_minute=settings.DATA_SOURCES_PER_MINUTE)
-        sources = dict.fromkeys(SourcesShape._declared_fields, {"configured": True})
+        sources = {name: {"configured": True} for name in SourcesShape._declared_fields}
         sources["jupiter"] = {"configured": selectors.jupiter_is_configured()}
         return Response(sources)
 

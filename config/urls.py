@@ -20,6 +20,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/desk/")),
     path("desk", RedirectView.as_view(url="/desk/")),
     path("desk/", include("apps.console.urls")),
+    path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("health", health),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

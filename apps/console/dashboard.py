@@ -121,7 +121,7 @@ def processes() -> list[Process] | None:
     if not youngest:
         return None
     needed = ["critical", "trading", *(f"prices-{shard}" for shard in range(settings.PRICE_SHARDS)), "default"]
-    names = [*(heartbeats.WORKER + name for name in needed), heartbeats.BEAT]
+    names = [*(heartbeats.WORKER + name for name in needed), heartbeats.BEAT, "relay", "streams", "web"]
     return [_process(name, youngest.get(name)) for name in [*names, *(sorted(set(youngest) - set(names)))]]
 
 

@@ -21,10 +21,3 @@ class AgentArchiving:
 
     agent: Agent
     actor: User | None
-
-
-@dataclass(frozen=True, slots=True)
-class AgentChanged:
-    """Name, mode, switches or configuration of an agent changed."""
-
-    agent: Agent

@@ -14,7 +14,7 @@ from apps.agents import locks
 from apps.agents.domain import trading_config
 from apps.agents.domain.model import TradingConfig
 from apps.agents.errors import AgentNotFound
-from apps.agents.events import AgentArchiving, AgentChanged, AgentCreated
+from apps.agents.events import AgentArchiving, AgentCreated
 from apps.agents.models import Agent, AgentState, TradingMode
 from apps.core import events, outbox
 from apps.core.errors import Invalid
@@ -70,7 +70,6 @@ def update_agent(
         if after != before:
             agent.save(update_fields=[*_SWITCHES, "updated_at"])
             _record(actor, "agent.updated", agent, before=before, after=after)
-            events.publish(AgentChanged(agent))
             _announce(agent, "agent_updated")
     return agent
 
@@ -89,7 +88,6 @@ def update_config(*, agent: Agent, patch: dict[str, Any] | None, actor: User | N
             agent.trading_config = after
             agent.save(update_fields=["trading_config", "updated_at"])
             _record(actor, "agent.config.updated", agent, before=before, after=after)
-            events.publish(AgentChanged(agent))
             _announce(agent, "agent_updated")
     return trading_config.load(after)
 

@@ -213,6 +213,12 @@ def test_a_key_for_creating_signals_creates_and_reads_nothing(user):
     assert api.delete("/trading-signals/all?confirm=true").code == "SCOPE_MISSING"
 
 
+def test_a_key_may_ask_for_the_head_of_what_it_may_read(user):
+    api = api_with_key(fresh_key(user, "agents"))
+    assert api.call("HEAD", "/agents").status == 200
+    assert api.call("HEAD", "/trading-signals").status == 403
+
+
 def test_a_key_sees_only_its_users_objects(user):
     foreign = make_agent(make_user())
     api = api_with_key(fresh_key(user))

@@ -1,9 +1,11 @@
 """Sessions: what a refresh token may do, and what ends it."""
 
 from datetime import timedelta
+from threading import Barrier, Thread
 
 import jwt
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts import tokens
@@ -221,3 +223,27 @@ def test_refreshing_is_limited_per_address(settings):
     api = Api(address="203.0.113.9")
     statuses = [api.post("/auth/refresh", {"refreshToken": "x"}).status for _ in range(7)]
     assert 429 in statuses
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_tabs_that_refresh_at_once_all_go_on_with_the_same_token():
+    user = make_user()
+    second = refresh(sessions.open_session(user=user, remember=False).refresh_token).json["refreshToken"]
+    start, answers = Barrier(8), []
+
+    def tab():
+        start.wait()
+        try:
+            answers.append(refresh(second))
+        finally:
+            connection.close()
+
+    threads = [Thread(target=tab) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 8
+    assert len({answer.json["refreshToken"] for answer in answers}) == 1
+    assert len({answer.json["accessToken"] for answer in answers}) == 8
+    assert RefreshFamily.objects.get().ended_at is None

@@ -71,7 +71,7 @@ def test_an_empty_body_lacks_its_first_field(api):
 
 def test_a_body_beyond_one_megabyte_is_refused(api):
     answer = api.call("POST", "/agents", raw=b'{"name": "' + b"a" * (1024 * 1024) + b'"}')
-    assert (answer.status, answer.code) == (413, "PAYLOAD_TOO_LARGE")
+    assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
 
 
 def test_another_content_type_is_refused(api):

@@ -80,7 +80,8 @@ def wanted_scope(request: Request) -> str | None:
     """Return the scope an API key needs for this view and method, or None if keys are not taken."""
     view = request.parser_context.get("view") if request.parser_context else None
     scopes: dict[str, str] = getattr(view, "key_scopes", {})
-    return scopes.get(request.method or "")
+    method = request.method or ""
+    return scopes.get("GET" if method == "HEAD" else method)
 
 
 def _bearer_value(request: Request) -> str | None:

@@ -59,7 +59,7 @@ class TooLarge(MiddlewareError):
     status = 413
 
     def __init__(self) -> None:
-        super().__init__("PAYLOAD_TOO_LARGE", "The body is larger than 1 MB.")
+        super().__init__("BODY_TOO_LARGE", "The body is larger than 1 MB.")
 
 
 class RateLimited(SoldeskError):

@@ -7,7 +7,7 @@ from datetime import timedelta
 import structlog
 from django.utils import timezone
 
-from apps.accounts.services import sessions
+from apps.accounts.services import idempotency, sessions
 from apps.core import bulk
 from apps.prices import services as prices
 
@@ -42,7 +42,11 @@ _EXPIRED = {
 def prune() -> dict[str, int]:
     """Remove what is past its time, in parts of their own transactions; return how many rows went, by kind."""
     now = timezone.now()
-    gone = {"ticks": prices.prune_ticks(now - TICKS), "sessions": sessions.prune(now=now)}
+    gone = {
+        "ticks": prices.prune_ticks(now - TICKS),
+        "sessions": sessions.prune(now=now),
+        "idempotency_keys": idempotency.prune(now=now),
+    }
     for kind, (statement, age) in _EXPIRED.items():
         gone[kind] = 0
         while removed := bulk.execute(statement, [now - age, _AT_ONCE]):

@@ -352,6 +352,7 @@ class ClosedTrade(models.Model):
         ordering = ["-sale_time", "-id"]
         indexes = [
             models.Index(fields=["agent", "-sale_time", "-id"], name="closed_trade_agent_time"),
+            models.Index(fields=["-sale_time", "-id"], name="closed_trade_time"),
             models.Index(fields=["wallet", "epoch"], name="closed_trade_wallet_epoch"),
         ]
 

@@ -201,7 +201,7 @@ export class Header {
     write(byId("f-open-under"), totals.unpriced ? `${totals.unpriced} without a price` : "\u00a0");
     this.figure("f-value", sol(value), "SOL", usd(inUsd(value)));
     this.figure("f-unrealised", sol(unrealised, true), "SOL", `${usd(inUsd(unrealised), true)} · ${percent(totals.cost ? (unrealised / totals.cost) * 100 : 0)}`, unrealised);
-    const wins = summary.closedToday ? `${summary.winsToday} of ${summary.closedToday} won` : "nothing closed yet";
+    const wins = summary.closedToday ? `${summary.winsToday}/${summary.closedToday} won` : "nothing closed yet";
     this.figure("f-realised", sol(summary.realizedTodaySol, true), "SOL", `${usd(summary.realizedTodayUsd, true)} · ${wins}`, summary.realizedTodaySol);
     const age = at ? (Date.now() - at) / 1000 : null;
     this.figure("f-sol", usd(rate), "", age === null ? "no source has told it" : `${source}, ${duration(age)} ago`);

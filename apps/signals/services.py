@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
@@ -16,7 +15,7 @@ from apps.core import base58, bulk, events, outbox
 from apps.core.errors import Invalid, NotFound
 from apps.signals import errors
 from apps.signals.events import SignalCreated
-from apps.signals.models import TradingSignal
+from apps.signals.models import SignalStatus, TradingSignal
 
 DEDUP_SECONDS = 60
 MAX_STRENGTH = 5
@@ -46,21 +45,22 @@ def create_signal(
     if not 1 <= signal_strength <= MAX_STRENGTH:
         raise Invalid("INVALID_STRENGTH", "signalStrength must be an integer from 1 to 5")
     with transaction.atomic():
-        if not _claim(user.pk, token_address, signal_type, signal_strength):
-            raise errors.SignalDuplicate(DEDUP_SECONDS)
-        now = timezone.now()
-        signal = TradingSignal.objects.create(
-            user=user,
-            api_key=api_key,
-            token_address=token_address,
-            symbol=symbol,
-            signal_type=signal_type,
-            activation_reason=activation_reason,
-            signal_strength=signal_strength,
-            source=source,
-            due_at=now,
+        signal = _take(
+            {
+                "user": user.pk,
+                "api_key": None if api_key is None else api_key.pk,
+                "token_address": token_address,
+                "symbol": symbol,
+                "signal_type": signal_type,
+                "activation_reason": activation_reason,
+                "signal_strength": signal_strength,
+                "source": source,
+                "window": timedelta(seconds=DEDUP_SECONDS),
+            }
         )
-        outbox.append([outbox.Message(f"user:{user.pk}", "signal_created", _announcement(signal))])
+        if signal is None:
+            raise errors.SignalDuplicate(DEDUP_SECONDS)
+        outbox.append([outbox.Message(outbox.user_stream(user.pk), "signal_created", _announcement(signal))])
         events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
     return signal
 
@@ -101,15 +101,29 @@ def delete_signals(*, user: User, actor: User | None, signal_id: int | None = No
     return marked
 
 
-def _claim(user_id: UUID, token_address: str, signal_type: str, signal_strength: int) -> bool:
-    """Take the duplicate key for 60 seconds; False while somebody holds it. Concurrent callers wait for each other."""
-    rows = bulk.fetch_all(
-        "INSERT INTO signal_dedup (user_id, token_address, signal_type, signal_strength, expires_at)"
-        " VALUES (%s, %s, %s, %s, now() + %s) ON CONFLICT (user_id, token_address, signal_type, signal_strength)"
-        " DO UPDATE SET expires_at = EXCLUDED.expires_at WHERE signal_dedup.expires_at <= now() RETURNING 1",
-        [user_id, token_address, signal_type, signal_strength, timedelta(seconds=DEDUP_SECONDS)],
-    )
-    return bool(rows)
+_FIELDS = [field.attname for field in TradingSignal._meta.concrete_fields]
+# One round trip for the duplicate key and the row. Equal signals at once wait here for each other.
+_TAKE = f"""
+WITH claim AS (
+    INSERT INTO signal_dedup (user_id, token_address, signal_type, signal_strength, expires_at)
+    VALUES (%(user)s, %(token_address)s, %(signal_type)s, %(signal_strength)s, now() + %(window)s)
+    ON CONFLICT (user_id, token_address, signal_type, signal_strength)
+    DO UPDATE SET expires_at = EXCLUDED.expires_at WHERE signal_dedup.expires_at <= now()
+    RETURNING user_id
+)
+INSERT INTO trading_signal (user_id, api_key_id, token_address, symbol, signal_type, activation_reason,
+                            signal_strength, source, status, due_at, attempts, created_at, updated_at)
+SELECT user_id, %(api_key)s::uuid, %(token_address)s, %(symbol)s, %(signal_type)s, %(activation_reason)s,
+       %(signal_strength)s, %(source)s, '{SignalStatus.DUE.value}', now(), 0, now(), now()
+FROM claim
+RETURNING {", ".join(str(field.column) for field in TradingSignal._meta.concrete_fields)}
+"""
+
+
+def _take(values: Mapping[str, Any]) -> TradingSignal | None:
+    """Insert the signal unless its duplicate key is held by another for now."""
+    rows = bulk.fetch_all(_TAKE, values)
+    return TradingSignal.from_db(connection.alias, _FIELDS, rows[0]) if rows else None
 
 
 def _announcement(signal: TradingSignal) -> dict[str, object]:

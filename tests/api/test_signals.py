@@ -204,9 +204,10 @@ def test_the_caller_is_known_by_one_query_and_the_signal_taken_in_one_transactio
     api_keys.write_uses()
     with django_assert_max_num_queries(7) as captured:
         assert api.post("/trading-signals", body()).status == 201
-    about_callers = [q["sql"] for q in captured.captured_queries if "api_key" in q["sql"] and "SELECT" in q["sql"]]
-    assert len(about_callers) == 1
-    assert not [q for q in captured.captured_queries if "UPDATE" in q["sql"] and "last_used" in q["sql"]]
+    statements = [query["sql"] for query in captured.captured_queries]
+    assert len([sql for sql in statements if "FROM api_key" in sql or "FROM account" in sql]) == 1
+    assert len([sql for sql in statements if "INSERT INTO trading_signal" in sql]) == 1
+    assert not [sql for sql in statements if "last_used_at" in sql and "UPDATE" in sql]
 
 
 def test_an_anonymous_signal_is_refused():

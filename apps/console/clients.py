@@ -180,8 +180,8 @@ class Client:
             self.reload()
             return
         self._seen[delta.stream] = delta.sequence
-        self._follow(delta)
         self._queue(delta.text)
+        self._follow(delta)
 
     def offer_prices(self, prices: Mapping[str, Price]) -> None:
         """Merge new prices of held tokens into those that wait."""
@@ -258,7 +258,7 @@ class Client:
         if delta.kind == "position_update":
             if payload.get("eventType") == "position_closed":
                 self._positions.pop(payload.get("positionId"), None)
-            else:
+            elif "position" in payload:
                 position = payload["position"]
                 self._positions[position["id"]] = position["tokenAddress"]
         elif delta.kind == "agent_created" and self.scope.wide:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 import orjson
@@ -72,7 +72,7 @@ class Hub:
         """Start listening; once is enough."""
         if not self._tasks:
             loops = (self._listen, self._ping, self._check, self._refresh_panels)
-            self._tasks = [asyncio.create_task(loop(), name=f"feed-{loop.__name__}") for loop in loops]
+            self._tasks = [asyncio.create_task(_keep_running(loop), name=f"feed{loop.__name__}") for loop in loops]
 
     async def stop(self) -> None:
         """Say goodbye (1000) to every client and stop."""
@@ -188,14 +188,21 @@ class Hub:
                         raise TimeoutError
                 elif message["type"] == "subscribe" and message["channel"] == prices:
                     self._subscribed()
-                elif message["type"] == "message" and message["channel"] == feed:
-                    self.dispatch(message["data"])
                 elif message["type"] == "message":
-                    self.dispatch_prices(message["data"])
+                    self._take(message["channel"] == feed, message["data"])
         finally:
             with contextlib.suppress(redis.RedisError, OSError):
                 await ears.aclose()
                 await client.aclose()
+
+    def _take(self, is_feed: bool, frame: bytes) -> None:
+        try:
+            if is_feed:
+                self.dispatch(frame)
+            else:
+                self.dispatch_prices(frame)
+        except (ValueError, TypeError, KeyError) as error:  # somebody else's message on our channel
+            log.warning("feed_frame_unreadable", error=type(error).__name__)
 
     def _subscribed(self) -> None:
         """A subscription is new, also after a reconnect by the client library: what was said before it is missed."""
@@ -287,3 +294,13 @@ class Hub:
                 text = orjson.dumps({"type": "desk_update", "data": {**panel, "timestamp": now_text()}}).decode()
                 for client in clients:
                     client.show_panel(text)
+
+
+async def _keep_running(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Start a loop again should it ever end: nobody would notice a feed that has stopped."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("feed_loop_failed", loop=loop.__name__)
+        await asyncio.sleep(1)

@@ -28,6 +28,8 @@ from apps.core import outbox
 from apps.core.feed import publish_prices
 from apps.core.money import SOL_MINT
 from apps.core.outbox import Message
+from apps.core.quick_redis import quick_redis
+from apps.core.redis import name
 from apps.trading import presentation
 from apps.trading.models import Position
 from tests import factories
@@ -328,6 +330,21 @@ def test_prices_go_to_those_who_hold_the_token(web, relaying):
         assert batch["updates"][0]["mint"] == new.mint
         assert batch["updates"][0]["priceUsd"] is None
         assert batch["sequence"] == 2
+
+
+def test_a_foreign_message_on_the_channel_stops_nothing(web, redis, relaying):
+    agent = factories.make_agent()
+    with web.socket(query(agent.user, agent)) as watcher:
+        watcher.next("initial_data")
+        for nonsense in (b"no json", b"{}", b"[[1]]", b'["x"]'):
+            for place in (channel.FEED_CHANNEL, channel.PRICES_CHANNEL):
+                publish(place, nonsense)
+        open_position(agent, factories.make_token("A"))
+        assert watcher.next("position_update")["sequence"] == 1
+
+
+def publish(place: str, frame: bytes) -> None:
+    quick_redis().ask(lambda client: client.publish(name(place), frame))
 
 
 def test_an_unchanged_price_is_not_repeated_at_once(redis):

@@ -4,17 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('agents', '0002_changed_xid'),
-        ('signals', '0001_initial'),
-        ('trading', '0004_desk_state'),
-        ('wallets', '0002_append_only'),
+        ("agents", "0002_changed_xid"),
+        ("signals", "0001_initial"),
+        ("trading", "0004_desk_state"),
+        ("wallets", "0002_append_only"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='closedtrade',
-            index=models.Index(fields=['-sale_time', '-id'], name='closed_trade_time'),
+            model_name="closedtrade",
+            index=models.Index(fields=["-sale_time", "-id"], name="closed_trade_time"),
         ),
     ]

@@ -40,11 +40,12 @@ class Api:
     def __init__(self, address: str = "127.0.0.1", **headers: str) -> None:
         self.client = Client(headers={"host": "localhost", **headers}, REMOTE_ADDR=address)
 
-    def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
-        """Send `body` as JSON (or `raw` as it is) and return the answer."""
-        content = raw if raw is not None else b"" if body is None else json.dumps(body, default=str).encode()
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Send `body` as JSON (bytes as they are) and return the answer."""
+        if not isinstance(body, bytes):
+            body = b"" if body is None else json.dumps(body, default=str).encode()
         url = path if path.startswith("/api/") else f"{API}{path}"
-        response = self.client.generic(method, url, content, content_type="application/json", headers=headers)
+        response = self.client.generic(method, url, body, content_type="application/json", headers=headers)
         return Answer(response)
 
     def get(self, path: str, **headers: str) -> Answer:

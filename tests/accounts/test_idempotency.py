@@ -46,7 +46,7 @@ def test_the_same_request_gets_the_same_answer_and_happens_once(api):
 def test_spacing_and_order_of_the_body_do_not_matter(api):
     first = api.post("/trading-signals", signal_body(), **KEY)
     shuffled = json.dumps(dict(reversed(signal_body().items())), indent=3).encode()
-    assert api.call("POST", "/trading-signals", raw=shuffled, **KEY).json == first.json
+    assert api.call("POST", "/trading-signals", body=shuffled, **KEY).json == first.json
 
 
 def test_another_body_under_the_same_key_is_refused(api):

@@ -39,7 +39,8 @@ def with_token(token):
 def let_time_pass(seconds):
     """Move the first use of every session's newest token into the past."""
     for family in RefreshFamily.objects.exclude(highest_first_used_at=None):
-        family.highest_first_used_at -= timedelta(seconds=seconds)
+        assert family.highest_first_used_at is not None
+        family.highest_first_used_at = family.highest_first_used_at - timedelta(seconds=seconds)
         family.save()
 
 
@@ -124,10 +125,10 @@ def test_what_is_no_refresh_token_is_refused(user, signed_in, make, code):
 
 def test_a_token_without_signature_is_refused(user, signed_in):
     payload = jwt.decode(signed_in["refreshToken"], options={"verify_signature": False})
-    unsigned = jwt.encode(payload, None, algorithm="none")
+    unsigned = jwt.encode(payload, "", algorithm="none")
     assert refresh(unsigned).code == "TOKEN_INVALID"
     payload["type"] = "access"
-    assert with_token(jwt.encode(payload, None, algorithm="none")).get("/agents").code == "TOKEN_INVALID"
+    assert with_token(jwt.encode(payload, "", algorithm="none")).get("/agents").code == "TOKEN_INVALID"
 
 
 def test_an_expired_token_is_refused(user):

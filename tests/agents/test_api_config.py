@@ -102,7 +102,7 @@ def test_unknown_keys_are_dropped(api, path):
 )
 def test_what_breaks_a_rule_is_listed_and_nothing_is_stored(api, path, agent, config, detail):
     raw = json.dumps({"config": config}).replace("Infinity", "1e999").encode()
-    answer = api.call("PUT", path, raw=raw)
+    answer = api.call("PUT", path, raw)
     assert (answer.status, answer.code) == (400, "INVALID_CONFIG"), answer
     assert answer.json["details"][0].startswith(detail)
     agent.refresh_from_db()
@@ -110,7 +110,7 @@ def test_what_breaks_a_rule_is_listed_and_nothing_is_stored(api, path, agent, co
 
 
 def test_a_number_of_three_hundred_digits_is_kept_and_shown(api, path):
-    answer = api.call("PUT", path, raw=b'{"config": {"purchaseLimits": {"maxPurchasePerToken": 1e300}}}')
+    answer = api.call("PUT", path, body=b'{"config": {"purchaseLimits": {"maxPurchasePerToken": 1e300}}}')
     assert answer.status == 200
     assert answer.json["config"]["purchaseLimits"]["maxPurchasePerToken"] == 10**300
     assert api.get(path).json == answer.json

@@ -44,7 +44,7 @@ def api(user):
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_a_malformed_body_is_a_400_on_every_route(api, kind):
     for path in POSTS:
-        answer = api.call("POST", path, raw=MALFORMED[kind])
+        answer = api.call("POST", path, body=MALFORMED[kind])
         assert (answer.status, answer.code) == (400, "MALFORMED_JSON"), path
         assert answer.json["success"] is False
         assert answer.json["details"]["errors"][0]["field"] == "body"
@@ -52,14 +52,14 @@ def test_a_malformed_body_is_a_400_on_every_route(api, kind):
 
 
 def test_brackets_inside_a_text_are_no_nesting(api):
-    answer = api.call("POST", "/agents", raw=json.dumps({"name": "[" * 40}).encode())
+    answer = api.call("POST", "/agents", body=json.dumps({"name": "[" * 40}).encode())
     assert answer.status == 201
 
 
 @pytest.mark.parametrize("body", [[], "text", 5, None, True, [{"name": "abc"}]])
 @pytest.mark.parametrize("path", ["/trading-signals", "/agent-transactions", "/trades/execute"])
 def test_a_body_that_is_no_object_is_refused(api, path, body):
-    answer = api.call("POST", path, raw=json.dumps(body).encode())
+    answer = api.call("POST", path, body=json.dumps(body).encode())
     assert (answer.status, answer.code) == (400, "INVALID_BODY")
     assert answer.json["field"] == "body"
 
@@ -70,7 +70,7 @@ def test_an_empty_body_lacks_its_first_field(api):
 
 
 def test_a_body_beyond_one_megabyte_is_refused(api):
-    answer = api.call("POST", "/agents", raw=b'{"name": "' + b"a" * (1024 * 1024) + b'"}')
+    answer = api.call("POST", "/agents", body=b'{"name": "' + b"a" * (1024 * 1024) + b'"}')
     assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
 
 
@@ -196,7 +196,7 @@ BAD_SIGNALS = [
 @pytest.mark.parametrize(("change", "code"), BAD_SIGNALS)
 def test_a_wrong_signal_names_the_field_and_writes_nothing(api, change, code):
     raw = json.dumps({**SIGNAL, **change}).encode()
-    answer = api.call("POST", "/trading-signals", raw=raw)
+    answer = api.call("POST", "/trading-signals", raw)
     assert (answer.status, answer.code) == (400, code), answer
     assert "success" not in answer.json
     assert not TradingSignal.objects.exists()
@@ -261,7 +261,7 @@ def deposit_body(agent, **changes):
 @pytest.mark.parametrize(("change", "code"), BAD_DEPOSITS)
 def test_a_wrong_deposit_names_the_field_and_books_nothing(api, user, change, code):
     agent = make_agent(user, sol=None)
-    answer = api.call("POST", "/agent-transactions", raw=json.dumps(deposit_body(agent, **change)).encode())
+    answer = api.call("POST", "/agent-transactions", body=json.dumps(deposit_body(agent, **change)).encode())
     assert (answer.status, answer.code) == (400, code), answer
     assert not Transaction.objects.exists()
 
@@ -284,7 +284,7 @@ BAD_BUYS = [
 @pytest.mark.parametrize(("change", "code"), BAD_BUYS)
 def test_a_wrong_buy_names_the_field(api, user, change, code):
     body = {"agentId": str(make_agent(user).pk), "tokenAddress": mint_of("BUY"), **change}
-    answer = api.call("POST", "/trades/execute", raw=json.dumps(body).encode())
+    answer = api.call("POST", "/trades/execute", body=json.dumps(body).encode())
     assert (answer.status, answer.code) == (400, code), answer
 
 

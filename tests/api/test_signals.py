@@ -65,7 +65,7 @@ def test_blank_optionals_become_null(api):
 
 def test_an_integral_number_with_a_point_is_an_integer(api):
     raw = f'{{"tokenAddress": "{MINT}", "signalType": "T", "signalStrength": 3.0}}'.encode()
-    assert api.call("POST", "/trading-signals", raw=raw).json["signalStrength"] == 3
+    assert api.call("POST", "/trading-signals", raw).json["signalStrength"] == 3
 
 
 def test_a_signal_by_key_remembers_the_key(user):

@@ -70,10 +70,7 @@ def test_a_buy_by_hand_opens_a_position(api, agent, token):
 
 
 def test_a_buy_names_its_signal(api, agent, token, user):
-    class Row:
-        mint, symbol = token.mint, token.symbol
-
-    signal = make_signal(user, Row)
+    signal = make_signal(user, make_token(token.symbol, mint=token.mint, decimals=token.decimals))
     answer = buy(api, agent, token, signalId=signal.pk)
     assert answer.json["signalId"] == signal.pk
     assert buy(api, make_agent(user), token, signalId=0).json.get("signalId") is None

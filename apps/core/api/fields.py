@@ -178,6 +178,14 @@ class Moment(serializers.Field):
         return wire.timestamp_text(value)
 
 
+class LastMoment(Moment):
+    """The inclusive end of a range: kept finer than it is shown, a time counts with its whole millisecond."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        moment = super().to_internal_value(data)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000 + 999)
+
+
 class Identifier(serializers.Field):
     """A UUID in its usual form."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apps.core.api.fields import Moment, OptionalText, Text, WholeNumber
+from apps.core.api.fields import LastMoment, Moment, OptionalText, Text, WholeNumber
 from apps.core.api.shapes import Body, Query, Shape
 from apps.signals.services import MAX_STRENGTH
 
@@ -40,7 +40,7 @@ class SignalQuery(Query):
     token_address = Text(required=False)
     signal_type = Text(required=False)
     start_date = Moment(required=False)
-    end_date = Moment(required=False)
+    end_date = LastMoment(required=False)
 
 
 class SignalShape(Shape):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -21,9 +20,6 @@ from apps.core.errors import Invalid
 from apps.signals import selectors, services
 from apps.signals.api import shapes
 from apps.signals.models import TradingSignal
-
-#: Times are shown in milliseconds and kept in microseconds: an inclusive end covers its whole millisecond.
-WITHIN_THE_MILLISECOND = timedelta(microseconds=999)
 
 
 @extend_schema(tags=["trading-signals"])
@@ -131,5 +127,5 @@ def _filtered(rows: QuerySet[TradingSignal], query: dict[str, Any]) -> QuerySet[
     if "start_date" in query:
         conditions["created_at__gte"] = query["start_date"]
     if "end_date" in query:
-        conditions["created_at__lte"] = query["end_date"] + WITHIN_THE_MILLISECOND
+        conditions["created_at__lte"] = query["end_date"]
     return rows.filter(**conditions)

@@ -12,6 +12,7 @@ from apps.core.api.fields import (
     Exact,
     Flag,
     Identifier,
+    LastMoment,
     Moment,
     Num,
     OptionalText,
@@ -142,9 +143,9 @@ class SwapQuery(Query):
     token_address = Text(required=False)
     token_symbol = Text(required=False)
     start_purchase_time = Moment(required=False)
-    end_purchase_time = Moment(required=False)
+    end_purchase_time = LastMoment(required=False)
     start_sale_time = Moment(required=False)
-    end_sale_time = Moment(required=False)
+    end_sale_time = LastMoment(required=False)
     signal_id = WholeNumber(required=False)
     purchase_transaction_id = Identifier(required=False)
     sale_transaction_id = Identifier(required=False)

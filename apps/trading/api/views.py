@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -30,8 +29,6 @@ from apps.trading.services import entries, exits
 from apps.wallets import selectors as wallets
 
 WAIT_SECONDS = 15.0
-#: Times are shown in milliseconds and kept in microseconds: an inclusive end covers its whole millisecond.
-WITHIN_THE_MILLISECOND = timedelta(microseconds=999)
 
 
 @extend_schema(tags=["agent-positions"])
@@ -224,7 +221,7 @@ def _immutable(trade: ClosedTrade) -> Conflict:
     return Conflict("IMMUTABLE_RECORD", f"{who}: it cannot be changed.")
 
 
-#: Query parameter to the condition it sets; ends of ranges include their whole millisecond.
+#: Query parameter to the condition it sets.
 _CONDITIONS = {
     "wallet_address": "wallet__address",
     "token_address": "mint",
@@ -242,8 +239,4 @@ _CONDITIONS = {
 
 
 def _filtered(rows: QuerySet[ClosedTrade], query: dict[str, Any]) -> QuerySet[ClosedTrade]:
-    conditions = {condition: query[name] for name, condition in _CONDITIONS.items() if name in query}
-    for condition in ("purchase_time__lte", "sale_time__lte"):
-        if condition in conditions:
-            conditions[condition] += WITHIN_THE_MILLISECOND
-    return rows.filter(**conditions)
+    return rows.filter(**{condition: query[name] for name, condition in _CONDITIONS.items() if name in query})

@@ -13,6 +13,7 @@ from apps.core.api.fields import (
     Exact,
     Flag,
     Identifier,
+    LastMoment,
     Mint,
     Moment,
     Num,
@@ -130,7 +131,7 @@ class TransactionQuery(Query):
     wallet_address = Text(required=False)
     transaction_type = Choice(choices=TYPES, required=False)
     start_time = Moment(required=False)
-    end_time = Moment(required=False)
+    end_time = LastMoment(required=False)
     signal_id = WholeNumber(required=False)
     is_dca = Text(required=False)
     is_take_profit = Text(required=False)

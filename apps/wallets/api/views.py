@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -28,9 +27,6 @@ from apps.wallets.errors import WalletNotFound
 from apps.wallets.models import Balance, Origin, Transaction, TransactionType, Wallet
 from apps.wallets.services import adjustments, deposits
 from apps.wallets.services import wallets as wallet_services
-
-#: Times are shown in milliseconds and kept in microseconds: an inclusive end covers its whole millisecond.
-WITHIN_THE_MILLISECOND = timedelta(microseconds=999)
 
 
 @extend_schema(tags=["wallets"])
@@ -270,7 +266,7 @@ def _filtered(rows: QuerySet[Transaction], query: dict[str, Any]) -> QuerySet[Tr
     if "start_time" in query:
         conditions["transaction_time__gte"] = query["start_time"]
     if "end_time" in query:
-        conditions["transaction_time__lte"] = query["end_time"] + WITHIN_THE_MILLISECOND
+        conditions["transaction_time__lte"] = query["end_time"]
     if "signal_id" in query:
         conditions["signal_id"] = query["signal_id"]
     for flag in ("is_dca", "is_take_profit"):

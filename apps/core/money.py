@@ -6,6 +6,7 @@ Floats are refused at the door: convert them where JSON is parsed, never later.
 
 from __future__ import annotations
 
+import decimal
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -25,6 +26,11 @@ LAMPORTS_PER_SOL = 1_000_000_000
 MONEY = Context(prec=60, rounding=ROUND_HALF_EVEN)
 MONEY.traps[FloatOperation] = True
 MONEY.traps[Inexact] = False
+
+# Plain `+`, `-` and unary minus round to the thread's context, 28 digits by default: less than a column holds. Threads
+# started from now on copy DefaultContext, this one is told itself.
+decimal.DefaultContext.prec = MONEY.prec
+decimal.getcontext().prec = MONEY.prec
 
 AMOUNT_QUANTUM = Decimal(1).scaleb(-18)
 PRICE_QUANTUM = Decimal(1).scaleb(-24)

@@ -42,7 +42,7 @@ def test_a_close_sells_exactly_what_the_position_holds_and_books_the_whole_resul
     sale = Transaction.objects.get(pk=result.transaction_id)
     trade = ClosedTrade.objects.get(pk=result.historical_swap_id)
     received = sale.output_amount - sale.protocol_fee_sol - sale.network_fee_sol
-    assert (closed.remaining_amount, closed.remaining_cost_sol, closed.generation) == (0, 0, 2)
+    assert [closed.remaining_amount, closed.remaining_cost_sol, closed.generation] == [0, 0, 2]
     assert closed.closed_at is not None and closed.close_reason == "manual"
     assert result.input_amount == sale.input_amount == position.remaining_amount
     assert balance(agent, position.mint) == 0

@@ -32,7 +32,7 @@ def test_a_snapshot_values_positions_at_their_last_price():
 
     row = BalanceSnapshot.objects.get()
     assert row.hour == now.replace(minute=0, second=0, microsecond=0)
-    assert (row.sol_balance, row.positions_value_sol, row.portfolio_sol) == (9, 2, 11)
+    assert [row.sol_balance, row.positions_value_sol, row.portfolio_sol] == [9, 2, 11]
     assert row.unrealized_profit_sol == 1
     assert not row.estimated
     assert (row.agent_id, row.wallet_id, row.epoch) == (agent.pk, position.wallet_id, 1)
@@ -104,7 +104,12 @@ def test_retention_removes_what_is_past_its_time_and_nothing_of_money():
 
     gone = retention.prune()
 
-    assert gone == {"ticks": 2, "sessions": 0, "executions": 1, "exit_intents": 1, "duplicate_keys": 1}
+    assert {kind: count for kind, count in gone.items() if count} == {
+        "ticks": 2,
+        "executions": 1,
+        "exit_intents": 1,
+        "duplicate_keys": 1,
+    }
     assert set(SignalExecution.objects.all()) == {traded, recent}
     assert ExitIntent.objects.get() == done
     assert cancelled.pk != done.pk

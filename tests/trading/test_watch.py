@@ -86,6 +86,7 @@ def test_the_stop_follows_the_peak_and_fires_on_the_way_down(market, watch):
 
     risen = Position.objects.get(pk=position.pk)
     assert risen.peak_price_sol > at(position, "44.9")
+    assert risen.stop_percent is not None and risen.stop_price_sol is not None
     gain = (risen.peak_price_sol - risen.purchase_price) / risen.purchase_price * 100
     assert abs(risen.stop_percent - (gain - 10)) < Decimal("1e-7")
     assert risen.stop_price_sol == quantize_price(risen.stop_price_sol)
@@ -299,6 +300,7 @@ def test_a_price_the_database_refuses_costs_one_token_its_tick_and_no_other(mark
     def fetch(mints, **options) -> FetchResult:
         found = prices.fetch_prices(mints, **options)
         decision = found.decisions[huge.mint]
+        assert decision.point is not None
         too_much = replace(decision, point=replace(decision.point, price_sol=Decimal("1e17")))
         return replace(found, decisions={**found.decisions, huge.mint: too_much})
 

@@ -105,6 +105,18 @@ def judge_doubted(position: Watched, price: Decimal) -> TickVerdict:
     return TickVerdict(None, STOP_LOSS, stop.stop_price) if stop.triggered else NOTHING
 
 
+def restate(position: Watched) -> Level | None:
+    """Return the level the position's own peak gives under its rules as they are now, None when it is what is stored.
+
+    Needs no price: a change of configuration counts even while the token has none.
+    """
+    if position.closing or position.config is None:
+        return None
+    state = StopState(position.peak_price, position.stop_percent)
+    stop = stop_loss.evaluate(position.average_price, state, position.peak_price, position.config.stop_loss)
+    return _level(position, stop.state, stop.stop_price)
+
+
 def raised(position: Watched, level: Level) -> Watched:
     """Return the position with a peak and stop that were judged before but are not stored yet.
 

@@ -84,7 +84,8 @@ def _snapshot() -> Iterator[None]:
     with database.atomic():
         if not nested:
             bulk.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            bulk.execute("SET LOCAL work_mem = '64MB'")
+            # Whole tables against whole tables: without fresh statistics the planner would try them row by row.
+            bulk.execute("SET LOCAL work_mem = '64MB'; SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
         yield
 
 

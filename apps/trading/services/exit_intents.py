@@ -18,7 +18,7 @@ from apps.core import bulk
 from apps.trading.models import IntentKind
 
 TASK = "trading.run_exits"
-LEASE_SECONDS = 15
+LEASE_SECONDS = 8
 BATCH = 500
 #: A position whose doubt a quote has just disproved is not asked again for this long by a doubted price.
 DISPROVED_REST_SECONDS = 3

@@ -5,6 +5,7 @@ A position that a booking holds is passed over; the watch keeps its level and wr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from apps.trading import presentation
 from apps.trading.domain.watch_rules import Level
 from apps.trading.models import Position
 
-_TOLD_AT_ONCE = 250
+_TOLD_AT_ONCE = 100
 
 # An older generation's peak belongs to an average that is gone (CONCURRENCY 15).
 _STORE = """
@@ -56,14 +57,17 @@ def store(levels: Sequence[Level]) -> set[UUID]:
     return {row[0] for row in rows}
 
 
-def store_and_tell(levels: Sequence[Level]) -> set[UUID]:
+def store_and_tell(levels: Sequence[Level], *, within_seconds: float) -> set[UUID]:
     """Raise peaks and stops and tell the agents' feeds, in transactions of their own; return what was written.
 
-    Locks agent states, then positions.
+    Stops when the time is over; what is left is for the next tick. Locks agent states, then positions.
     """
+    until = time.monotonic() + within_seconds
     stored: set[UUID] = set()
     ordered = sorted(levels, key=lambda level: level.agent_id)
     for start in range(0, len(ordered), _TOLD_AT_ONCE):
+        if time.monotonic() >= until:
+            break
         part = ordered[start : start + _TOLD_AT_ONCE]
         with database.atomic():
             locks.lock_states({level.agent_id for level in part})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -40,13 +40,19 @@ TASK = "trading.watch"
 FETCH_SECONDS = 0.8
 #: Beat and the worker's own timer both ask for ticks; whoever comes within this of a tick's start is too early.
 _SPACING_SECONDS = 0.85
+#: What telling people of risen stops may take of a tick.
+_TELL_SECONDS = 0.25
+_SLOW_SECONDS = 1.0
 
 Fetch = Callable[..., FetchResult]
 
 
 @dataclass(frozen=True, slots=True)
 class TickReport:
-    """What one tick did, for logs and tests. `ran` is False when the lock is elsewhere or it was not yet time."""
+    """What one tick did, for logs and tests. `ran` is False when the lock is elsewhere or it was not yet time.
+
+    `positions` counts those its prices concerned.
+    """
 
     ran: bool = False
     tokens: int = 0
@@ -97,7 +103,10 @@ class ShardWatch:
             if now - self._started_at < _SPACING_SECONDS or now < self._next_poll_at:
                 return TickReport()
             self._started_at = now
-            return self.tick() if self._lock.hold() else TickReport()
+            report = self.tick() if self._lock.hold() else TickReport()
+            if report.took_seconds > _SLOW_SECONDS:
+                log.warning("watch_slow", shard=self.shard, **asdict(report))
+            return report
         finally:
             self._busy.release()
 
@@ -113,9 +122,16 @@ class ShardWatch:
             self._catch_up(held)
         found = self._fetch(held, deadline_seconds=FETCH_SECONDS, last_good_sol=_last_good(held))
         trusted, doubted = _sort_out(found)
-        positions = list(self._source.positions({*trusted, *doubted})) if trusted or doubted else []
-        judged = self._judge(positions, trusted, doubted)
-        fired = self._store(judged, trusted)
+        positions = list(
+            self._source.concerned(
+                held.keys(),
+                trusted={mint: point.price_sol for mint, point in trusted.items()},
+                doubted={mint: doubt.point.price_sol for mint, doubt in doubted.items() if doubt.point is not None},
+                also=self._unsaved_levels.keys(),
+            )
+        )
+        fired = self._store(self._judge(positions, trusted, doubted), trusted)
+        self._source.settled()
         if fired:
             wake.wake(exit_intents.TASK)
         _publish(trusted.values(), found)
@@ -143,10 +159,7 @@ class ShardWatch:
         self, positions: Iterable[Watched], trusted: Mapping[str, PricePoint], doubted: Mapping[str, TrustDecision]
     ) -> _Judged:
         """Judge every position; one that breaks is logged and never stops the others."""
-        now = datetime.now(UTC)
-        judged = _Judged(
-            {key: kept for key, kept in self._unsaved_levels.items() if kept.mint not in {*trusted, *doubted}}
-        )
+        judged, now = _Judged(), datetime.now(UTC)
         for position in positions:
             try:
                 unsaved = self._unsaved_levels.get(position.id)
@@ -166,16 +179,17 @@ class ShardWatch:
         now: datetime,
         judged: _Judged,
     ) -> None:
-        if point is not None:
+        if point is None:
+            verdict = TickVerdict(watch_rules.restate(position))
+        else:
             verdict = watch_rules.judge(position, point.price_sol, now=now)
-            if verdict.level is not None:
-                unsaved = judged.levels.get(position.id)
-                untold = unsaved is not None and unsaved.stop_moved
-                judged.levels[position.id] = replace(verdict.level, stop_moved=verdict.level.stop_moved or untold)
             if verdict.close_reason is not None:
                 judged.exits[position.id] = _fired(position, verdict, point, now)
-                return
-        if doubt is not None and doubt.point is not None:
+        if verdict.level is not None:
+            unsaved = judged.levels.get(position.id)
+            untold = unsaved is not None and unsaved.stop_moved
+            judged.levels[position.id] = replace(verdict.level, stop_moved=verdict.level.stop_moved or untold)
+        if verdict.close_reason is None and doubt is not None and doubt.point is not None:
             verdict = watch_rules.judge_doubted(position, doubt.point.price_sol)
             if verdict.close_reason is not None:
                 judged.exits[position.id] = _fired(position, verdict, doubt.point, now, doubt=doubt.code)
@@ -232,11 +246,11 @@ class ShardWatch:
         return fired
 
     def _tell(self, levels: list[Level]) -> None:
-        """Store stops that rose and tell the agents; a failure here costs nothing but a second."""
+        """Store stops that rose and tell the agents, as many as there is time for; the others wait in memory."""
         if not levels:
             return
         try:
-            for position_id in stop_levels.store_and_tell(levels):
+            for position_id in stop_levels.store_and_tell(levels, within_seconds=_TELL_SECONDS):
                 self._unsaved_levels.pop(position_id, None)
         except DatabaseError as error:
             log.warning("stops_not_stored", shard=self.shard, levels=len(levels), error=type(error).__name__)

@@ -87,6 +87,8 @@ def test_peak_and_stop_only_rise_whatever_the_prices(path):
     for price in path:
         level = watch_rules.judge(position, price, now=NOW).level
         if level is not None:
+            assert level.stop_percent is not None and level.stop_price is not None
+            assert position.stop_percent is not None
             assert level.peak_price >= position.peak_price
             assert level.stop_percent >= position.stop_percent
             assert level.stop_percent == quantize_percent(level.stop_percent)

@@ -1,7 +1,8 @@
 # One image for every process of docker-compose.yml; the command says which one it is.
 FROM python:3.12-slim
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
+    STATIC_ROOT=/app/staticfiles
 RUN useradd --create-home --uid 10001 soldesk
 WORKDIR /app
 

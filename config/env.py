@@ -44,6 +44,7 @@ class Env(BaseSettings):
 
     port: int = 8000
     web_host: str = Field("127.0.0.1", description="address the web process listens on")
+    static_root: Path | None = Field(None, description="folder of collected static files (Dockerfile)")
     sandbox_port: int = 8090
     flower_port: int = 5555
     web_threads: int = Field(4, ge=1, description="threads that serve Django's WSGI application")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,11 +33,16 @@ def lock_states(agent_ids: Iterable[UUID]) -> dict[UUID, LockedState]:
     return {row[0]: LockedState(*row) for row in rows}
 
 
-def count_positions(changes: dict[UUID, int]) -> None:
-    """Move the open-position counters; the check constraint refuses what passes a limit."""
+def count_positions(changes: Mapping[UUID, int], *, messages: int = 0) -> dict[UUID, int]:
+    """Move the open-position counters; the check constraint refuses what passes a limit.
+
+    Takes `messages` numbers of each agent's feed on the way and returns the last of them by agent.
+    """
     agents = sorted(changes)
-    bulk.execute(
-        "UPDATE agent_state SET open_positions = open_positions + v.n"
-        " FROM unnest(%s::uuid[], %s::int[]) AS v(a, n) WHERE agent_id = v.a",
-        [agents, [changes[agent] for agent in agents]],
+    return dict(
+        bulk.fetch_all(
+            "UPDATE agent_state SET open_positions = open_positions + v.n, feed_sequence = feed_sequence + %s"
+            " FROM unnest(%s::uuid[], %s::int[]) AS v(a, n) WHERE agent_id = v.a RETURNING agent_id, feed_sequence",
+            [messages, agents, [changes[agent] for agent in agents]],
+        )
     )

@@ -3,7 +3,8 @@
 from config.env import BASE_DIR, env
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+#: Where a deployment has collected them; elsewhere they are served from where they lie.
+STATIC_ROOT = env.static_root
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

@@ -393,14 +393,18 @@ def _position(
 
 def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None) -> None:
     positions = chunk.positions
+    numbered: dict[UUID, int] = {}
     if positions:
         books.insert_transactions(chunk.transactions)
         bulk.copy_rows("position", _COLUMNS, ([getattr(item, name) for name in _COLUMNS] for item in positions))
         books.post(chunk.postings)
-        locks.count_positions({position.agent_id: 1 for position in positions})
+        numbered = locks.count_positions({position.agent_id: 1 for position in positions}, messages=1)
     if signal is not None:
         verdicts.claim_all(signal.id, outcomes)
-    outbox.append(_messages(chunk, outcomes, signal))
+    outbox.append(
+        _messages(chunk, outcomes, signal),
+        taken={outbox.agent_stream(agent_id): last for agent_id, last in numbered.items()},
+    )
     if signal is not None:
         bulk.execute("SELECT pg_notify('entries', %s)", [f"{signal.id}:{len(positions)}"])
 

@@ -79,7 +79,7 @@ class Socket:
 
 @pytest.fixture
 def books(monkeypatch):
-    for constant, value in {"PING_SECONDS": 0.05, "SILENT_SECONDS": 0.3, "CHECK_SECONDS": 0.5}.items():
+    for constant, value in {"PING_SECONDS": 0.05, "SILENT_SECONDS": 1.5, "CHECK_SECONDS": 0.5}.items():
         monkeypatch.setattr(hub_module, constant, value)
     monkeypatch.setattr(hub_module, "RECONNECT_SECONDS", 60)
     monkeypatch.setattr(clients_module, "SNAPSHOT_RETRY_SECONDS", 0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -38,8 +37,9 @@ def differences() -> list[str]:
     return [str(difference) for difference in audit_books.audit_books().differences]
 
 
-def reload(rows: Iterable[Position]) -> list[Position]:
-    return [Position.objects.get(pk=row.pk) for row in rows]
+def at(position: Position, percent: str) -> Decimal:
+    """Return the price that stands `percent` from the position's average."""
+    return position.purchase_price * (1 + Decimal(percent) / 100)
 
 
 def stored_by_mint(mint: str) -> Token:

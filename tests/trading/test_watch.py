@@ -1,4 +1,4 @@
-"""One second of watching, end to end: real prices, stops at their level, and every price that must fire nothing."""
+"""One second of watching, end to end: stops at their level, peaks that survive, one watch per shard."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from apps.trading.adapters.shard_lock import ShardLock
 from apps.trading.domain.watch_rules import Level
 from apps.trading.models import ClosedTrade, ExitIntent, Position
 from apps.trading.selectors.watched import StoredPositions
-from apps.trading.services import exit_intents, exit_runner, stop_levels, unwatchable
+from apps.trading.services import exit_intents, exit_runner, stop_levels
 from apps.trading.services.watch import ShardWatch
 from tests import factories
 from tests.desk import wait_until
 from tests.prices import world
 from tests.trading import closing
+from tests.trading.closing import at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,11 +48,6 @@ def watch():
 
 def fired() -> dict:
     return {intent.position_id: intent for intent in ExitIntent.objects.all()}
-
-
-def at(position: Position, percent: str) -> Decimal:
-    """Return the price that stands `percent` from the position's average."""
-    return position.purchase_price * (1 + Decimal(percent) / 100)
 
 
 def test_a_stop_sells_everything_when_the_price_falls_past_it(market, watch):
@@ -146,86 +142,6 @@ def test_a_rug_and_a_gap_down_fire_the_stop(market, watch, scenario):
     market.scenario(scenario, mint=position.mint, change_percent=80)
     wait_until(lambda: watch.tick().fired, 10)
     assert set(fired()) == {position.pk}
-
-
-@pytest.mark.parametrize("kind", ["null_price", "missing_price", "stale_price"])
-def test_a_null_missing_or_stale_price_fires_nothing_and_is_not_recorded(market, watch, kind):
-    _, (position,) = closing.agent_holding(market)
-    watch.tick()
-    known = Tick.objects.count()
-    market.set_price(position.mint, at(position, "-70"))
-    market.fault("jupiter_price", kind, **({"age_seconds": 600} if kind == "stale_price" else {}))
-    market.fault("dexscreener", "server_error", status=503)
-
-    report = watch.tick()
-
-    assert (report.fired, report.trusted) == (0, 0)
-    assert Tick.objects.count() == known
-
-
-def test_the_second_source_stands_in_for_a_price_the_first_does_not_have(market, watch):
-    _, (position,) = closing.agent_holding(market)
-    market.set_price(position.mint, at(position, "-45"))
-    market.fault("jupiter_price", "missing_price")
-    assert watch.tick().fired == 1
-    assert Tick.objects.get(mint=position.mint).source == "dexscreener"
-
-
-@pytest.mark.parametrize("factor", ["0.01", "100"])
-def test_an_absurd_price_from_one_source_sells_nothing_and_raises_no_peak(market, watch, factor):
-    _, (position,) = closing.agent_holding(market)
-    watch.tick()
-    market.fault("jupiter_price", "absurd_price", factor=factor)
-
-    for _ in range(3):
-        watch.tick()
-        exit_runner.run_due()
-
-    after = Position.objects.get(pk=position.pk)
-    assert after.closed_at is None
-    assert after.peak_price_sol <= max(position.peak_price_sol, position.purchase_price * Decimal("1.01"))
-    assert not ExitIntent.objects.exclude(status="cancelled", last_error="BAD_TICK").exists()
-
-
-def test_an_absurd_price_nobody_else_knows_better_is_disproved_by_the_sell_quote(market, watch):
-    _, (position,) = closing.agent_holding(market)
-    watch.tick()
-    market.fault("jupiter_price", "absurd_price", factor="0.01")
-    market.fault("dexscreener", "server_error", status=503)
-
-    assert watch.tick().fired == 1
-    intent = ExitIntent.objects.get()
-    assert intent.needs_confirmation
-    assert intent.details["doubt"] == "wild_without_second_source"
-    exit_runner.run_due()
-
-    intent.refresh_from_db()
-    assert (intent.status, intent.last_error) == ("cancelled", "BAD_TICK")
-    assert Position.objects.get(pk=position.pk).closed_at is None
-
-
-def test_a_doubt_that_was_disproved_is_not_asked_again_at_once(market, watch):
-    closing.agent_holding(market)
-    watch.tick()
-    market.fault("jupiter_price", "absurd_price", factor="0.01")
-    market.fault("dexscreener", "server_error", status=503)
-    watch.tick()
-    exit_runner.run_due()
-    assert watch.tick().fired == 0
-
-
-def test_a_real_crash_only_one_source_tells_of_is_confirmed_by_the_sell_quote(market, watch):
-    _, (position,) = closing.agent_holding(market)
-    watch.tick()
-    market.fault("dexscreener", "server_error", status=503)
-    market.set_price(position.mint, at(position, "-80"))
-
-    watch.tick()
-    assert ExitIntent.objects.get().needs_confirmation
-    exit_runner.run_due()
-
-    assert Position.objects.get(pk=position.pk).close_reason == "stop_loss"
-    assert closing.differences() == []
 
 
 def test_a_stop_passed_while_nobody_watched_is_sold_by_the_first_price(market, watch):
@@ -417,23 +333,6 @@ def test_tokens_are_shared_out_between_shards_without_gap_or_overlap(market):
     shares = [set(StoredPositions(shard, 3).held()) for shard in range(3)]
     assert set.union(*shares) == {position.mint for position in positions}
     assert sum(map(len, shares)) == 12
-
-
-def test_a_minute_without_a_trusted_price_marks_the_positions_and_alerts_their_owner(market):
-    agent, (position,) = closing.agent_holding(market)
-    held = StoredPositions(0, 1).held()
-    note = unwatchable.Unwatchable(0)
-
-    assert note.note(held, (), now=100.0) == frozenset()
-    assert note.note(held, (), now=159.0) == frozenset()
-    assert note.note(held, (), now=160.0) == {position.mint}
-    assert unwatchable.listed(0) == [position.mint]
-    assert note.note(held, (), now=161.0) == {position.mint}
-    assert note.note(held, {position.mint}, now=162.0) == frozenset()
-
-    alerts = OutboxMessage.objects.filter(stream=f"user:{agent.user_id}", kind="alert").order_by("id")
-    assert [alert.payload["code"] for alert in alerts] == ["POSITION_UNWATCHABLE", "POSITION_WATCHED_AGAIN"]
-    assert alerts[0].payload["mint"] == position.mint
 
 
 def test_a_tick_wakes_the_sellers_only_when_something_fired(market, watch, monkeypatch):

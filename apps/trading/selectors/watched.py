@@ -21,12 +21,17 @@ from apps.trading.selectors.configs import read_config
 
 @dataclass(frozen=True, slots=True)
 class HeldToken:
-    """A token somebody holds, with the newest fill: what its price is compared with when it was never polled."""
+    """A token somebody holds, with its newest position: the fill its price is compared with when it was never polled.
+
+    `amount` is what that position still holds, in whole tokens.
+    """
 
     mint: str
     symbol: str
+    decimals: int
     fill_price: Decimal
     filled_at: datetime
+    amount: Decimal
 
 
 class PositionSource(Protocol):
@@ -63,7 +68,7 @@ def shard_of(mint: str, shards: int) -> int:
 
 
 _HELD = """
-SELECT DISTINCT ON (mint) mint, symbol, purchase_price, opened_at FROM position
+SELECT DISTINCT ON (mint) mint, symbol, decimals, purchase_price, opened_at, remaining_amount FROM position
 WHERE closed_at IS NULL ORDER BY mint, opened_at DESC
 """
 # The screen: exact prices against stored levels, a hair wider than the rules, so that rounding of what is stored can

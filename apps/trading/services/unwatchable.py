@@ -1,4 +1,4 @@
-"""Tokens that have had no trusted price for a minute: their positions are not watched, and people must know.
+"""Tokens (and SOL in dollars) without a trusted price for a minute: positions are not watched, people must know.
 
 Kept in the watch's memory, shown through Redis; an alert goes to the owners when it begins and when it ends.
 """
@@ -22,7 +22,11 @@ AFTER_SECONDS = 60.0
 BEGAN = "POSITION_UNWATCHABLE"
 ENDED = "POSITION_WATCHED_AGAIN"
 _KEPT_SECONDS = 15.0
+SOL_USD_UNKNOWN = "SOL_USD_UNKNOWN"
+SOL_USD_KNOWN = "SOL_USD_KNOWN"
 _MESSAGES = {
+    SOL_USD_UNKNOWN: "No fresh price of SOL in dollars for a minute: figures in dollars are left empty.",
+    SOL_USD_KNOWN: "The price of SOL in dollars is known again.",
     BEGAN: "No trusted price for a minute: positions in this token are not watched.",
     ENDED: "Positions in this token are watched again.",
 }
@@ -67,6 +71,32 @@ class Unwatchable:
                 )
         except DatabaseError as error:
             log.warning("alert_not_stored", code=code, error=type(error).__name__)
+
+
+class SolUsdAlarm:
+    """The same for SOL in dollars, told to everyone."""
+
+    def __init__(self) -> None:
+        self._known_at: float | None = None
+        self._raised = False
+
+    def note(self, known: bool, *, now: float) -> None:
+        """Take one tick's outcome; tell when the minute is over, and when it is known again."""
+        if known or self._known_at is None:
+            self._known_at = now
+        unknown = now - self._known_at >= AFTER_SECONDS
+        if unknown == self._raised:
+            return
+        code = SOL_USD_UNKNOWN if unknown else SOL_USD_KNOWN
+        log.warning("sol_usd_alarm", code=code)
+        try:
+            with database.atomic():
+                outbox.append(
+                    [outbox.Message(outbox.GLOBAL_STREAM, "alert", {"code": code, "message": _MESSAGES[code]})]
+                )
+        except DatabaseError as error:
+            log.warning("alert_not_stored", code=code, error=type(error).__name__)
+        self._raised = unknown
 
 
 def listed(shard: int) -> list[str]:

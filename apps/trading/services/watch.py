@@ -22,7 +22,7 @@ from django.db import transaction as database
 from apps.core import database_errors, feed, wake
 from apps.core.money import SOL_MINT
 from apps.prices import services as prices
-from apps.prices.domain.points import PricePoint, price_in_usd
+from apps.prices.domain.points import PricePoint, SolUsd, price_in_usd
 from apps.prices.domain.trust import TrustDecision
 from apps.prices.services import FetchResult
 from apps.trading.adapters.shard_lock import ShardLock
@@ -32,7 +32,8 @@ from apps.trading.selectors import watched
 from apps.trading.selectors.watched import HeldToken, PositionSource, StoredPositions
 from apps.trading.services import exit_intents, stop_levels
 from apps.trading.services.exit_intents import FiredExit
-from apps.trading.services.unwatchable import Unwatchable
+from apps.trading.services.quote_opinions import QuoteOpinions
+from apps.trading.services.unwatchable import SolUsdAlarm, Unwatchable
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +82,7 @@ class ShardWatch:
         shards: int,
         source: PositionSource | None = None,
         fetch: Fetch = prices.fetch_prices,
+        opinions: QuoteOpinions | None = None,
     ) -> None:
         self.shard = shard
         self._lock = ShardLock(shard)
@@ -93,6 +95,8 @@ class ShardWatch:
         self._unsaved_exits: dict[UUID, FiredExit] = {}
         self._caught_up = False
         self._unwatchable = Unwatchable(shard)
+        self._sol_usd_alarm = SolUsdAlarm()
+        self._opinions = opinions or QuoteOpinions()
 
     def tick_if_due(self) -> TickReport:
         """Run a tick unless one is running or ran a moment ago, here or in the process that holds the shard."""
@@ -121,7 +125,7 @@ class ShardWatch:
         if not self._caught_up:
             self._catch_up(held)
         found = self._fetch(held, deadline_seconds=FETCH_SECONDS, last_good_sol=_last_good(held))
-        trusted, doubted = _sort_out(found)
+        trusted, doubted = self._hear_quotes(held, *_sort_out(found))
         positions = list(
             self._source.concerned(
                 held.keys(),
@@ -134,8 +138,11 @@ class ShardWatch:
         self._source.settled()
         if fired:
             wake.wake(exit_intents.TASK)
-        _publish(trusted.values(), found)
+        sol_usd = _sol_usd(found)
+        _publish(trusted.values(), sol_usd)
         self._unwatchable.note(held, trusted, now=time.monotonic())
+        if self.shard == 0:
+            self._sol_usd_alarm.note(sol_usd is not None, now=time.monotonic())
         return TickReport(
             ran=True,
             tokens=len(held),
@@ -154,6 +161,20 @@ class ShardWatch:
         """Take over the highs a watch before this one had recorded but not written back to the positions."""
         self._unsaved_levels |= {level.position_id: level for level in watched.highs_not_stored(list(held))}
         self._caught_up = True
+
+    def _hear_quotes(
+        self, held: Mapping[str, HeldToken], trusted: dict[str, PricePoint], doubted: dict[str, TrustDecision]
+    ) -> tuple[dict[str, PricePoint], dict[str, TrustDecision]]:
+        """Trust a doubted price that a sell quote of a moment ago agrees with; ask for one where there is none."""
+        still = {}
+        for mint, doubt in doubted.items():
+            if doubt.point is not None and self._opinions.confirms(doubt.point):
+                log.info("price_confirmed_by_quote", mint=mint, price_sol=f"{doubt.point.price_sol:f}")
+                trusted[mint] = doubt.point
+            else:
+                still[mint] = doubt
+                self._opinions.ask(held[mint])
+        return trusted, still
 
     def _judge(
         self, positions: Iterable[Watched], trusted: Mapping[str, PricePoint], doubted: Mapping[str, TrustDecision]
@@ -312,18 +333,23 @@ def _fired(
     )
 
 
-def _publish(points: Iterable[PricePoint], found: FetchResult) -> None:
-    """Tell the live feed the trusted prices, and SOL in dollars while it is known."""
+def _sol_usd(found: FetchResult) -> SolUsd | None:
+    """Return SOL in dollars while it is known and fresh."""
     known = prices.sol_usd() if found.sol_usd is None else found.sol_usd
-    rate = None if known is None or known.is_stale else known.value
+    return None if known is None or known.is_stale else known
+
+
+def _publish(points: Iterable[PricePoint], sol_usd: SolUsd | None) -> None:
+    """Tell the live feed the trusted prices, and SOL in dollars."""
+    rate = None if sol_usd is None else sol_usd.value
     updates = [
         feed.PriceUpdate(
             mint=point.mint, price_sol=point.price_sol, price_usd=_usd(point, rate), source=str(point.source)
         )
         for point in points
     ]
-    if known is not None and rate is not None:
-        updates.append(feed.PriceUpdate(mint=SOL_MINT, price_sol=1, price_usd=rate, source=known.source))
+    if sol_usd is not None:
+        updates.append(feed.PriceUpdate(mint=SOL_MINT, price_sol=1, price_usd=sol_usd.value, source=sol_usd.source))
     feed.publish_prices(updates)
 
 

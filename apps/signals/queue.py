@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.utils import timezone
+
 from apps.core import bulk
 
-LEASE_SECONDS = 30
+#: Longer than a round of quotes may take; a worker that died costs this much.
+LEASE_SECONDS = 10
+_RENEW_BELOW_SECONDS = 6
 RETRY_SECONDS = 1
 
 
@@ -49,6 +53,28 @@ def due_ids(limit: int = 50) -> list[int]:
         [limit],
     )
     return [row[0] for row in rows]
+
+
+class LeaseLost(Exception):
+    """Somebody else works on the signal now."""
+
+
+def keep(signal: LeasedSignal) -> LeasedSignal:
+    """Return the signal with enough of its lease left for a booking, renewed where it is not.
+
+    Raises:
+        LeaseLost: it ran out and was taken.
+    """
+    if (signal.lease_until - timezone.now()).total_seconds() > _RENEW_BELOW_SECONDS:
+        return signal
+    rows = bulk.fetch_all(
+        "UPDATE trading_signal SET lease_until = clock_timestamp() + %s"
+        " WHERE id = %s AND status = 'leased' AND lease_until = %s RETURNING lease_until",
+        [timedelta(seconds=LEASE_SECONDS), signal.id, signal.lease_until],
+    )
+    if not rows:
+        raise LeaseLost
+    return replace(signal, lease_until=rows[0][0])
 
 
 def finish(signal: LeasedSignal) -> bool:

@@ -1,7 +1,7 @@
 """Signal → trade: from the HTTP request sent to the first and the last trade committed, on the running desk.
 
-Commits are observed as they happen: while a bench runs, a trigger of its own notifies channel `entries` in the booking's
-transaction. Nobody else pays for it.
+Commits are observed as they happen: while a bench runs, a trigger of its own notifies channel `entries` in the very
+transaction of the booking. Nobody else pays for it.
 """
 
 from __future__ import annotations

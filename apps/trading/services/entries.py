@@ -15,12 +15,13 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db import connection
 from django.db import transaction as database
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.models import Agent
-from apps.core import outbox
+from apps.core import database_errors, outbox
 from apps.core.errors import SoldeskError
 from apps.core.http import errors as provider_errors
 from apps.core.money import sol_to_lamports
@@ -44,7 +45,6 @@ TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105 - a code, no secret
 EXECUTION_FAILED = "EXECUTION_FAILED"
 #: A signal younger than this is traded without asking how far the price has moved since it came.
 DRIFT_CHECK_SECONDS = 5
-_DATA_ERROR_CLASSES = ("22", "23", "P0")
 #: What a constraint means when two bookings met it at once.
 _CONSTRAINT_CODES = {
     "position_one_open": entry_rules.POSITION_EXISTS,
@@ -74,37 +74,60 @@ def process_signal(signal_id: int) -> SignalReport | None:
     if signal is None:
         return None
     try:
-        _trade(signal)
+        signal = _trade(signal)
+    except queue.LeaseLost:
+        log.warning("signal_lease_lost", signal_id=signal.id, attempt=signal.attempts)
+        return None
     except (DatabaseError, provider_errors.ProviderError) as error:
         log.warning("signal_given_back", signal_id=signal.id, attempt=signal.attempts, error=_name_of(error))
-        queue.give_back(signal)
+        _give_back(signal)
         return None
     return _finish(signal, started)
 
 
-def _trade(signal: LeasedSignal) -> None:
+def _give_back(signal: LeasedSignal) -> None:
+    """Make the signal due again; with the database away its lease does the same a little later."""
+    try:
+        queue.give_back(signal)
+    except DatabaseError:
+        connection.close()
+
+
+def _trade(signal: LeasedSignal) -> LeasedSignal:
+    """Bring every waiting pair to its verdict; return the signal with the lease as it was renewed on the way."""
+    wanted = _orders(signal)
+    if wanted is None:
+        return signal
+    token, orders = wanted
+    sol_usd = _sol_usd()
+    for start in range(0, len(orders), booking.CHUNK):
+        signal = queue.keep(signal)
+        _book(signal, token, orders[start : start + booking.CHUNK], sol_usd)
+    return signal
+
+
+def _orders(signal: LeasedSignal) -> tuple[TokenView, list[EntryOrder]] | None:
+    """Return the token and what is to be booked, quoted, or None; everybody else has a verdict then."""
     waiting = candidate_reads.for_signal(
         signal_id=signal.id, user_id=signal.user_id, mint=signal.token_address, created_at=signal.created_at
     )
     if not waiting:
-        return
+        return None
     age = (timezone.now() - signal.created_at).total_seconds()
     if age > settings.MAX_SIGNAL_AGE_SECONDS:
         inputs = {"ageSeconds": round(age, 3)}
         verdicts.record(signal, [Outcome.skipped(item.agent_id, [booking.SIGNAL_EXPIRED], inputs) for item in waiting])
-        return
+        return None
     buyers, refused = _sort_out(signal, waiting)
     quotes = quoting.begin(signal.token_address, [_wanted(item, size) for item, size, _ in buyers])
     verdicts.record(signal, refused)
     if not buyers:
-        return
-    token, sol_usd = _token(signal), _sol_usd()
+        return None
+    token = _token(signal)
     if token is None:
         verdicts.record(signal, [Outcome.failed(item.agent_id, TOKEN_NOT_TRADABLE) for item, _, _ in buyers])
-        return
-    orders = _quoted(signal, token, buyers, quotes, age)
-    for start in range(0, len(orders), booking.CHUNK):
-        _book(signal, token, orders[start : start + booking.CHUNK], sol_usd)
+        return None
+    return token, _quoted(signal, token, buyers, quotes, age)
 
 
 def _sol_usd() -> Decimal | None:
@@ -247,11 +270,9 @@ def _data_error_code(error: Exception) -> str | None:
     """Return the verdict's code when the error belongs to the rows, None when it passes (connection, deadlock, …)."""
     if isinstance(error, SoldeskError):
         return error.code
-    cause = error.__cause__
-    state = getattr(cause, "sqlstate", None) or ""
-    if state[:2] not in _DATA_ERROR_CLASSES:
+    if not database_errors.is_data_error(error):
         return None
-    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None) or ""
+    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
     return _CONSTRAINT_CODES.get(constraint, EXECUTION_FAILED)
 
 

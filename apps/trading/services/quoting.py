@@ -17,7 +17,7 @@ from apps.trading.domain import price_impact
 from apps.trading.domain.fills import Quote
 from apps.trading.domain.price_impact import QuoteGroup, SizeRequest
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 4.0
 #: Signals whose quotes are asked for at once in one process; a worker runs fewer.
 _callers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="quotes")
 

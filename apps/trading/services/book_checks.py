@@ -66,7 +66,7 @@ WITH effect AS (
 SELECT concat_ws(' ', 'transaction', id, mint), 'effect', COALESCE(effect.delta, 0), COALESCE(posted.delta, 0)
 FROM effect FULL JOIN posted USING (id, mint)
 WHERE COALESCE(effect.delta, 0) <> COALESCE(posted.delta, 0)
-"""  # noqa: S608 - constants only
+"""
 
 _FEES = """
 WITH line AS (
@@ -125,7 +125,7 @@ UNION ALL
 SELECT concat_ws(' ', 'position', p.id), 'nothing left of a sold position', 0, p.remaining_amount
 FROM position p WHERE p.closed_at IS NOT NULL AND p.close_reason NOT IN ('reset', 'write_off')
   AND p.remaining_amount <> 0
-"""  # noqa: S608 - constants only
+"""
 
 _CLOSED_TRADES = f"""
 WITH {_FILLS}, sold AS (
@@ -160,7 +160,7 @@ FROM trade JOIN sold p ON p.id = trade.position_id
 WHERE (trade.agent_id, trade.wallet_id, trade.epoch, trade.mint, trade.close_reason, trade.purchase_time,
        trade.sale_time)
     IS DISTINCT FROM (p.agent_id, p.wallet_id, p.epoch, p.mint, p.close_reason, p.opened_at, p.closed_at)
-"""  # noqa: S608 - constants only
+"""
 
 _COUNTERS = """
 SELECT concat_ws(' ', 'agent', s.agent_id), 'open positions', count(p.id), s.open_positions

@@ -1,8 +1,8 @@
 """Everything the web process serves on its one port, by kind of request.
 
-HTTP goes to Django's WSGI application on a small fixed pool of threads that keep their database connections (a2wsgi:
-3.6 times the requests of Django's own ASGI handler). What waits on the outside has a pool of its own, health answers
-beside both, and the WebSocket is a Channels consumer in the event loop.
+HTTP goes to Django's WSGI application on a small fixed pool of threads that keep their database connections: several
+times the requests of Django's own ASGI handler. What waits on the outside or streams has a pool of its own (a2wsgi),
+health answers beside both, and the WebSocket is a Channels consumer in the event loop.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ warnings.filterwarnings("ignore", message="No directory at", category=UserWarnin
 wsgi_application: Any = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 - Django is set up by the line above
-from django.db import close_old_connections  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 
 from apps.console import health  # noqa: E402
 from apps.console.consumers import FeedConsumer, stop_feed  # noqa: E402
-from apps.core import heartbeats  # noqa: E402
+from apps.core import database_links, heartbeats  # noqa: E402
 from apps.core.api import wire  # noqa: E402
 from apps.core.api.middleware import PROTECTION, cors_headers  # noqa: E402
+from config.wsgi_lane import WsgiLane  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -63,7 +63,7 @@ class Web:
     """The ASGI application."""
 
     def __init__(self) -> None:
-        self._quick = WSGIMiddleware(wsgi_application, workers=settings.WEB_THREADS)
+        self._quick = WsgiLane(wsgi_application, threads=settings.WEB_THREADS, name="web")
         self._slow = WSGIMiddleware(wsgi_application, workers=SLOW_THREADS)
         self._health = ThreadPoolExecutor(HEALTH_THREADS, thread_name_prefix="health")
         self._feed = FeedConsumer.as_asgi()
@@ -93,8 +93,10 @@ class Web:
             return
         if body is None:
             return
-        lane = self._slow if _SLOW.match(f"{scope['method']} {scope['path']}") else self._quick
-        await lane(scope, _replay(body, receive), send)  # type: ignore[arg-type]
+        if _SLOW.match(f"{scope['method']} {scope['path']}"):
+            await self._slow(scope, _replay(body, receive), send)  # type: ignore[arg-type]
+        else:
+            await self._quick(scope, body, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].rstrip("/") == "/ws":
@@ -115,7 +117,7 @@ class Web:
 
 def _ask(report: Callable[[], health.Answer]) -> tuple[int, bytes]:
     """Return a health report as status and body; on a thread whose database connection may have died since."""
-    close_old_connections()
+    database_links.drop_dead()
     status, document = report()
     return status, wire.encode(document)
 

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 
 from apps.agents.models import Agent
 from apps.console import admission, panel
 from apps.console.clients import FeedUnavailable, Scope, ScopeGone, Snapshot
-from apps.core import bulk
+from apps.core import bulk, database_links
 from apps.core.outbox import GLOBAL_STREAM, agent_stream, user_stream
 from apps.prices import selectors as prices
 from apps.trading import presentation
@@ -160,7 +160,7 @@ class ThreadedSources:
 
 
 def _read(function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-    close_old_connections()
+    database_links.drop_dead()
     try:
         return function(*arguments)
     except (DatabaseError, InterfaceError) as error:

@@ -1,7 +1,8 @@
-from celery import current_app
+from celery import current_app, signals
 from django.apps import AppConfig
+from django.core.signals import request_started
 
-from apps.core import heartbeats, sweep
+from apps.core import database_links, heartbeats, sweep
 
 
 class CoreConfig(AppConfig):
@@ -11,3 +12,5 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         sweep.install(current_app)
         heartbeats.install()
+        request_started.connect(database_links.drop_dead, dispatch_uid="soldesk-connections")
+        signals.task_prerun.connect(database_links.drop_dead, dispatch_uid="soldesk-connections")

@@ -77,6 +77,8 @@ def append(messages: Iterable[Message], *, taken: Mapping[str, int] | None = Non
     batch = list(messages)
     if not batch:
         return 0
+    if len(batch) == 1 and not taken and not batch[0].stream.startswith(_AGENT_PREFIX):
+        return _append_one(batch[0])
     counts = Counter(message.stream for message in batch)
     last = dict(taken or {})
     with connection.cursor() as cursor:
@@ -88,9 +90,28 @@ def append(messages: Iterable[Message], *, taken: Mapping[str, int] | None = Non
     for message in batch:
         rows.append((message.stream, following[message.stream], message.kind, _encode(message.payload)))
         following[message.stream] += 1
-    bulk.copy_rows("outbox", ("stream", "sequence", "kind", "payload"), rows)
+    bulk.insert_rows("outbox", ("stream", "sequence", "kind", "payload"), rows)
     transaction.on_commit(wake_relay)
     return len(batch)
+
+
+_APPEND_ONE = """
+WITH numbered AS (
+    INSERT INTO feed_stream AS kept (stream, sequence) VALUES (%(stream)s, 1)
+    ON CONFLICT (stream) DO UPDATE SET sequence = kept.sequence + 1 RETURNING stream, sequence
+)
+INSERT INTO outbox (stream, sequence, kind, payload)
+SELECT stream, sequence, %(kind)s, %(payload)s::jsonb FROM numbered
+"""
+
+
+def _append_one(message: Message) -> int:
+    """Number and write one message of a user's or the global stream in one round trip."""
+    written = bulk.execute(
+        _APPEND_ONE, {"stream": message.stream, "kind": message.kind, "payload": _encode(message.payload)}
+    )
+    transaction.on_commit(wake_relay)
+    return written
 
 
 def _number(cursor: Any, counts: Mapping[str, int]) -> dict[str, int]:

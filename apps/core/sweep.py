@@ -15,7 +15,9 @@ from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, connections
+
+from apps.core import database_links
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +118,7 @@ class _Runner(threading.Thread):
 
     def _round(self) -> None:
         try:
-            close_old_connections()
+            database_links.drop_dead()
             self._sweep.run()
         except (DatabaseError, InterfaceError) as error:
             connections.close_all()

@@ -60,8 +60,10 @@ def create_signal(
         )
         if signal is None:
             raise errors.SignalDuplicate(DEDUP_SECONDS)
+        events.publish(
+            SignalCreated(signal_id=signal.pk, user_id=user.pk)
+        )  # who trades it is woken before who shows it
         outbox.append([outbox.Message(outbox.user_stream(user.pk), "signal_created", _announcement(signal))])
-        events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
     return signal
 
 

@@ -167,6 +167,7 @@ class Position(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="positions",
+        db_index=False,
         db_constraint=False,
     )
     purchase_transaction = models.ForeignKey(

@@ -134,12 +134,8 @@ class Transaction(models.Model):
         on_delete=models.PROTECT,
         related_name="transactions",
     )
-    corrects = models.OneToOneField(
-        "self",
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="corrected_by",
+    corrects = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="corrected_by", db_index=False
     )
     transaction_time = models.DateTimeField()
     value_usd = UsdField(null=True, blank=True, help_text="USD; empty while SOL/USD was unknown.")
@@ -175,6 +171,11 @@ class Transaction(models.Model):
             ),
             models.Index(fields=["wallet", "epoch"], name="transaction_wallet_epoch"),
         ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["corrects"], condition=models.Q(corrects__isnull=False), name="transaction_corrected_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.transaction_type} {self.id}"
@@ -196,7 +197,8 @@ class LedgerReason(Badge):
 class LedgerEntry(models.Model):
     """One change of one balance. Append-only: a trigger refuses update and delete.
 
-    Its wallet is checked where the balance is changed in the same breath; constraints here would only cost bookings.
+    Wallet and transaction are written in the same breath and can never be deleted: constraints here would only cost
+    every booking, and the audit checks them.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -207,7 +209,9 @@ class LedgerEntry(models.Model):
     mint = MintField()
     delta = AmountField(help_text="Whole tokens; negative left the wallet.")
     reason = models.CharField(max_length=14, choices=LedgerReason.choices)
-    transaction = models.ForeignKey(Transaction, null=True, on_delete=models.PROTECT, related_name="ledger")
+    transaction = models.ForeignKey(
+        Transaction, null=True, on_delete=models.PROTECT, related_name="ledger", db_constraint=False
+    )
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
     class Meta:

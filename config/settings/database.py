@@ -19,7 +19,6 @@ def _postgres(url: str) -> dict[str, object]:
         "HOST": host,
         "PORT": str(port),
         "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": False,
         "OPTIONS": {"connect_timeout": 5, "application_name": "soldesk", **query},
     }

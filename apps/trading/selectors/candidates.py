@@ -35,17 +35,21 @@ class Candidate:
     open_positions: int
     max_open_positions: int
     has_position: bool
+    desk_state: str
+    own_state: str
 
 
 _QUERY = """
 SELECT a.id, a.trading_mode,
        CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END,
        a.trading_config::text, w.id, w.address, w.epoch, b.amount, s.open_positions, s.max_open_positions,
-       EXISTS (SELECT 1 FROM position p WHERE p.wallet_id = w.id AND p.mint = %(mint)s AND p.closed_at IS NULL)
+       EXISTS (SELECT 1 FROM position p WHERE p.wallet_id = w.id AND p.mint = %(mint)s AND p.closed_at IS NULL),
+       COALESCE((SELECT state FROM trading_state WHERE agent_id IS NULL), 'active'), COALESCE(t.state, 'active')
 FROM agent a
 JOIN agent_state s ON s.agent_id = a.id
 LEFT JOIN wallet w ON w.agent_id = a.id AND w.wallet_type = a.trading_mode AND w.released_at IS NULL
 LEFT JOIN balance b ON b.wallet_id = w.id AND b.mint = %(sol)s
+LEFT JOIN trading_state t ON t.agent_id = a.id
 WHERE a.archived_at IS NULL
 """
 _FOR_SIGNAL = (

@@ -84,8 +84,8 @@ WHERE t.transaction_type = 'swap' AND t.origin = 'engine' AND COALESCE(fee.expec
 _LEDGER_PLACES = """
 SELECT concat_ws(' ', 'ledger entry', entry.id), 'wallet and epoch of its transaction',
        concat_ws(' ', t.wallet_id, t.epoch), concat_ws(' ', entry.wallet_id, entry.epoch)
-FROM ledger_entry entry JOIN transaction t ON t.id = entry.transaction_id
-WHERE (t.wallet_id, t.epoch) <> (entry.wallet_id, entry.epoch)
+FROM ledger_entry entry LEFT JOIN transaction t ON t.id = entry.transaction_id
+WHERE entry.transaction_id IS NOT NULL AND (t.wallet_id, t.epoch) IS DISTINCT FROM (entry.wallet_id, entry.epoch)
 """
 
 _FILLS = """

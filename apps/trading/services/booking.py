@@ -37,9 +37,10 @@ from apps.trading import presentation
 from apps.trading.domain import entry_rules, fills, stop_loss
 from apps.trading.domain.entry_rules import EntryDecision, EntryRequest
 from apps.trading.domain.fills import Fill, UnusableQuote
+from apps.trading.selectors import under_lock
 from apps.trading.selectors.candidates import Candidate
+from apps.trading.selectors.under_lock import EntryFacts
 from apps.trading.services import gate, verdicts
-from apps.trading.services.gate import Gate
 from apps.trading.services.quoting import Share
 from apps.trading.services.verdicts import Outcome
 from apps.wallets.models import LedgerReason, TransactionType
@@ -136,16 +137,15 @@ class _Situation:
 
     token: TokenView
     signal: LeasedSignal | None
+    signal_id: int | None
     sol_usd: Decimal | None
     at: datetime
     last_tick: int
+    desk_state: str
     states: dict[UUID, LockedState]
     wallets: dict[UUID, LockedWallet]
-    balances: dict[UUID, Decimal]
-    holding: set[UUID]
-    switches: Gate
+    facts: dict[UUID, EntryFacts]
     expired: bool
-    signal_id: int | None
 
 
 def book_entries(
@@ -174,27 +174,24 @@ def book_entries(
         desk = gate.lock_desk()
         states = locks.lock_states(agent_ids)
         wallets = books.lock_wallets(wallet_ids)
-        if signal is not None:
-            open_pairs = verdicts.undecided(signal.id, agent_ids)
-            orders = [order for order in orders if order.candidate.agent_id in open_pairs]
-        ((at, last_tick, expired),) = bulk.fetch_all(
-            "SELECT clock_timestamp(), COALESCE((SELECT max(id) FROM tick), 0),"
-            " COALESCE(clock_timestamp() - %s::timestamptz > make_interval(secs => %s), false)",
-            [signal.created_at if signal else None, max_age_seconds],
+        moment, facts = under_lock.entry_facts(
+            [(order.candidate.agent_id, order.candidate.wallet_id) for order in orders],
+            mint=token.mint,
+            signal_id=None if signal is None else signal.id,
         )
+        orders = [order for order in orders if not facts[order.candidate.agent_id].decided]
         situation = _Situation(
             token=token,
             signal=signal,
+            signal_id=by_hand_signal if signal is None else signal.id,
             sol_usd=sol_usd,
-            at=at,
-            last_tick=last_tick,
+            at=moment.at,
+            last_tick=moment.last_tick,
+            desk_state=desk.state,
             states=states,
             wallets=wallets,
-            balances=books.balances_of(wallet_ids, SOL_MINT),
-            holding=_holding(wallet_ids, token.mint),
-            switches=gate.under_lock(desk, agent_ids),
-            expired=expired,
-            signal_id=by_hand_signal if signal is None else signal.id,
+            facts=facts,
+            expired=_expired(signal, moment.at, max_age_seconds),
         )
         chunk = _Chunk()
         outcomes = [_decide(order, situation, chunk) for order in orders]
@@ -217,12 +214,10 @@ def _audit(outcomes: Sequence[Outcome], token: TokenView, actor: User | None) ->
             )
 
 
-def _holding(wallet_ids: list[UUID], mint: str) -> set[UUID]:
-    rows = bulk.fetch_all(
-        "SELECT wallet_id FROM position WHERE mint = %s AND closed_at IS NULL AND wallet_id = ANY(%s)",
-        [mint, wallet_ids],
-    )
-    return {row[0] for row in rows}
+def _expired(signal: LeasedSignal | None, at: datetime, max_age_seconds: int | None) -> bool:
+    if signal is None or max_age_seconds is None:
+        return False
+    return (at - signal.created_at).total_seconds() > max_age_seconds
 
 
 def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
@@ -233,7 +228,8 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
     if refusal is not None:
         return Outcome.skipped(candidate.agent_id, [refusal])
     assert state is not None and wallet is not None  # noqa: S101 - `_refusal` has answered both
-    balance = now.balances.get(wallet.id)
+    facts = now.facts[candidate.agent_id]
+    balance = facts.balance_sol
     decision = entry_rules.decide(
         EntryRequest(
             config=candidate.config,
@@ -242,7 +238,7 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
             random=order.random,
             agent_mode=state.trading_mode,
             wallet_type=wallet.wallet_type,
-            has_position=wallet.id in now.holding,
+            has_position=facts.has_position,
             open_positions=state.open_positions,
             max_open_positions=state.max_open_positions,
         )
@@ -273,7 +269,7 @@ def _refusal(
         return WALLET_RESET
     if now.signal is not None and not state.automated:
         return PAUSED
-    return now.switches.entry_refusal(candidate.agent_id)
+    return gate.entry_refusal(now.desk_state, now.facts[candidate.agent_id].own_state)
 
 
 def _inputs(order: EntryOrder, decision: EntryDecision, now: _Situation) -> dict[str, Any]:
@@ -396,7 +392,7 @@ def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | No
     numbered: dict[UUID, int] = {}
     if positions:
         books.insert_transactions(chunk.transactions)
-        bulk.copy_rows("position", _COLUMNS, ([getattr(item, name) for name in _COLUMNS] for item in positions))
+        bulk.insert_rows("position", _COLUMNS, ([getattr(item, name) for name in _COLUMNS] for item in positions))
         books.post(chunk.postings)
         numbered = locks.count_positions({position.agent_id: 1 for position in positions}, messages=1)
     if signal is not None:

@@ -143,7 +143,6 @@ def _sort_out(signal: LeasedSignal, waiting: Sequence[Candidate]) -> tuple[list[
     """Split candidates into buyers (with size in SOL and the draw it came from) and refusals with every reason."""
     view = SignalView(signal.token_address, signal.signal_type, signal.signal_strength)
     metrics = _metrics(signal, waiting)
-    switches = gate.read([item.agent_id for item in waiting])
     buyers: list[_Buyer] = []
     refused: list[Outcome] = []
     for item in waiting:
@@ -153,7 +152,7 @@ def _sort_out(signal: LeasedSignal, waiting: Sequence[Candidate]) -> tuple[list[
         if not wanted.allowed:
             refused.append(Outcome.skipped(item.agent_id, wanted.reasons))
             continue
-        closed = switches.entry_refusal(item.agent_id)
+        closed = gate.entry_refusal(item.desk_state, item.own_state)
         if closed is not None:
             refused.append(Outcome.skipped(item.agent_id, [closed]))
             continue

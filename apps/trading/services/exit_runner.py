@@ -17,9 +17,9 @@ from decimal import Decimal
 from queue import Empty, SimpleQueue
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, connections
 
-from apps.core import database_errors
+from apps.core import database_errors, database_links
 from apps.core.errors import SoldeskError
 from apps.core.http import call_loop
 from apps.core.money import SOL_MINT, to_base_units
@@ -294,7 +294,7 @@ class _Seller:
 
     def _book(self, arrived: Sequence[_Quoted]) -> None:
         try:
-            close_old_connections()
+            database_links.drop_dead()
             _sell(arrived)
         except Exception as error:
             log.error("exits_left_to_their_lease", exc_info=error)

@@ -41,19 +41,19 @@ class Gate:
     desk: Switch
     agents: dict[UUID, Switch]
 
-    def entry_refusal(self, agent_id: UUID) -> str | None:
-        """Return why the agent may not enter, or None."""
-        states = {self.desk.state, self.agents.get(agent_id, _ACTIVE).state}
-        if State.HALTED in states:
-            return TRADING_HALTED
-        return TRADING_REDUCING if State.REDUCING in states else None
-
     def exits_allowed(self, agent_id: UUID) -> bool:
         """Whether positions of the agent may be sold now."""
         return self.desk.exits_allowed and self.agents.get(agent_id, _ACTIVE).exits_allowed
 
 
 _ACTIVE = Switch()
+
+
+def entry_refusal(*states: str) -> str | None:
+    """Return why nobody may enter under these states (the desk's and the agent's), or None."""
+    if State.HALTED in states:
+        return TRADING_HALTED
+    return TRADING_REDUCING if State.REDUCING in states else None
 
 
 def read(agent_ids: Iterable[UUID]) -> Gate:

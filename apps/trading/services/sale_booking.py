@@ -359,7 +359,7 @@ def _write(chunk: _Chunk) -> None:
             "reasons": [item.trade.close_reason for item in chunk.closed],
         },
     )
-    bulk.copy_rows(
+    bulk.insert_rows(
         "closed_trade",
         list(_TRADE_COLUMNS),
         ([getattr(item.trade, name) for name in _TRADE_COLUMNS.values()] for item in chunk.closed),

@@ -58,16 +58,6 @@ class VerdictTaken(Conflict):
         super().__init__("VERDICT_TAKEN", "The signal was decided for one of these agents meanwhile")
 
 
-def undecided(signal_id: int, agent_ids: Sequence[UUID]) -> set[UUID]:
-    """Return the agents without a verdict on the signal; bookings ask once their agents are locked."""
-    rows = bulk.fetch_all(
-        "SELECT a FROM unnest(%s::uuid[]) AS a WHERE NOT EXISTS"
-        " (SELECT 1 FROM signal_execution e WHERE e.signal_id = %s AND e.agent_id = a)",
-        [list(agent_ids), signal_id],
-    )
-    return {row[0] for row in rows}
-
-
 def claim(signal_id: int, outcomes: Sequence[Outcome]) -> set[UUID]:
     """Write the verdicts of pairs that have none, in the order of agents; return the agents whose pair was free.
 

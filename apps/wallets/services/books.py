@@ -97,14 +97,6 @@ def lock_wallets(wallet_ids: Iterable[UUID]) -> dict[UUID, LockedWallet]:
     return {row[0]: LockedWallet(*row) for row in rows}
 
 
-def balances_of(wallet_ids: Iterable[UUID], mint: str) -> dict[UUID, Decimal]:
-    """Return the free amount of `mint` by wallet; a wallet without a row holds zero and is left out."""
-    rows = bulk.fetch_all(
-        "SELECT wallet_id, amount FROM balance WHERE wallet_id = ANY(%s) AND mint = %s", [list(wallet_ids), mint]
-    )
-    return dict(rows)
-
-
 def insert_transactions(transactions: Sequence[NewTransaction]) -> None:
     """Write transaction rows; their effect on balances is posted separately, in the same transaction."""
 
@@ -119,7 +111,7 @@ def insert_transactions(transactions: Sequence[NewTransaction]) -> None:
             values.append(value)
         return values
 
-    bulk.copy_rows("transaction", _TRANSACTION_COLUMNS, map(row, transactions))
+    bulk.insert_rows("transaction", _TRANSACTION_COLUMNS, map(row, transactions))
 
 
 def post(postings: Sequence[Posting]) -> None:
@@ -130,7 +122,7 @@ def post(postings: Sequence[Posting]) -> None:
     """
     if not postings:
         return
-    bulk.copy_rows(
+    bulk.insert_rows(
         "ledger_entry",
         ("wallet_id", "epoch", "mint", "delta", "reason", "transaction_id"),
         ((p.wallet_id, p.epoch, p.mint, p.delta, str(p.reason), p.transaction_id) for p in postings),

@@ -72,9 +72,7 @@ def deposit(
                 )
             ]
         )
-        books.post(
-            [books.Posting(wallet.pk, locked.epoch, mint, symbol, amount, LedgerReason.DEPOSIT, identifier)]
-        )
+        books.post([books.Posting(wallet.pk, locked.epoch, mint, symbol, amount, LedgerReason.DEPOSIT, identifier)])
         audit.record(
             actor=actor,
             action="wallet.deposited",

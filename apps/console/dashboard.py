@@ -147,7 +147,7 @@ def money_cards(money: figures.Money) -> list[Card]:
             "Unrealised",
             money.unrealized_sol,
             f"{_count(money.open_positions, 'position')}" + (f", {unpriced} without a price" if unpriced else ""),
-            f"{reverse('admin:trading_position_changelist')}?closed_at__isempty=1",
+            _list("trading_position"),
         ),
         Card(
             "Win rate, 7 days",

@@ -109,6 +109,31 @@ def with_last_price(rows: QuerySet[Position]) -> QuerySet[Position]:
     )
 
 
+def shows_open_only(request: HttpRequest) -> bool:
+    """Whether a list of positions is the open ones': it is unless a state or a close reason was asked for."""
+    return not any(name == StateFilter.parameter_name or name.startswith("close_reason") for name in request.GET)
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Closed positions are out of sight unless asked for."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [("closed", "Closed"), ("all", "All")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Position]) -> QuerySet[Position]:
+        if self.value() == "closed":
+            return queryset.exclude(closed_at=None)
+        return queryset.filter(closed_at=None) if shows_open_only(request) else queryset
+
+    def choices(self, changelist: Any) -> Any:
+        choices = list(super().choices(changelist))
+        choices[0]["display"] = "Open"
+        return iter(choices)
+
+
 @admin.register(Position)
 class PositionAdmin(base.ReadOnlyAdmin):
     list_display = (
@@ -124,7 +149,7 @@ class PositionAdmin(base.ReadOnlyAdmin):
         columns.when("opened_at", "Opened"),
     )
     list_filter = (
-        ("closed_at", admin.EmptyFieldListFilter),
+        StateFilter,
         ("close_reason", ChoicesCheckboxFilter),
         ("wallet__wallet_type", ChoicesCheckboxFilter),
         ("agent", AutocompleteSelectFilter),
@@ -140,6 +165,11 @@ class PositionAdmin(base.ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Position]:
         return with_last_price(super().get_queryset(request))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """A list of open positions need not say of each that it is open."""
+        shown = super().get_list_display(request)
+        return [item for item in shown if item.__name__ != "state"] if shows_open_only(request) else shown
 
     def has_operate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("trading.change_position")

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from django.utils.text import format_lazy
 
 from config.env import env
 
@@ -46,8 +45,7 @@ _NAVIGATION = [
         "separator": True,
         "items": [
             _model("Agents", "agents.agent", "smart_toy"),
-            _model("Open positions", "trading.position", "candlestick_chart")
-            | {"link": format_lazy("{}?closed_at__isempty=1", reverse_lazy("admin:trading_position_changelist"))},
+            _model("Open positions", "trading.position", "candlestick_chart"),
             _model("Signals", "signals.tradingsignal", "sensors"),
             _model("Executions", "trading.signalexecution", "rule"),
             _model("Exit intents", "trading.exitintent", "output"),

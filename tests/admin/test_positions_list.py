@@ -27,7 +27,6 @@ def test_closed_positions_are_shown_when_asked_for(
     context = client.get(reverse(POSITIONS), query).context_data
     shown = [position.closed_at is None for position in context["cl"].queryset]
     assert (True in shown, False in shown) == (open_shown, closed_shown)
-    assert context["title"] == "Positions"
 
 
 def test_the_state_of_each_is_told_only_where_it_differs(client: Client, desk: Desk) -> None:
@@ -37,3 +36,7 @@ def test_the_state_of_each_is_told_only_where_it_differs(client: Client, desk: D
 
     assert "state" not in names({})
     assert "state" in names({"state": "all"})
+
+
+def test_a_list_is_titled_by_what_it_lists(client: Client, desk: Desk) -> None:
+    assert client.get(reverse(POSITIONS)).context_data["title"] == "Positions"

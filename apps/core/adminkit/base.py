@@ -15,6 +15,7 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
@@ -59,6 +60,12 @@ class DeskAdmin(ModelAdmin):
         shown = [self.written(name) for name in self.lines]
         extra = [name for name in self._named(obj) if callable(name)]
         return [*super().get_readonly_fields(request, obj), *shown, *extra]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """A list is titled by what it lists."""
+        title = capfirst(self.opts.verbose_name_plural)
+        response: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        return response
 
     def changeform_view(
         self,

@@ -27,10 +27,13 @@ log = logging.getLogger("sandbox.signals")
 _PATH = "/api/v1/trading-signals"
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 _KEY_POLL_SECONDS = 0.5
+_DESK_POLL_SECONDS = 1.0
 _WINDOW_SECONDS = 30.0
 _KEPT = 12
 #: A token among this many last signals counts as called lately.
 _LATELY = 4
+#: A Soldesk that has never answered may be starting: its silence is no failure for this long.
+_START_SECONDS = 60.0
 #: A token is called only while its pool holds at least this share of what it was launched with.
 _LEAST_DEPTH = 0.2
 
@@ -46,6 +49,7 @@ class SignalSource:
         self._status = "paused"
         self._number = 0
         self._failures = 0
+        self._patient_until = time.monotonic() + _START_SECONDS
         self._outcomes: Counter[Outcome] = Counter()
         self._recent: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._steered = asyncio.Event()
@@ -92,6 +96,10 @@ class SignalSource:
             return self._interval_seconds
         self._number += 1
         outcome, status, retry_after = await self._post(session, signal, key)
+        if outcome is Outcome.UNREACHABLE and time.monotonic() < self._patient_until:
+            self._status = "waiting_for_desk"
+            return _DESK_POLL_SECONDS
+        self._patient_until = 0.0
         failed = signals.is_failure(outcome)
         self._failures = self._failures + 1 if failed else 0
         self._status = "backing_off" if failed else "posting"
@@ -135,7 +143,8 @@ class SignalSource:
                 status = response.status
                 retry_after = _seconds(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("signal_unreachable request_id=%s error=%s", request_id, type(error).__name__)
+            level = logging.DEBUG if time.monotonic() < self._patient_until else logging.WARNING
+            log.log(level, "signal_unreachable request_id=%s error=%s", request_id, type(error).__name__)
             return Outcome.UNREACHABLE, None, None
         outcome = signals.outcome_of(status)
         log.info(

@@ -146,15 +146,16 @@ async def test_server_errors_make_it_back_off_and_go_on() -> None:
     assert receiver.received[1][0] - receiver.received[0][0] >= 0.95
 
 
-async def test_an_unreachable_desk_is_tried_again_until_it_is_there() -> None:
+async def test_a_desk_that_starts_is_waited_for_and_one_that_goes_away_is_told() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     receiver = Receiver()
     async with posting(f"http://127.0.0.1:{port}") as source:
-        await until(lambda: outcomes(source).get("unreachable", 0) >= 1)
+        await until(lambda: source.as_document()["status"] == "waiting_for_desk")
         async with listening(receiver, port):
-            await until(lambda: bool(receiver.received))
+            await until(lambda: outcomes(source).get("created", 0) >= 1)
+        await until(lambda: outcomes(source).get("unreachable", 0) >= 1)
 
 
 async def test_it_waits_for_its_key_file_and_takes_up_a_new_key(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ const STATUSES = {
   posting: "posting",
   paused: "paused",
   waiting_for_key: "waiting for a key",
+  waiting_for_desk: "waiting for the desk",
   no_token: "no token to call",
   backing_off: "backing off",
 };

@@ -50,5 +50,6 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "django_celery_beat": {"level": "WARNING"},
+        "flower.inspector": {"level": "ERROR"},  # it asks workers that still start; heartbeats tell who is missing
     },
 }

@@ -222,10 +222,11 @@ def health() -> Health:
 
 
 def failures(*, limit: int = 6) -> list[Failure]:
-    """Return the codes executions failed with in the last 24 hours, most frequent first."""
+    """Return the codes executions of agents in use failed with in the last 24 hours, most frequent first."""
     rows = bulk.fetch_all(
-        "SELECT code, count(*), max(created_at) FROM signal_execution WHERE verdict = 'failed'"
-        " AND created_at > now() - interval '24 hours' GROUP BY code ORDER BY 2 DESC, 1 LIMIT %s",
+        "SELECT e.code, count(*), max(e.created_at) FROM signal_execution e JOIN agent a ON a.id = e.agent_id"
+        " WHERE e.verdict = 'failed' AND e.created_at > now() - interval '24 hours' AND a.archived_at IS NULL"
+        " GROUP BY e.code ORDER BY 2 DESC, 1 LIMIT %s",
         [limit],
     )
     return [Failure(*row) for row in rows]

@@ -32,7 +32,8 @@ WHERE c.sale_time >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'U
 """
 _STATE = """
 SELECT state, exits_enabled, reason, updated_at,
-       (SELECT count(*) FROM trading_state WHERE agent_id IS NOT NULL AND state <> 'active')
+       (SELECT count(*) FROM trading_state s JOIN agent a ON a.id = s.agent_id
+        WHERE s.state <> 'active' AND a.archived_at IS NULL)
 FROM (SELECT 1) one LEFT JOIN trading_state ON agent_id IS NULL
 """
 _SIGNALS = """

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.console import dashboard, figures
+from apps.agents import services as agents
+from apps.console import dashboard, figures, panel
 from apps.core import heartbeats
 from apps.core.models import OutboxMessage
 from apps.trading.models import CloseReason, ExitIntent, Position
@@ -80,6 +81,25 @@ def test_simulated_and_live_money_are_never_added(trader) -> None:
         ("simulation", Decimal(10)),
         ("live", Decimal(3)),
     ]
+
+
+def test_an_archived_agent_leaves_its_gains_and_nothing_else(trader) -> None:
+    held, sold = factories.make_token(), factories.make_token()
+    factories.make_tick(held, "0.4")
+    factories.make_position(trader, held, invested="2", price="0.5")
+    factories.close_position(factories.make_position(trader, sold), proceeds="1.5")
+    factories.make_snapshot(factories.wallet_of(trader))
+    factories.make_execution(factories.make_signal(trader.user, held), trader, verdict="failed", code="NO_QUOTE")
+    factories.set_state("halted", agent=trader, reason="testing")
+    assert (len(figures.failures()), len(figures.switched()), len(figures.portfolio_by_hour("simulation"))) == (1, 1, 1)
+    assert panel.summary(None)["tradingState"]["agentsSwitched"] == 1
+    agents.archive_agent(agent=trader, actor=None)
+    (money,) = figures.money()
+    assert (money.portfolio_sol, money.open_positions, money.unrealized_sol) == (0, 0, 0)
+    assert (money.realized_today_sol, money.trades_today, money.trades_days) == (Decimal("0.5"), 1, 1)
+    assert (figures.failures(), figures.switched(), figures.portfolio_by_hour("simulation")) == ([], [], [])
+    summary = panel.summary(None)
+    assert (summary["openPositions"], summary["closedToday"], summary["tradingState"]["agentsSwitched"]) == (0, 1, 0)
 
 
 def test_profit_by_day_is_seven_days_with_zeros(trader) -> None:

@@ -95,7 +95,7 @@ def test_an_archived_agent_leaves_its_gains_and_nothing_else(trader) -> None:
     assert panel.summary(None)["tradingState"]["agentsSwitched"] == 1
     agents.archive_agent(agent=trader, actor=None)
     (money,) = figures.money()
-    assert (money.portfolio_sol, money.open_positions, money.unrealized_sol) == (0, 0, 0)
+    assert money.portfolio_sol == money.unrealized_sol == money.open_positions == 0
     assert (money.realized_today_sol, money.trades_today, money.trades_days) == (Decimal("0.5"), 1, 1)
     assert (figures.failures(), figures.switched(), figures.portfolio_by_hour("simulation")) == ([], [], [])
     summary = panel.summary(None)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import get_hasher, make_password
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -49,13 +49,13 @@ def mint_of(name: str) -> str:
 
 def make_user(email: str | None = None, *, password: str = PASSWORD, **fields: Any) -> User:
     address = (email or f"user{next(_counter)}@example.com").lower()
-    return User.objects.create(email=address, password=_hashed(password), **fields)
+    return User.objects.create(email=address, password=_hashed(password, get_hasher().algorithm), **fields)
 
 
 @cache
-def _hashed(password: str) -> str:
-    """Return the password's hash, worked out once: a good hash is slow on purpose."""
-    return make_password(password)
+def _hashed(password: str, algorithm: str) -> str:
+    """Return the password's hash, worked out once per hasher in force: a good hash is slow on purpose."""
+    return make_password(password, hasher=algorithm)
 
 
 def make_operator(email: str | None = None, *, password: str = PASSWORD) -> User:

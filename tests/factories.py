@@ -39,7 +39,7 @@ from apps.wallets.models import Balance, LedgerEntry, LedgerReason, Origin, Tran
 
 _counter = itertools.count(1)
 PASSWORD = "correct-horse-battery"
-KEY_PREFIX_LENGTH = 12
+KEY_PREFIX_LENGTH = 8
 
 
 def mint_of(name: str) -> str:
@@ -64,8 +64,8 @@ def make_operator(email: str | None = None, *, password: str = PASSWORD) -> User
 
 
 def make_api_key(user: User, *, scopes: tuple[str, ...] = ("full_access",), **fields: Any) -> tuple[ApiKey, str]:
-    """Return a key and its secret."""
-    secret = f"nex_{uuid.uuid4().hex}{uuid.uuid4().hex}"
+    """Return a key and its secret, in the form of real ones."""
+    secret = f"nex_{uuid.uuid4().hex}"
     key = ApiKey.objects.create(
         user=user,
         name=fields.pop("name", f"Key {next(_counter)}"),

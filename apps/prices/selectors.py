@@ -76,6 +76,12 @@ def sol_usd(*, now: datetime | None = None) -> SolUsd | None:
     return None if found is None else replace(found, is_stale=moment - found.at > SOL_USD_STALE)
 
 
+def usable_sol_usd() -> Decimal | None:
+    """Return SOL in US dollars for the books: None while nobody has told it lately, never a default."""
+    known = sol_usd()
+    return None if known is None or known.is_stale else known.value
+
+
 def jupiter_is_configured() -> bool:
     """Tell whether Jupiter answers without the limits of strangers: with a key of ours, or from the sandbox."""
     provider = settings.PROVIDERS["jupiter"]

@@ -3,7 +3,7 @@
 The reads that go with them (`latest_prices`, `sol_usd`) are in `apps.prices.selectors` and named here too.
 """
 
-from apps.prices.selectors import latest_prices, price_at, sol_usd
+from apps.prices.selectors import latest_prices, price_at, sol_usd, usable_sol_usd
 from apps.prices.services.fetching import FetchResult, fetch_prices, poll_interval_seconds
 from apps.prices.services.sol_price import record_sol_usd
 from apps.prices.services.ticks import prune_ticks, record_ticks
@@ -21,4 +21,5 @@ __all__ = [
     "record_ticks",
     "sol_usd",
     "token_metrics",
+    "usable_sol_usd",
 ]

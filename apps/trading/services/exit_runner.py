@@ -173,7 +173,7 @@ def _sell(quoted: Iterable[_Quoted]) -> list[Outcome]:
             code = _quote_error(item)
             outcomes += [Outcome(one, Action.WAIT, code) for one in item.lot.exits]
     try:
-        sol_usd = _sol_usd()
+        sol_usd = prices.usable_sol_usd()
         for start in range(0, len(sales), sale_booking.CHUNK):
             outcomes += _book(sales[start : start + sale_booking.CHUNK], sol_usd)
     except (DatabaseError, InterfaceError) as error:
@@ -201,11 +201,6 @@ def _quote_error(item: _Quoted) -> str:
         log.error("exit_quote_broke", mint=item.lot.mint, error=type(error).__name__, exc_info=error)
     log.warning("exit_quote_failed", mint=item.lot.mint, exits=len(item.lot.exits), code=code)
     return code
-
-
-def _sol_usd() -> Decimal | None:
-    known = prices.sol_usd()
-    return None if known is None or known.is_stale else known.value
 
 
 def _book(sales: Sequence[Sale], sol_usd: Decimal | None) -> list[Outcome]:

@@ -11,23 +11,18 @@ from apps.core import bulk
 
 @dataclass(frozen=True, slots=True)
 class LockedState:
-    """An agent's counters under lock, with the switches a booking must honour."""
+    """An agent's counters under lock. Its switches are read after it: nobody changes them before the lock is free."""
 
     agent_id: UUID
     open_positions: int
     max_open_positions: int
-    archived: bool
-    trading_mode: str
-    automated: bool
 
 
 def lock_states(agent_ids: Iterable[UUID]) -> dict[UUID, LockedState]:
     """Lock the state rows of `agent_ids`, in order, and return them by agent."""
     rows = bulk.fetch_all(
-        "SELECT s.agent_id, s.open_positions, s.max_open_positions, a.archived_at IS NOT NULL, a.trading_mode,"
-        " CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END"
-        " FROM agent_state s JOIN agent a ON a.id = s.agent_id"
-        " WHERE s.agent_id = ANY(%s) ORDER BY s.agent_id FOR NO KEY UPDATE OF s",
+        "SELECT agent_id, open_positions, max_open_positions FROM agent_state"
+        " WHERE agent_id = ANY(%s) ORDER BY agent_id FOR NO KEY UPDATE",
         [list(agent_ids)],
     )
     return {row[0]: LockedState(*row) for row in rows}

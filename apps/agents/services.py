@@ -51,6 +51,7 @@ def update_agent(
 ) -> Agent:
     """Change what is given (None leaves a field). A new mode leaves open positions watched in their wallet.
 
+    Locks the agent's state row, then the agent: when a pause has returned, no booking that had not seen it can follow.
     Raises:
         Invalid: INVALID_NAME, INVALID_TRADING_MODE. AgentNotFound: archived meanwhile.
     """
@@ -61,6 +62,7 @@ def update_agent(
         "automated_trading_live": automated_trading_live,
     }
     with transaction.atomic():
+        locks.lock_states([agent.pk])
         agent = _locked(agent)
         before = _facts(agent)
         for field, value in given.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,15 +10,19 @@ from django.utils import timezone
 
 from apps.core import bulk
 
-#: Longer than a round of quotes may take; a worker that died costs this much.
+#: What a worker that died costs; who needs longer renews it on the way (`keep`).
 LEASE_SECONDS = 10
-_RENEW_BELOW_SECONDS = 6
+RENEW_BELOW_SECONDS = 6
 RETRY_SECONDS = 1
+LONGEST_RETRY_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LeasedSignal:
-    """A signal in the hands of one worker until `lease_until`."""
+    """A signal in the hands of one worker until `lease_until`, which `keep` moves on.
+
+    `attempts` is the number of the lease: once it was taken over, what its former holder says of it counts no more.
+    """
 
     id: int
     user_id: UUID
@@ -29,9 +33,14 @@ class LeasedSignal:
     created_at: datetime
     attempts: int
     lease_until: datetime
+    is_deleted: bool
 
 
-_COLUMNS = "id, user_id, token_address, symbol, signal_type, signal_strength, created_at, attempts, lease_until"
+_RETURNED = (
+    "id, user_id, token_address, symbol, signal_type, signal_strength, created_at, attempts, lease_until,"
+    " deleted_at IS NOT NULL"
+)
+_HELD = " WHERE id = %s AND status = 'leased' AND attempts = %s"
 
 
 def lease(signal_id: int) -> LeasedSignal | None:
@@ -39,7 +48,7 @@ def lease(signal_id: int) -> LeasedSignal | None:
     rows = bulk.fetch_all(
         "UPDATE trading_signal SET status = 'leased', lease_until = clock_timestamp() + %s, attempts = attempts + 1"
         " WHERE id = %s AND (status = 'due' AND due_at <= clock_timestamp()"
-        " OR status = 'leased' AND lease_until < clock_timestamp()) RETURNING " + _COLUMNS,
+        " OR status = 'leased' AND lease_until < clock_timestamp()) RETURNING " + _RETURNED,
         [timedelta(seconds=LEASE_SECONDS), signal_id],
     )
     return LeasedSignal(*rows[0]) if rows else None
@@ -59,40 +68,44 @@ class LeaseLost(Exception):
     """Somebody else works on the signal now."""
 
 
-def keep(signal: LeasedSignal) -> LeasedSignal:
-    """Return the signal with enough of its lease left for a booking, renewed where it is not.
+def keep(signal: LeasedSignal) -> None:
+    """Renew the lease unless enough of it is left for a booking.
 
     Raises:
         LeaseLost: it ran out and was taken.
     """
-    if (signal.lease_until - timezone.now()).total_seconds() > _RENEW_BELOW_SECONDS:
-        return signal
+    if (signal.lease_until - timezone.now()).total_seconds() > RENEW_BELOW_SECONDS:
+        return
     rows = bulk.fetch_all(
-        "UPDATE trading_signal SET lease_until = clock_timestamp() + %s"
-        " WHERE id = %s AND status = 'leased' AND lease_until = %s RETURNING lease_until",
-        [timedelta(seconds=LEASE_SECONDS), signal.id, signal.lease_until],
+        "UPDATE trading_signal SET lease_until = clock_timestamp() + %s" + _HELD + " RETURNING lease_until",
+        [timedelta(seconds=LEASE_SECONDS), signal.id, signal.attempts],
     )
     if not rows:
         raise LeaseLost
-    return replace(signal, lease_until=rows[0][0])
+    ((signal.lease_until,),) = rows
 
 
 def finish(signal: LeasedSignal) -> bool:
     """Mark the signal done; False when the lease was lost meanwhile (its new holder will finish it)."""
-    return (
-        bulk.execute(
-            "UPDATE trading_signal SET status = 'done', lease_until = NULL, finished_at = clock_timestamp()"
-            " WHERE id = %s AND status = 'leased' AND lease_until = %s",
-            [signal.id, signal.lease_until],
-        )
-        == 1
+    finished = bulk.execute(
+        "UPDATE trading_signal SET status = 'done', lease_until = NULL, finished_at = clock_timestamp()" + _HELD,
+        [signal.id, signal.attempts],
     )
+    return finished == 1
 
 
-def give_back(signal: LeasedSignal) -> None:
-    """Make the signal due again shortly: something passing was in the way."""
+def give_back(signal: LeasedSignal, *, after_seconds: float = RETRY_SECONDS) -> None:
+    """Make the signal due again after a pause; nothing happens when the lease was lost meanwhile."""
     bulk.execute(
-        "UPDATE trading_signal SET status = 'due', lease_until = NULL, due_at = clock_timestamp() + %s"
-        " WHERE id = %s AND status = 'leased' AND lease_until = %s",
-        [timedelta(seconds=RETRY_SECONDS), signal.id, signal.lease_until],
+        "UPDATE trading_signal SET status = 'due', lease_until = NULL, due_at = clock_timestamp() + %s" + _HELD,
+        [timedelta(seconds=after_seconds), signal.id, signal.attempts],
     )
+
+
+def growing_pause_seconds(attempts: int) -> float:
+    """Return the pause after a failure that may never pass: a second, doubling with each attempt, at most thirty.
+
+    >>> [growing_pause_seconds(n) for n in (1, 2, 5, 50)]
+    [1, 2, 16, 30]
+    """
+    return min(RETRY_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_RETRY_SECONDS)

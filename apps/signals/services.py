@@ -86,7 +86,10 @@ def update_signal(*, signal: TradingSignal, changes: Mapping[str, Any]) -> Tradi
 
 
 def delete_signals(*, user: User, actor: User | None, signal_id: int | None = None) -> int:
-    """Mark one signal of the user, or all, as deleted; executions stay. Return how many were marked."""
+    """Mark one signal of the user, or all, as deleted; executions stay. Return how many were marked.
+
+    What is not traded yet never will be: each agent still to decide ends as SKIPPED `signal_deleted`.
+    """
     rows = TradingSignal.objects.filter(user=user, deleted_at=None)
     if signal_id is not None:
         rows = rows.filter(pk=signal_id)

@@ -10,7 +10,7 @@ from typing import Any
 from apps.core import formatting
 from apps.core.adminkit import cells
 from apps.core.money import MONEY, divide
-from apps.trading.domain import eligibility
+from apps.trading.domain import eligibility, entry_rules
 from apps.trading.models import ClosedTrade, CloseReason, ExitIntent, Position, SignalExecution, State, TradingState
 from apps.trading.services import gate
 
@@ -78,7 +78,7 @@ def stop_of(position: Position) -> Any:
 def reasons(execution: SignalExecution) -> Any:
     """Every reason as a word, with its sentence on hover where the rules have one."""
     codes = execution.reasons or ([execution.code] if execution.code else [])
-    return cells.words(codes, explained={**eligibility.REASONS, **gate.MESSAGES})
+    return cells.words(codes, explained={**eligibility.REASONS, **entry_rules.MESSAGES, **gate.MESSAGES})
 
 
 def decision_delay(execution: SignalExecution) -> Any:

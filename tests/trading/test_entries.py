@@ -15,8 +15,9 @@ from apps.core.money import SOL_MINT, quantize_price
 from apps.signals import queue
 from apps.signals import services as signals
 from apps.signals.models import TradingSignal
+from apps.trading.errors import EntryRefused
 from apps.trading.models import Position, SignalExecution, State
-from apps.trading.services import entries, trading_state
+from apps.trading.services import entries, hand_buys, trading_state
 from apps.wallets.models import Balance, LedgerEntry, Transaction
 from tests import factories
 
@@ -164,7 +165,7 @@ def test_a_paused_agent_is_skipped_and_a_buy_by_hand_still_works(token):
     entries.process_signal(signal.pk)
     assert verdict(signal, agent).reasons == ["paused"]
 
-    result = entries.buy_by_hand(
+    result = hand_buys.buy_by_hand(
         agent=agent, token_address=token.mint, actor=agent.user, position_size_sol=Decimal("0.5")
     )
 
@@ -180,8 +181,8 @@ def test_a_paused_agent_is_skipped_and_a_buy_by_hand_still_works(token):
 )
 def test_a_buy_by_hand_is_refused_with_the_code_of_the_rule(token, size, code):
     agent = factories.make_agent(config=FIXED_SIZE)
-    with pytest.raises(entries.errors.EntryRefused) as refused:
-        entries.buy_by_hand(agent=agent, token_address=token.mint, actor=agent.user, position_size_sol=Decimal(size))
+    with pytest.raises(EntryRefused) as refused:
+        hand_buys.buy_by_hand(agent=agent, token_address=token.mint, actor=agent.user, position_size_sol=Decimal(size))
     assert refused.value.code == code
     assert not Position.objects.filter(agent=agent).exists()
 

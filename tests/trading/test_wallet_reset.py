@@ -14,7 +14,7 @@ from apps.agents.models import AgentState
 from apps.core.models import OutboxMessage
 from apps.trading import errors
 from apps.trading.models import ClosedTrade, ExitIntent, Position
-from apps.trading.services import entries, exit_runner, exits, wallet_reset
+from apps.trading.services import exit_runner, exits, hand_buys, wallet_reset
 from apps.wallets.errors import WalletReleased
 from apps.wallets.models import Balance, LedgerEntry, Transaction, Wallet
 from tests import factories
@@ -59,7 +59,7 @@ def test_a_wallet_trades_again_after_a_reset(market):
     wallet_reset.reset_wallet(wallet=factories.wallet_of(agent), actor=None)
     factories.fund(factories.wallet_of(agent), "5")
 
-    bought = entries.buy_by_hand(agent=agent, token_address=token.mint, actor=None, position_size_sol=Decimal(1))
+    bought = hand_buys.buy_by_hand(agent=agent, token_address=token.mint, actor=None, position_size_sol=Decimal(1))
 
     position = Position.objects.get(pk=bought.position_id)
     assert position.epoch == 2

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
+from apps.core.errors import SoldeskError
 from apps.core.http import (
     Answer,
     Lane,
@@ -90,25 +91,31 @@ def quote_now(
     return read_quote(answer, request)
 
 
-def quote_many(requests: Sequence[QuoteRequest], *, lane: QuoteLane, deadline_seconds: float) -> list[Quote]:
-    """Return the quotes of all `requests`, asked for at once, in their order; not to be called from an event loop.
+def quote_many(
+    requests: Sequence[QuoteRequest], *, lane: QuoteLane, deadline_seconds: float
+) -> list[Quote | SoldeskError]:
+    """Return what came of each of `requests`, asked for at once, in their order: its quote, or the error instead.
 
-    Raises:
-        TokenNotTradable, ProviderError: what the first request that failed met; then nobody has a quote.
+    The errors are those of `quote`. Not to be called from an event loop.
     """
     if len(requests) == 1:
-        return [quote_now(*requests[0], lane=lane, deadline_seconds=deadline_seconds)]
+        try:
+            return [quote_now(*requests[0], lane=lane, deadline_seconds=deadline_seconds)]
+        except SoldeskError as error:
+            return [error]
     return call_loop.run(_gather(requests, lane, deadline_seconds))
 
 
-async def _gather(requests: Sequence[QuoteRequest], lane: QuoteLane, deadline_seconds: float) -> list[Quote]:
+async def _gather(
+    requests: Sequence[QuoteRequest], lane: QuoteLane, deadline_seconds: float
+) -> list[Quote | SoldeskError]:
     calls = (quote(*request, lane=lane, deadline_seconds=deadline_seconds) for request in requests)
-    quotes: list[Quote] = []
+    answers: list[Quote | SoldeskError] = []
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, SoldeskError):
             raise outcome
-        quotes.append(outcome)
-    return quotes
+        answers.append(outcome)
+    return answers
 
 
 def read_quote(answer: Answer, request: QuoteRequest) -> Quote:

@@ -25,7 +25,7 @@ from apps.trading.api import shapes
 from apps.trading.errors import ClosePending
 from apps.trading.models import ClosedTrade, CloseReason
 from apps.trading.selectors import closed_trades, positions
-from apps.trading.services import entries, exits
+from apps.trading.services import exits, hand_buys
 from apps.wallets import selectors as wallets
 
 WAIT_SECONDS = 15.0
@@ -195,7 +195,7 @@ class ExecuteTrade(APIView):
         signal_id = body.get("signal_id") or None
         if signal_id is not None:
             signals.get_signal(user=caller(request), signal_id=signal_id)
-        bought = entries.buy_by_hand(
+        bought = hand_buys.buy_by_hand(
             agent=agent,
             token_address=body["token_address"],
             actor=caller(request),

@@ -18,6 +18,8 @@ TYPE = "type"
 BLACKLISTED = "blacklisted"
 NOT_WHITELISTED = "not_whitelisted"
 METRICS_UNAVAILABLE = "metrics_unavailable"
+SIGNAL_DELETED = "signal_deleted"
+SIGNAL_EXPIRED = "SIGNAL_EXPIRED"
 
 #: Every reason, with the sentence a person reads.
 REASONS: dict[str, str] = {
@@ -28,6 +30,8 @@ REASONS: dict[str, str] = {
     BLACKLISTED: "The token is on the agent's list of tokens never to trade.",
     NOT_WHITELISTED: "The token is not on the agent's list of tokens to trade.",
     METRICS_UNAVAILABLE: "The token's figures are unknown and the agent bounds them.",
+    SIGNAL_DELETED: "The signal was deleted before it was traded.",
+    SIGNAL_EXPIRED: "The signal was too old, or the price had moved too far since it came.",
     **{
         f"{key}_{code}": f"The token's {name} {text}"
         for key, name in (("mcap", "market cap"), ("liquidity", "liquidity"), ("holders", "number of holders"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from apps.agents.domain.model import PurchaseLimits, TradingConfig
-from apps.core.money import MONEY
+from apps.core.money import MONEY, SOL_QUANTUM
 from apps.trading.domain import sizing
 
 SIMULATION = "simulation"
@@ -44,7 +44,7 @@ MESSAGES: dict[str, str] = {
     BELOW_MINIMUM_THRESHOLD: "The wallet holds less SOL than the minimum balance.",
     POSITION_EXISTS: "The wallet already holds an open position in this token.",
     MAX_POSITIONS_EXCEEDED: "The agent holds as many open positions as it may.",
-    INVALID_POSITION_SIZE: "The size of the buy must be more than zero.",
+    INVALID_POSITION_SIZE: "The size of the buy must be at least one lamport.",
     POSITION_SIZE_EXCEEDS_BALANCE: "The size of the buy is more than the wallet holds.",
     VIOLATES_MINIMUM_BALANCE: "The buy would leave less than the minimum balance.",
     EXCEEDS_MAX_PURCHASE: "The size of the buy is more than the largest buy allowed.",
@@ -90,7 +90,7 @@ class EntryDecision:
 
 
 def decide(request: EntryRequest) -> EntryDecision:
-    """Judge a buy; the first failing check gives the code.
+    """Judge a buy; the first failing check gives the code. A size that is allowed is a lamport or more.
 
     >>> from apps.agents.domain.trading_config import DEFAULT_CONFIG
     >>> decide(EntryRequest(DEFAULT_CONFIG, Decimal(5), size_sol=Decimal(3))).code
@@ -113,8 +113,10 @@ def decide(request: EntryRequest) -> EntryDecision:
             return _refused(refusal, balance)
         return EntryDecision(True, ALLOWED, balance_sol=balance, size_sol=request.size_sol)
     sized = sizing.position_size(balance, config.position_calculator, config.purchase_limits, request.random)
-    if not sized.allowed:
+    if sized.size_sol is None:
         return _refused(POSITION_CALCULATION_ERROR, balance, sized.code)
+    if sized.size_sol < SOL_QUANTUM:
+        return _refused(POSITION_CALCULATION_ERROR, balance, INVALID_POSITION_SIZE)
     return EntryDecision(
         True,
         ALLOWED,
@@ -158,7 +160,7 @@ def _slot_refusal(request: EntryRequest) -> str | None:
 
 
 def _size_refusal(size_sol: Decimal, balance_sol: Decimal, limits: PurchaseLimits) -> str | None:
-    if size_sol <= 0:
+    if size_sol < SOL_QUANTUM:
         return INVALID_POSITION_SIZE
     if size_sol > balance_sol:
         return POSITION_SIZE_EXCEEDS_BALANCE

@@ -1,4 +1,4 @@
-"""The desk's own trading state exists from the start, so that bookings can lock it."""
+"""The desk's own trading state exists from the start."""
 
 from django.db import migrations
 

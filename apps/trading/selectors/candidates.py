@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-import orjson
-
-from apps.agents.domain import trading_config
-from apps.agents.domain.trading_config import InvalidConfig, TradingConfig
+from apps.agents.domain.trading_config import TradingConfig
 from apps.core import bulk
 from apps.core.money import SOL_MINT
+from apps.signals.queue import LeasedSignal
+from apps.trading.selectors.configs import read_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +49,22 @@ LEFT JOIN balance b ON b.wallet_id = w.id AND b.mint = %(sol)s
 LEFT JOIN trading_state t ON t.agent_id = a.id
 WHERE a.archived_at IS NULL
 """
-_FOR_SIGNAL = (
-    _QUERY
-    + """ AND a.user_id = %(user)s AND a.created_at <= %(before)s
+_UNDECIDED = """ AND a.user_id = %(user)s AND a.created_at <= %(before)s
   AND NOT EXISTS (SELECT 1 FROM signal_execution e WHERE e.signal_id = %(signal)s AND e.agent_id = a.id)
 ORDER BY a.id"""
-)
+_FOR_SIGNAL = _QUERY + _UNDECIDED
+_AGENTS = "SELECT a.id FROM agent a WHERE a.archived_at IS NULL" + _UNDECIDED
 _OF_AGENT = _QUERY + " AND a.id = %(agent)s"
 
 
-def for_signal(*, signal_id: int, user_id: UUID, mint: str, created_at: datetime) -> list[Candidate]:
+def for_signal(signal: LeasedSignal) -> list[Candidate]:
     """Return the owner's agents that existed when the signal came and have no verdict on it yet, by id."""
-    return _candidates(_FOR_SIGNAL, {"signal": signal_id, "user": user_id, "mint": mint, "before": created_at})
+    return _candidates(_FOR_SIGNAL, {**_asked(signal), "mint": signal.token_address})
+
+
+def undecided(signal: LeasedSignal) -> list[UUID]:
+    """Return the same agents as `for_signal`, by id alone: reads nothing that could be broken about them."""
+    return [row[0] for row in bulk.fetch_all(_AGENTS, _asked(signal))]
 
 
 def of_agent(*, agent_id: UUID, mint: str) -> Candidate | None:
@@ -72,15 +73,10 @@ def of_agent(*, agent_id: UUID, mint: str) -> Candidate | None:
     return found[0] if found else None
 
 
+def _asked(signal: LeasedSignal) -> dict[str, Any]:
+    return {"signal": signal.id, "user": signal.user_id, "before": signal.created_at}
+
+
 def _candidates(query: str, parameters: dict[str, Any]) -> list[Candidate]:
     rows = bulk.fetch_all(query, {**parameters, "sol": SOL_MINT})
-    return [Candidate(*(*row[:3], _config(row[3]), *row[4:])) for row in rows]
-
-
-@lru_cache(maxsize=8192)
-def _config(stored: str | None) -> TradingConfig | None:
-    """Read a stored document, remembered by its text: a thousand agents share a few."""
-    try:
-        return trading_config.load(None if stored is None else orjson.loads(stored))
-    except InvalidConfig:
-        return None
+    return [Candidate(*(*row[:3], read_config(row[3]), *row[4:])) for row in rows]

@@ -14,8 +14,11 @@ from apps.core.money import SOL_MINT
 
 @dataclass(frozen=True, slots=True)
 class EntryFacts:
-    """One agent's part: its switch, the wallet's free SOL (None: never any), what stands in the way already."""
+    """One agent's part: its switches, the wallet's free SOL (None: never any), what stands in the way already."""
 
+    archived: bool
+    trading_mode: str
+    automated: bool
     own_state: str
     balance_sol: Decimal | None
     has_position: bool
@@ -24,17 +27,25 @@ class EntryFacts:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The database's clock, and the newest tick: a peak counts from there."""
+    """What holds for all of them. `at` is the database's clock; a peak counts from `last_tick`, the newest."""
 
     at: datetime
     last_tick: int
+    desk_state: str
+    signal_deleted: bool
 
 
 _READ = """
-SELECT clock_timestamp(), COALESCE((SELECT max(id) FROM tick), 0), v.agent, COALESCE(t.state, 'active'), b.amount,
+SELECT clock_timestamp(), COALESCE((SELECT max(id) FROM tick), 0),
+       COALESCE((SELECT state FROM trading_state WHERE agent_id IS NULL), 'active'),
+       EXISTS (SELECT 1 FROM trading_signal WHERE id = %(signal)s AND deleted_at IS NOT NULL),
+       v.agent, a.archived_at IS NOT NULL, a.trading_mode,
+       CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END,
+       COALESCE(t.state, 'active'), b.amount,
        EXISTS (SELECT 1 FROM position p WHERE p.wallet_id = v.wallet AND p.mint = %(mint)s AND p.closed_at IS NULL),
        EXISTS (SELECT 1 FROM signal_execution e WHERE e.signal_id = %(signal)s AND e.agent_id = v.agent)
 FROM unnest(%(agents)s::uuid[], %(wallets)s::uuid[]) AS v (agent, wallet)
+JOIN agent a ON a.id = v.agent
 LEFT JOIN trading_state t ON t.agent_id = v.agent
 LEFT JOIN balance b ON b.wallet_id = v.wallet AND b.mint = %(sol)s
 """
@@ -54,4 +65,4 @@ def entry_facts(
             "wallets": [wallet for _, wallet in pairs],
         },
     )
-    return Moment(*rows[0][:2]), {row[2]: EntryFacts(*row[3:]) for row in rows}
+    return Moment(*rows[0][:4]), {row[4]: EntryFacts(*row[5:]) for row in rows}

@@ -14,18 +14,18 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import orjson
+from django.db import Error as DatabaseError
 from django.db import transaction as database
 
 from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.agents import locks
 from apps.agents.locks import LockedState
-from apps.core import bulk, outbox
+from apps.core import database_errors, outbox
+from apps.core.errors import SoldeskError
 from apps.core.money import (
     MONEY,
     SOL_MINT,
-    ZERO,
     divide,
     lamports_to_sol,
     quantize_price,
@@ -34,13 +34,15 @@ from apps.core.money import (
 )
 from apps.signals.queue import LeasedSignal
 from apps.trading import presentation
-from apps.trading.domain import entry_rules, fills, stop_loss
+from apps.trading.domain import eligibility, entry_rules, fills, stop_loss
 from apps.trading.domain.entry_rules import EntryDecision, EntryRequest
 from apps.trading.domain.fills import Fill, UnusableQuote
 from apps.trading.selectors import under_lock
 from apps.trading.selectors.candidates import Candidate
-from apps.trading.selectors.under_lock import EntryFacts
-from apps.trading.services import gate, verdicts
+from apps.trading.selectors.under_lock import EntryFacts, Moment
+from apps.trading.services import gate, new_positions, verdicts
+from apps.trading.services.new_positions import NewPosition
+from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.quoting import Share
 from apps.trading.services.verdicts import Outcome
 from apps.wallets.models import LedgerReason, TransactionType
@@ -48,9 +50,13 @@ from apps.wallets.services import books
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
 
 CHUNK = 250
-PAUSED = "paused"
 WALLET_RESET = "WALLET_RESET"
-SIGNAL_EXPIRED = "SIGNAL_EXPIRED"
+EXECUTION_FAILED = "EXECUTION_FAILED"
+#: What a constraint means when two bookings met it at once.
+_CONSTRAINT_CODES = {
+    "position_one_open": entry_rules.POSITION_EXISTS,
+    "agent_state_open_positions": entry_rules.MAX_POSITIONS_EXCEEDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,52 +81,6 @@ class EntryOrder:
     explicit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewPosition:
-    """A row of `position` to be written: the columns of the model, without its cost of construction."""
-
-    id: UUID
-    agent_id: UUID
-    wallet_id: UUID
-    epoch: int
-    mint: str
-    symbol: str
-    decimals: int
-    signal_id: int | None
-    purchase_transaction_id: UUID
-    purchase_price: Decimal
-    purchase_amount: Decimal
-    remaining_amount: Decimal
-    total_invested_sol: Decimal
-    remaining_cost_sol: Decimal
-    stop_percent: Decimal | None
-    stop_price_sol: Decimal | None
-    stop_updated_at: datetime | None
-    peak_price_sol: Decimal
-    peak_from_tick: int
-    opened_at: datetime
-    created_at: datetime
-    updated_at: datetime
-    realized_profit_sol: Decimal = ZERO
-    proceeds_sol: Decimal = ZERO
-    generation: int = 1
-    peak_generation: int = 1
-    lowest_price_sol: Decimal | None = None
-    dca_count: int = 0
-    last_dca_at: datetime | None = None
-    take_profit_levels_hit: int = 0
-    take_profit_start_level: int = 0
-    take_profit_total_levels: int | None = None
-    last_take_profit_at: datetime | None = None
-    moon_bag_activated: bool = False
-    moon_bag_amount: Decimal | None = None
-    closed_at: datetime | None = None
-    close_reason: str = ""
-
-
-_COLUMNS = tuple(NewPosition.__dataclass_fields__)
-
-
 @dataclass(slots=True)
 class _Chunk:
     """Rows gathered while a chunk is decided, written together."""
@@ -129,11 +89,12 @@ class _Chunk:
     postings: list[Posting] = field(default_factory=list)
     positions: list[NewPosition] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
+    texts: QuoteTexts = field(default_factory=QuoteTexts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Situation:
-    """What holds for the whole chunk, read under lock."""
+    """What holds for the whole chunk, read under lock. `refusal` is why nobody may trade the signal any more, if so."""
 
     token: TokenView
     signal: LeasedSignal | None
@@ -145,7 +106,7 @@ class _Situation:
     states: dict[UUID, LockedState]
     wallets: dict[UUID, LockedWallet]
     facts: dict[UUID, EntryFacts]
-    expired: bool
+    refusal: str | None
 
 
 def book_entries(
@@ -171,7 +132,7 @@ def book_entries(
     agent_ids = sorted(order.candidate.agent_id for order in orders)
     wallet_ids = [order.candidate.wallet_id for order in orders if order.candidate.wallet_id is not None]
     with database.atomic():
-        desk = gate.lock_desk()
+        gate.lock_desk()
         states = locks.lock_states(agent_ids)
         wallets = books.lock_wallets(wallet_ids)
         moment, facts = under_lock.entry_facts(
@@ -187,11 +148,11 @@ def book_entries(
             sol_usd=sol_usd,
             at=moment.at,
             last_tick=moment.last_tick,
-            desk_state=desk.state,
+            desk_state=moment.desk_state,
             states=states,
             wallets=wallets,
             facts=facts,
-            expired=_expired(signal, moment.at, max_age_seconds),
+            refusal=_signal_refusal(signal, moment, max_age_seconds),
         )
         chunk = _Chunk()
         outcomes = [_decide(order, situation, chunk) for order in orders]
@@ -214,10 +175,14 @@ def _audit(outcomes: Sequence[Outcome], token: TokenView, actor: User | None) ->
             )
 
 
-def _expired(signal: LeasedSignal | None, at: datetime, max_age_seconds: int | None) -> bool:
-    if signal is None or max_age_seconds is None:
-        return False
-    return (at - signal.created_at).total_seconds() > max_age_seconds
+def _signal_refusal(signal: LeasedSignal | None, moment: Moment, max_age_seconds: int | None) -> str | None:
+    if signal is None:
+        return None
+    if moment.signal_deleted:
+        return eligibility.SIGNAL_DELETED
+    if max_age_seconds is not None and (moment.at - signal.created_at).total_seconds() > max_age_seconds:
+        return eligibility.SIGNAL_EXPIRED
+    return None
 
 
 def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
@@ -236,7 +201,7 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
             balance_sol=balance,
             size_sol=lamports_to_sol(order.share.lamports) if order.explicit else None,
             random=order.random,
-            agent_mode=state.trading_mode,
+            agent_mode=facts.trading_mode,
             wallet_type=wallet.wallet_type,
             has_position=facts.has_position,
             open_positions=state.open_positions,
@@ -259,17 +224,18 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
 def _refusal(
     candidate: Candidate, state: LockedState | None, wallet: LockedWallet | None, now: _Situation
 ) -> str | None:
-    if now.expired:
-        return SIGNAL_EXPIRED
-    if state is None or state.archived:
+    facts = now.facts[candidate.agent_id]
+    if now.refusal is not None:
+        return now.refusal
+    if state is None or facts.archived:
         return entry_rules.AGENT_NOT_FOUND
     if wallet is None:
         return entry_rules.WALLET_NOT_FOUND
     if wallet.released or wallet.epoch != candidate.epoch:
         return WALLET_RESET
-    if now.signal is not None and not state.automated:
-        return PAUSED
-    return gate.entry_refusal(now.desk_state, now.facts[candidate.agent_id].own_state)
+    if now.signal is not None and not facts.automated:
+        return eligibility.PAUSED
+    return gate.entry_refusal(now.desk_state, facts.own_state)
 
 
 def _inputs(order: EntryOrder, decision: EntryDecision, now: _Situation) -> dict[str, Any]:
@@ -293,6 +259,7 @@ def _open(
     transaction_id, position_id = uuid.uuid4(), uuid.uuid4()
     bought, invested = fill.token_amount, fill.debit_sol
     average = quantize_price(divide(invested, bought))
+    quoted = chunk.texts.of(order.share.quote)
     chunk.transactions.append(
         NewTransaction(
             id=transaction_id,
@@ -316,8 +283,8 @@ def _open(
             price_impact=fill.price_impact,
             network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
             protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
-            routes=_routes(order.share),
-            swap_payload=_payload(order.share),
+            routes=quoted.routes,
+            swap_payload=quoted.payload,
         )
     )
     chunk.postings.extend(_postings(wallet, token, fill, transaction_id))
@@ -392,7 +359,7 @@ def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | No
     numbered: dict[UUID, int] = {}
     if positions:
         books.insert_transactions(chunk.transactions)
-        bulk.insert_rows("position", _COLUMNS, ([getattr(item, name) for name in _COLUMNS] for item in positions))
+        new_positions.insert(positions)
         books.post(chunk.postings)
         numbered = locks.count_positions({position.agent_id: 1 for position in positions}, messages=1)
     if signal is not None:
@@ -417,9 +384,11 @@ def _messages(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal |
     return messages
 
 
-def _routes(share: Share) -> str:
-    return orjson.dumps({"routePlan": share.quote.payload.get("routePlan", [])}, default=str).decode()
-
-
-def _payload(share: Share) -> str:
-    return orjson.dumps(dict(share.quote.payload), default=str).decode()
+def error_code(error: Exception) -> str | None:
+    """Return the verdict's code when the error belongs to the rows, None when it passes (connection, deadlock, …)."""
+    if isinstance(error, SoldeskError):
+        return error.code
+    if not isinstance(error, DatabaseError) or not database_errors.is_data_error(error):
+        return None
+    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+    return _CONSTRAINT_CODES.get(constraint, EXECUTION_FAILED)

@@ -1,6 +1,6 @@
 """The gate every entry passes and every sale asks: the trading state of the desk and of each agent.
 
-Read inside the booking transaction. The desk's row is share-locked, so that once an operator's HALT has returned, no
+Read inside the booking transaction. Bookings share the desk's lock, so that once an operator's HALT has returned, no
 booking that had not seen it can still commit; an agent's own state is changed under its `agent_state` lock.
 """
 
@@ -13,6 +13,9 @@ from uuid import UUID
 from apps.core import bulk
 from apps.trading.models import State
 
+#: An advisory lock, served in the order of asking. On a row, those who share the lock overtake a waiting writer: while
+#: bookings overlap, the operator's HALT would wait as long as they keep coming.
+_DESK_LOCK = 0x50F7_6A7E
 TRADING_HALTED = "TRADING_HALTED"
 TRADING_REDUCING = "TRADING_REDUCING"
 MESSAGES = {
@@ -56,31 +59,21 @@ def entry_refusal(*states: str) -> str | None:
     return TRADING_REDUCING if State.REDUCING in states else None
 
 
+def lock_desk() -> None:
+    """Share the desk's lock until commit: its state cannot change meanwhile. The first lock of a booking."""
+    bulk.fetch_all("SELECT pg_advisory_xact_lock_shared(%s)", [_DESK_LOCK])
+
+
+def lock_desk_alone() -> None:
+    """Wait for every booking under way and hold those that come until commit: for who changes the desk's state."""
+    bulk.fetch_all("SELECT pg_advisory_xact_lock(%s)", [_DESK_LOCK])
+
+
 def read(agent_ids: Iterable[UUID]) -> Gate:
-    """Return the gate as it stands, without locks: for decisions that are taken again when they are booked."""
-    return Gate(
-        desk=_desk("SELECT state, exits_enabled, reason FROM trading_state WHERE agent_id IS NULL"),
-        agents=_own(agent_ids),
-    )
-
-
-def lock_desk() -> Switch:
-    """Share-lock the desk's state until commit and return it; the first lock of a booking."""
-    return _desk("SELECT state, exits_enabled, reason FROM trading_state WHERE agent_id IS NULL FOR SHARE")
-
-
-def under_lock(desk: Switch, agent_ids: Iterable[UUID]) -> Gate:
-    """Complete the gate once the agents' state rows are locked: their switches cannot change before commit."""
-    return Gate(desk=desk, agents=_own(agent_ids))
-
-
-def _desk(query: str) -> Switch:
-    rows = bulk.fetch_all(query)
-    return Switch(*rows[0]) if rows else _ACTIVE
-
-
-def _own(agent_ids: Iterable[UUID]) -> dict[UUID, Switch]:
+    """Return the gate as it stands; it stays so until commit for who holds the locks of the desk and the agents."""
     rows = bulk.fetch_all(
-        "SELECT agent_id, state, exits_enabled, reason FROM trading_state WHERE agent_id = ANY(%s)", [list(agent_ids)]
+        "SELECT agent_id, state, exits_enabled, reason FROM trading_state WHERE agent_id IS NULL OR agent_id = ANY(%s)",
+        [list(agent_ids)],
     )
-    return {row[0]: Switch(*row[1:]) for row in rows}
+    switches = {row[0]: Switch(*row[1:]) for row in rows}
+    return Gate(desk=switches.pop(None, _ACTIVE), agents=switches)

@@ -5,17 +5,18 @@ Talks to the aggregator, so never inside a transaction. Grouping and retries at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
+from apps.core.errors import SoldeskError
 from apps.core.money import SOL_MINT
 from apps.trading.adapters import jupiter
 from apps.trading.domain import price_impact
 from apps.trading.domain.fills import Quote
-from apps.trading.domain.price_impact import QuoteGroup, SizeRequest
+from apps.trading.domain.price_impact import SizeRequest
 
 DEADLINE_SECONDS = 4.0
 #: Signals whose quotes are asked for at once in one process; a worker runs fewer.
@@ -39,13 +40,24 @@ class Share:
     lamports: int
 
 
-QuoteMany = Callable[[Sequence[int]], Sequence[Quote]]
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """What asking brought each agent: a share, or the error that came instead of its quote.
+
+    Who is in neither met too high an impact at every size.
+    """
+
+    shares: dict[UUID, Share] = field(default_factory=dict)
+    errors: dict[UUID, SoldeskError] = field(default_factory=dict)
+
+
+QuoteMany = Callable[[Sequence[int]], Sequence[Quote | SoldeskError]]
 
 
 def quotes_for_buy(mint: str) -> QuoteMany:
     """Return the call that quotes several amounts of SOL into `mint` at once."""
 
-    def quote_many(amounts: Sequence[int]) -> Sequence[Quote]:
+    def quote_many(amounts: Sequence[int]) -> Sequence[Quote | SoldeskError]:
         return jupiter.quote_many(
             [(SOL_MINT, mint, amount) for amount in amounts], lane="entry", deadline_seconds=DEADLINE_SECONDS
         )
@@ -53,37 +65,39 @@ def quotes_for_buy(mint: str) -> QuoteMany:
     return quote_many
 
 
-def begin(mint: str, wanted: Sequence[Wanted]) -> Future[dict[UUID, Share]]:
+def begin(mint: str, wanted: Sequence[Wanted]) -> Future[Quoted]:
     """Start to find shares of quotes for buying `mint`, while the caller does what has to be done meanwhile."""
     return _callers.submit(share_out, wanted, quotes_for_buy(mint))
 
 
-def share_out(wanted: Iterable[Wanted], quote_many: QuoteMany) -> dict[UUID, Share]:
-    """Return each agent's share of a quote within its limit; who is missing met too high an impact at every size.
+def share_out(wanted: Iterable[Wanted], quote_many: QuoteMany) -> Quoted:
+    """Find each agent's share of a quote within its limit, asking for at most six quotes.
 
-    At most six quotes are asked for. Raises whatever the aggregator's adapter raises, then nobody has a share.
+    A quote that does not come is its own agents' matter alone: a size nobody quotes costs no other size its trade.
     """
-    waiting = {item.agent_id: item for item in wanted}
-    shares: dict[UUID, Share] = {}
+    waiting: dict[Hashable, Wanted] = {item.agent_id: item for item in wanted}
+    found = Quoted()
 
-    def serve(groups: Sequence[QuoteGroup]) -> None:
-        for group, quote in zip(groups, quote_many([group.amount for group in groups]), strict=True):
+    def serve(requests: Iterable[SizeRequest], most: int) -> int:
+        groups = price_impact.group_sizes(requests, most)
+        answers = quote_many([group.amount for group in groups]) if groups else []
+        for group, answer in zip(groups, answers, strict=True):
             for member in group.members:
-                agent_id = member.key
-                if isinstance(agent_id, UUID) and not price_impact.exceeds(quote.price_impact, waiting[agent_id].limit):
-                    shares[agent_id] = Share(quote, member.amount)
+                agent_id = waiting[member.key].agent_id
+                if isinstance(answer, SoldeskError):
+                    found.errors[agent_id] = answer
+                elif not price_impact.exceeds(answer.price_impact, waiting[agent_id].limit):
+                    found.shares[agent_id] = Share(answer, member.amount)
+        return len(groups)
 
-    groups = price_impact.group_sizes(SizeRequest(item.agent_id, item.lamports) for item in waiting.values())
-    serve(groups)
-    calls = len(groups)
+    calls = serve([SizeRequest(item.agent_id, item.lamports) for item in waiting.values()], price_impact.MAX_GROUPS)
     for percent in price_impact.RETRY_PERCENTS:
         smaller = [
             SizeRequest(item.agent_id, amount)
             for item in waiting.values()
-            if item.agent_id not in shares and (amount := price_impact.retry_amount(item.lamports, percent)) is not None
+            if item.agent_id not in found.shares
+            and item.agent_id not in found.errors
+            and (amount := price_impact.retry_amount(item.lamports, percent)) is not None
         ]
-        groups = price_impact.group_sizes(smaller, price_impact.retry_calls(percent, calls))
-        if groups:
-            serve(groups)
-            calls += len(groups)
-    return shares
+        calls += serve(smaller, price_impact.retry_calls(percent, calls))
+    return found

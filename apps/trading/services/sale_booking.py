@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import transaction as database
 
 from apps.agents import locks
@@ -39,6 +38,7 @@ from apps.trading.models import ClosedTrade
 from apps.trading.services import exit_intents, gate
 from apps.trading.services.exit_intents import LeasedExit
 from apps.trading.services.gate import Gate
+from apps.trading.services.quote_texts import QuoteTexts
 from apps.wallets.models import LedgerReason, TransactionType
 from apps.wallets.services import books
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
@@ -146,7 +146,7 @@ class _Chunk:
     closed: list[_Closed] = field(default_factory=list)
     done: dict[int, UUID] = field(default_factory=dict)
     cancelled: dict[int, str] = field(default_factory=dict)
-    payloads: dict[int, tuple[str, str]] = field(default_factory=dict)
+    texts: QuoteTexts = field(default_factory=QuoteTexts)
 
 
 def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcome]:
@@ -162,7 +162,7 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
     exits = [sale.exit for sale in sales]
     agent_ids = sorted({item.agent_id for item in exits})
     with database.atomic():
-        desk = gate.lock_desk()
+        gate.lock_desk()
         locks.lock_states(agent_ids)
         wallets = books.lock_wallets({item.wallet_id for item in exits})
         positions = {row[0]: _Held(*row) for row in bulk.fetch_all(_LOCK_POSITIONS, [[e.position_id for e in exits]])}
@@ -170,7 +170,7 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
             row[0]: _Claim(*row[1:])
             for row in bulk.fetch_all(_LOCK_INTENTS, [[e.id for e in exits], [e.lease_until for e in exits]])
         }
-        switches = gate.under_lock(desk, agent_ids)
+        switches = gate.read(agent_ids)
         ((at,),) = bulk.fetch_all("SELECT clock_timestamp()")
         chunk = _Chunk(at=at, sol_usd=sol_usd)
         outcomes = [
@@ -244,7 +244,7 @@ def _transaction(
     transaction_id: UUID, sale: Sale, fill: Fill, position: _Held, wallet: LockedWallet, chunk: _Chunk
 ) -> NewTransaction:
     swapped = lamports_to_sol(fill.swap_lamports)
-    routes, payload = _payload(sale.quote, chunk)
+    quoted = chunk.texts.of(sale.quote)
     return NewTransaction(
         id=transaction_id,
         agent_id=position.agent_id,
@@ -267,19 +267,9 @@ def _transaction(
         price_impact=fill.price_impact,
         network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
         protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
-        routes=routes,
-        swap_payload=payload,
+        routes=quoted.routes,
+        swap_payload=quoted.payload,
     )
-
-
-def _payload(quote: Quote, chunk: _Chunk) -> tuple[str, str]:
-    """Return routes and payload as JSON text, made once per quote however many positions share it."""
-    if id(quote) not in chunk.payloads:
-        chunk.payloads[id(quote)] = (
-            orjson.dumps({"routePlan": quote.payload.get("routePlan", [])}, default=str).decode(),
-            orjson.dumps(dict(quote.payload), default=str).decode(),
-        )
-    return chunk.payloads[id(quote)]
 
 
 def _postings(transaction_id: UUID, fill: Fill, position: _Held, wallet: LockedWallet) -> list[Posting]:

@@ -13,6 +13,7 @@ from apps.agents.models import Agent
 from apps.core import outbox
 from apps.core.errors import Invalid
 from apps.trading.models import State, TradingState
+from apps.trading.services import gate
 from apps.trading.services.gate import Switch
 
 
@@ -27,7 +28,7 @@ def set_state(
 ) -> Switch:
     """Set the switch. When this has returned, nothing that began before and had not seen it can still book.
 
-    Locks the agent's state row, or the desk's row against every booking under way.
+    Locks the agent's state row, or the desk against every booking.
 
     Raises:
         Invalid: INVALID_STATE.
@@ -35,7 +36,9 @@ def set_state(
     if state not in State.values:
         raise Invalid("INVALID_STATE", f"state must be one of {', '.join(State.values)}")
     with transaction.atomic():
-        if agent is not None:
+        if agent is None:
+            gate.lock_desk_alone()
+        else:
             locks.lock_states([agent.pk])
         row, _ = TradingState.objects.select_for_update().get_or_create(agent=agent)
         before = Switch(row.state, row.exits_enabled, row.reason)

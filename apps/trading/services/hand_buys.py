@@ -1,0 +1,124 @@
+"""A buy a person asks for: one agent, now, through the same rules, gate and booking as a signal's entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.agents.models import Agent
+from apps.prices import services as prices
+from apps.trading.domain import entry_rules, price_impact, sizing
+from apps.trading.errors import EntryRefused
+from apps.trading.selectors import candidates
+from apps.trading.services import booking, entry_orders, gate, quoting
+from apps.trading.services.booking import EntryOrder, TokenView
+from apps.trading.services.quoting import Share, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class EntryResult:
+    """A buy by hand as it was booked; amounts in whole SOL and tokens, price in SOL per token."""
+
+    transaction_id: UUID
+    position_id: UUID
+    input_amount: Decimal
+    output_amount: Decimal
+    purchase_price: Decimal
+    stop_loss_percentage: Decimal | None
+    signal_id: int | None
+    transaction_hash: str | None = None
+
+    @property
+    def stop_loss_initialized(self) -> bool:
+        return self.stop_loss_percentage is not None
+
+
+def buy_by_hand(
+    *,
+    agent: Agent,
+    token_address: str,
+    actor: User | None,
+    wallet_address: str | None = None,
+    token_symbol: str | None = None,
+    signal_id: int | None = None,
+    position_size_sol: Decimal | None = None,
+) -> EntryResult:
+    """Buy a token for one agent now, paused or not, through the same gate and booking as a signal's entry.
+
+    `position_size_sol` None works the size out from balance and configuration.
+
+    Raises:
+        EntryRefused: with the code of the rule, TOKEN_NOT_TRADABLE, or PRICE_IMPACT_TOO_HIGH.
+        TokenNotTradable: nobody quotes the token for this amount.
+        ProviderError: the aggregator gave no quote; nothing was booked.
+    """
+    item = candidates.of_agent(agent_id=agent.pk, mint=token_address)
+    if item is None or item.wallet_id is None or wallet_address not in (None, "", item.wallet_address):
+        raise EntryRefused(entry_rules.WALLET_NOT_FOUND, entry_rules.MESSAGES[entry_rules.WALLET_NOT_FOUND])
+    draw = sizing.draw(f"hand:{timezone.now().isoformat()}", agent.pk)
+    decision = entry_rules.decide(entry_orders.request_of(item, draw, position_size_sol))
+    if not decision.allowed or decision.size_sol is None:
+        raise _refusal(decision.code, decision.cause)
+    token = _token(token_address, token_symbol)
+    order = EntryOrder(item, _share(token, entry_orders.wanted(item, decision.size_sol)), draw, explicit=True)
+    try:
+        (outcome,) = booking.book_entries(
+            token=token,
+            orders=[order],
+            sol_usd=prices.usable_sol_usd(),
+            by_hand_signal=signal_id,
+            actor=actor,
+        )
+    except DatabaseError as error:
+        code = booking.error_code(error)
+        if code is None:
+            raise
+        raise _refusal(code) from error
+    if outcome.fill is None or outcome.transaction_id is None or outcome.position_id is None:
+        raise _refusal(outcome.code)
+    return EntryResult(
+        transaction_id=outcome.transaction_id,
+        position_id=outcome.position_id,
+        input_amount=outcome.fill.debit_sol,
+        output_amount=outcome.fill.token_amount,
+        purchase_price=outcome.fill.price_sol,
+        stop_loss_percentage=item.config.stop_loss.default_percent
+        if item.config and item.config.stop_loss.enabled
+        else None,
+        signal_id=signal_id,
+    )
+
+
+def _token(mint: str, symbol: str | None) -> TokenView:
+    token = entry_orders.token_view(mint)
+    if token is None:
+        raise _refusal(entry_orders.TOKEN_NOT_TRADABLE)
+    return TokenView(token.mint, symbol or token.symbol, token.decimals)
+
+
+def _share(token: TokenView, wanted: Wanted) -> Share:
+    quoted = quoting.share_out([wanted], quoting.quotes_for_buy(token.mint))
+    if wanted.agent_id in quoted.errors:
+        raise quoted.errors[wanted.agent_id]
+    if wanted.agent_id not in quoted.shares:
+        raise _refusal(price_impact.PRICE_IMPACT_TOO_HIGH)
+    return quoted.shares[wanted.agent_id]
+
+
+_MESSAGES = {
+    **entry_rules.MESSAGES,
+    **gate.MESSAGES,
+    entry_orders.TOKEN_NOT_TRADABLE: "Nobody quotes this token.",
+    price_impact.PRICE_IMPACT_TOO_HIGH: "The buy would move the price more than the agent allows, at every size tried.",
+    booking.WALLET_RESET: "The wallet was reset meanwhile; nothing was booked.",
+}
+
+
+def _refusal(code: str, cause: str | None = None) -> EntryRefused:
+    message = _MESSAGES.get(code, "The buy was refused.")
+    return EntryRefused(code, message, **({"cause": cause} if cause else {}))

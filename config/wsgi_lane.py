@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import Any
 
+import structlog
 from a2wsgi.wsgi import build_environ
+
+log = structlog.get_logger(__name__)
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -40,7 +43,7 @@ class WsgiLane:
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Answer] = loop.create_future()
         environ = build_environ(scope, BytesIO(body))  # type: ignore[arg-type]
-        self._threads.submit(self._serve, environ, partial(_hand_over, loop, waiting))
+        self._threads.submit(self._serve, environ, partial(_hand_over, loop, waiting)).add_done_callback(_tell)
         answer = await waiting
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
@@ -65,6 +68,13 @@ class WsgiLane:
             close = getattr(parts, "close", None)
             if close is not None:
                 close()
+
+
+def _tell(work: Future[None]) -> None:
+    """Log what broke in the thread: after the answer has left, or without a client, nobody else would hear of it."""
+    error = work.exception()
+    if error is not None:
+        log.error("request_broke", exc_info=error)
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -7,8 +7,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
-from apps.agents.domain import trading_config
-from apps.agents.domain.model import TradingConfig
 from apps.agents.errors import AgentNotFound, NotYourAgent
 from apps.agents.models import Agent
 
@@ -42,12 +40,3 @@ def get_agent_or_deny(*, user: User, agent_id: UUID) -> Agent:
     if agent.user_id != user.pk:
         raise NotYourAgent
     return agent
-
-
-def config_of(agent: Agent) -> TradingConfig:
-    """Return the rules the agent trades by.
-
-    Raises:
-        InvalidConfig: the stored document breaks a rule.
-    """
-    return trading_config.load(agent.trading_config)

@@ -91,10 +91,6 @@ class Fill:
         return lamports_to_sol(self.debit_lamports)
 
     @property
-    def credit_sol(self) -> Decimal:
-        return lamports_to_sol(self.credit_lamports)
-
-    @property
     def net_lamports(self) -> int:
         """What the wallet gains (a sale) or loses (a buy, negative)."""
         return self.credit_lamports - self.debit_lamports

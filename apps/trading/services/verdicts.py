@@ -98,16 +98,15 @@ def claim_all(signal_id: int, outcomes: Sequence[Outcome]) -> None:
         raise VerdictTaken()
 
 
-def record(signal: LeasedSignal, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Write verdicts that book nothing; return those that were the first of their pair."""
+def record(signal: LeasedSignal, outcomes: Sequence[Outcome]) -> None:
+    """Write verdicts that book nothing, and tell of those that were the first of their pair."""
     if not outcomes:
-        return []
+        return
     with database.atomic():
         claimed = claim(signal.id, outcomes)
         fresh = [item for item in outcomes if item.agent_id in claimed]
         if fresh:
             outbox.append([message(signal, fresh)])
-    return fresh
 
 
 def count(signal_id: int) -> dict[str, int]:

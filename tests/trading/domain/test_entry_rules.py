@@ -71,3 +71,13 @@ def test_whatever_is_allowed_keeps_the_minimum_balance_and_the_largest_buy(
         assert decision.size_sol is not None
         assert balance - decision.size_sol >= Decimal("0.5")
         assert 0 < decision.size_sol <= 2
+
+
+def test_a_size_below_one_lamport_is_no_size_whoever_worked_it_out() -> None:
+    dust, lamport = Decimal("9e-10"), Decimal("1e-9")
+    minimum = DEFAULT_CONFIG.purchase_limits.minimum_agent_balance_sol
+    assert decide(replace(HEALTHY, size_sol=dust)).code == entry_rules.INVALID_POSITION_SIZE
+    assert decide(replace(HEALTHY, size_sol=lamport)).allowed
+    drawn = replace(HEALTHY, size_sol=None)
+    assert decide(replace(drawn, balance_sol=minimum + dust)).cause == entry_rules.INVALID_POSITION_SIZE
+    assert decide(replace(drawn, balance_sol=minimum + lamport)).size_sol == lamport

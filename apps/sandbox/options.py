@@ -80,9 +80,7 @@ def from_arguments(arguments: Mapping[str, Any], environment: Mapping[str, str] 
         state_file=arguments["state_file"],
         signals=arguments["signals"],
         signal_interval_seconds=arguments["signal_interval"],
-        soldesk_url=(environment.get("SOLDESK_URL") or f"http://127.0.0.1:{environment.get('PORT') or 8000}").rstrip(
-            "/"
-        ),
+        soldesk_url=_soldesk_url(environment),
         signal_key=environment.get("SANDBOX_SIGNAL_KEY") or None,
         signal_key_file=_path(environment, "SANDBOX_SIGNAL_KEY_FILE", "signal-key"),
     )

@@ -17,13 +17,6 @@ class WalletReleased(Conflict):
         super().__init__("WALLET_RELEASED", "This wallet is no longer assigned to the agent")
 
 
-class StaleEpoch(Conflict):
-    """The wallet was reset after the booking was decided."""
-
-    def __init__(self) -> None:
-        super().__init__("WALLET_RESET", "The wallet was reset meanwhile; nothing was booked")
-
-
 class InsufficientBalance(Invalid):
     """A balance would fall below zero; nothing was changed."""
 

@@ -23,8 +23,3 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
         **{key: value for key, value in environ.items() if value},
     }
     return {key: value for key, value in merged.items() if value}
-
-
-def is_off(value: str | None) -> bool:
-    """Tell whether a switch such as SOLDESK_DEMO is set to a no."""
-    return (value or "").strip().lower() in {"0", "false", "no", "off", "f", "n"}

@@ -1,9 +1,8 @@
-"""The configuration document's shape, made from the table of `fields`: nested keys, defaults, look-up by path."""
+"""The configuration document's shape, made from the table of `fields`: nested keys and defaults."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from apps.agents.domain.field_spec import FieldSpec, Kind
@@ -28,9 +27,6 @@ def _tree(fields: Iterable[FieldSpec]) -> Tree:
 
 #: The document's shape: nested keys, with a FieldSpec at every leaf.
 TREE: Tree = _tree(FIELDS)
-
-#: Every field by its path.
-BY_PATH: Mapping[str, FieldSpec] = MappingProxyType({spec.path: spec for spec in FIELDS})
 
 
 def fields_of(section: str) -> tuple[FieldSpec, ...]:

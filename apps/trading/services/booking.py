@@ -119,11 +119,11 @@ def book_entries(
     by_hand_signal: int | None = None,
     actor: User | None = None,
 ) -> list[Outcome]:
-    """Decide and book a chunk of simulated entries in one transaction; return what became of each claimed order.
+    """Decide and book a chunk of simulated entries in one transaction; return what became of each order.
 
     With a `signal`, an order whose pair already has a verdict is left out of the answer.
     Without one the buy is by hand: `actor` is written to the audit log, `by_hand_signal` only names the signal.
-    Locks: desk state (shared), agent states, wallets. Publishes position and execution messages on commit.
+    Locks: desk (shared), agent states, wallets. Publishes position and execution messages on commit.
 
     Raises:
         Whatever the database raises; nothing is booked then.

@@ -28,14 +28,16 @@ _LONGEST_RETRY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class FiredExit:
-    """A close a rule or a person wants. `generation` is the position's as it was judged.
+    """What a rule or a person wants of a position: a close, or an adjust (take profit, DCA) that lapses soon.
 
-    `needs_confirmation` says that the price was doubted: the sell quote decides. `details` is JSON-ready.
+    `generation` is the position's as it was judged. `needs_confirmation` says that the price was doubted: the sell
+    quote decides. `details` is JSON-ready.
     """
 
     position_id: UUID
     reason: str
     generation: int
+    kind: IntentKind = IntentKind.CLOSE
     trigger_price_sol: Decimal | None = None
     trigger_tick: int | None = None
     needs_confirmation: bool = False
@@ -62,32 +64,36 @@ class LeasedExit:
 
 
 # An open close stays what it is; only a doubted one becomes certain when a trusted price (or a person) says the same.
+# An open close bars adjusts; an open adjust stays what it is.
 _FIRE = """
 INSERT INTO exit_intent AS kept (position_id, kind, reason, generation, status, trigger_price_sol, trigger_tick,
                                  needs_confirmation, details, attempts, last_error, requested_by_id)
-SELECT p.id, 'close', v.reason, p.generation, 'due', v.price, v.tick, v.doubted, v.details, 0, '', v.requested_by
-FROM unnest(%(positions)s::uuid[], %(reasons)s::text[], %(generations)s::int[], %(prices)s::numeric[],
-            %(ticks)s::bigint[], %(doubted)s::bool[], %(details)s::jsonb[], %(actors)s::uuid[])
-    AS v (position_id, reason, generation, price, tick, doubted, details, requested_by)
+SELECT p.id, v.kind, v.reason, p.generation, 'due', v.price, v.tick, v.doubted, v.details, 0, '', v.requested_by
+FROM unnest(%(positions)s::uuid[], %(kinds)s::text[], %(reasons)s::text[], %(generations)s::int[],
+            %(prices)s::numeric[], %(ticks)s::bigint[], %(doubted)s::bool[], %(details)s::jsonb[], %(actors)s::uuid[])
+    AS v (position_id, kind, reason, generation, price, tick, doubted, details, requested_by)
 JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL AND p.generation = v.generation
-WHERE NOT v.doubted OR NOT EXISTS (
+WHERE (NOT v.doubted OR NOT EXISTS (
     SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.last_error = 'BAD_TICK'
-    AND past.finished_at > clock_timestamp() - make_interval(secs => %(rest)s))
+    AND past.finished_at > clock_timestamp() - make_interval(secs => %(rest)s)))
+  AND (v.kind = 'close' OR NOT EXISTS (
+    SELECT 1 FROM exit_intent open WHERE open.position_id = p.id AND open.kind = 'close'
+    AND open.status IN ('due', 'leased')))
 ORDER BY p.id
 ON CONFLICT (position_id, kind) WHERE status IN ('due', 'leased') DO UPDATE
 SET needs_confirmation = false, reason = EXCLUDED.reason, trigger_price_sol = EXCLUDED.trigger_price_sol,
     trigger_tick = EXCLUDED.trigger_tick, details = EXCLUDED.details, generation = EXCLUDED.generation,
     due_at = least(kept.due_at, clock_timestamp())
 WHERE kept.needs_confirmation AND NOT EXCLUDED.needs_confirmation
-RETURNING kept.id, kept.position_id
+RETURNING kept.id, kept.position_id, kept.kind
 """
 
 
 def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
-    """Insert close intents in the caller's transaction; return the new (or newly certain) ones by position.
+    """Insert intents in the caller's transaction, one per position; return the new (or newly certain) ones by position.
 
     A position that is closed, has changed since it was judged, or has an open close already, is left out. Open adjusts
-    of the positions are cancelled: an open close bars them.
+    of positions that close are cancelled: an open close bars them.
     """
     wanted = sorted(exits, key=lambda item: item.position_id)
     if not wanted:
@@ -96,6 +102,7 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
         _FIRE,
         {
             "positions": [item.position_id for item in wanted],
+            "kinds": [str(item.kind) for item in wanted],
             "reasons": [str(item.reason) for item in wanted],
             "generations": [item.generation for item in wanted],
             "prices": [item.trigger_price_sol for item in wanted],
@@ -106,10 +113,10 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
             "rest": DISPROVED_REST_SECONDS,
         },
     )
-    fired = {position_id: intent_id for intent_id, position_id in rows}
-    if fired:
-        cancel_open(fired, "BARRED_BY_CLOSE", kinds=(IntentKind.ADJUST,))
-    return fired
+    closing = [position_id for _, position_id, kind in rows if kind == IntentKind.CLOSE]
+    if closing:
+        cancel_open(closing, "BARRED_BY_CLOSE", kinds=(IntentKind.ADJUST,))
+    return {position_id: intent_id for intent_id, position_id, _ in rows}
 
 
 # Live positions belong to the orders process. Where exits are halted nothing is taken: it stays due, and is sold within

@@ -32,6 +32,7 @@ from apps.trading.models import (
     ExitIntent,
     Position,
     SignalExecution,
+    StopMove,
     TradingState,
     Verdict,
 )
@@ -313,6 +314,19 @@ def close_position(
 def make_intent(position: Position, *, reason: str = CloseReason.STOP_LOSS, **fields: Any) -> ExitIntent:
     fields.setdefault("generation", position.generation)
     return ExitIntent.objects.create(position=position, reason=reason, **fields)
+
+
+def make_stop_move(position: Position, *, peak: str, percent: str, price: str, **fields: Any) -> StopMove:
+    """Write a rise of the stop as the watch does; the position's own columns are left to the test."""
+    fields.setdefault("source", "jupiter")
+    fields.setdefault("price_at", timezone.now())
+    return StopMove.objects.create(
+        position=position,
+        peak_price_sol=Decimal(peak),
+        stop_percent=Decimal(percent),
+        stop_price_sol=Decimal(price),
+        **fields,
+    )
 
 
 def make_snapshot(wallet: Wallet, *, portfolio: str = "10", hour: datetime | None = None) -> BalanceSnapshot:

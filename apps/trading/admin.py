@@ -1,6 +1,7 @@
-"""What the engine decided and holds: verdicts, positions, exit intents, closed trades, snapshots, and the off switch.
+"""What the engine decided and holds: verdicts, positions, closed trades, snapshots, and the off switch.
 
-Rows are read-only. Closing a position and switching trading are buttons that call the services the API calls.
+What the watch wrote is in `admin_exits`. Rows are read-only. Closing a position and switching trading are buttons that
+call the services the API calls.
 """
 
 from __future__ import annotations
@@ -28,15 +29,13 @@ from apps.accounts.operators import operator_of
 from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.prices.models import Tick
+from apps.trading import admin_exits as exits_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_figures as figures
 from apps.trading import errors
 from apps.trading.models import (
     BalanceSnapshot,
     ClosedTrade,
     CloseReason,
-    ExitIntent,
-    IntentKind,
-    IntentStatus,
     Position,
     SignalExecution,
     State,
@@ -241,33 +240,6 @@ class SignalExecutionAdmin(base.LongTableAdmin):
     search_help_text = "Signal number, symbol, whole mint, agent or code"
     # Newest first along the unique index: this is the longest table of the desk.
     ordering = ("-signal_id", "-agent_id")
-
-
-@admin.register(ExitIntent)
-class ExitIntentAdmin(base.ReadOnlyAdmin):
-    list_display = (
-        "id",
-        columns.link("position", "Position", order=""),
-        columns.link("position__agent", "Agent", order="position__agent__name"),
-        columns.badge("kind", "Kind", IntentKind),
-        columns.column("Reason", lambda row: figures.intent_reason(row), name="reason", order="reason"),
-        columns.badge("status", "Status", IntentStatus),
-        columns.price("trigger_price_sol", "Fired at"),
-        columns.count("attempts", "Attempts"),
-        columns.column("Last error", lambda row: cells.words([row.last_error] * bool(row.last_error)), name="error"),
-        columns.when("created_at", "Fired"),
-        columns.when("finished_at", "Finished"),
-    )
-    list_filter = (
-        ("status", ChoicesCheckboxFilter),
-        "reason",
-        ("kind", ChoicesCheckboxFilter),
-        ("position__agent", AutocompleteSelectFilter),
-    )
-    list_select_related = ("position__agent",)
-    search_fields = ("=id", "position__symbol", "=position__mint", "position__agent__name", "last_error")
-    search_help_text = "Number, symbol, whole mint, agent or error"
-    date_hierarchy = "created_at"
 
 
 @admin.register(ClosedTrade)

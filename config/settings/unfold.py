@@ -49,6 +49,7 @@ _NAVIGATION = [
             _model("Signals", "signals.tradingsignal", "sensors"),
             _model("Executions", "trading.signalexecution", "rule"),
             _model("Exit intents", "trading.exitintent", "output"),
+            _model("Stop rises", "trading.stopmove", "stairs"),
             _model("Closed trades", "trading.closedtrade", "task_alt"),
             _model("Trading state", "trading.tradingstate", "emergency_home"),
         ],

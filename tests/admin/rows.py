@@ -17,7 +17,7 @@ from apps.accounts.services import audit
 from apps.agents.models import Agent
 from apps.core.models import FeedStream, OutboxMessage
 from apps.prices.models import Token
-from apps.trading.models import Position, Verdict
+from apps.trading.models import Position, Verdict, WatchProgress
 from tests import factories
 
 
@@ -43,6 +43,8 @@ def make_desk(operator: User) -> Desk:
     position = factories.make_position(agent, token, signal=signal, price="0.00000000005", network_fee="0.000005")
     factories.make_execution(signal, agent, verdict=Verdict.EXECUTED, position=position)
     factories.make_intent(position)
+    factories.make_stop_move(position, peak="0.00000000007", percent="30", price="0.000000000065")
+    WatchProgress.objects.get_or_create(shards=1, shard=0, defaults={"tick_id": 1})
     other = factories.make_token()
     factories.make_tick(other, "0.25")
     closed = factories.make_position(agent, other, price="0.125")

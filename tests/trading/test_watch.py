@@ -8,7 +8,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from apps.core import bulk, relay
@@ -17,7 +16,6 @@ from apps.core.money import quantize_price
 from apps.prices import services as prices
 from apps.prices.models import Tick
 from apps.prices.services import FetchResult
-from apps.trading.adapters.shard_lock import ShardLock
 from apps.trading.domain.watch_rules import Level
 from apps.trading.models import ClosedTrade, ExitIntent, Position
 from apps.trading.selectors.watched import StoredPositions
@@ -286,40 +284,6 @@ def test_the_stop_never_falls_by_a_change_of_configuration(market, watch):
     market.set_price(position.mint, at(position, "44"))
     watch.tick()
     assert Position.objects.get(pk=position.pk).stop_percent == high
-
-
-def test_only_one_process_watches_a_shard():
-    first, second = ShardLock(7), ShardLock(7)
-    try:
-        assert first.hold() and first.hold()
-        assert not second.hold()
-        assert ShardLock(8).hold()
-        first.release()
-        assert second.hold()
-    finally:
-        first.release()
-        second.release()
-
-
-def test_a_shard_lock_survives_djangos_connections_and_notices_its_own_loss():
-    lock, other = ShardLock(7), ShardLock(7)
-    try:
-        assert lock.hold()
-        connection.close()
-        assert not other.hold()
-        kill_backends("soldesk-watch-7")
-        assert not lock.hold()
-        assert lock.hold()
-    finally:
-        lock.release()
-        other.release()
-
-
-def kill_backends(application_name: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [application_name]
-        )
 
 
 def test_beat_and_the_workers_own_timer_together_tick_once_a_second(market, watch):

@@ -1,6 +1,8 @@
-"""One watch per shard: an advisory lock on a PostgreSQL connection of its own (CONCURRENCY 8).
+"""One watch per token: advisory locks on a PostgreSQL connection of its own (CONCURRENCY 8).
 
 Celery closes Django's connections after each task, and a lock goes with its session; this one belongs to the watch.
+A watch holds a lock per slot of its shard (`domain/shards.py`), all of them or none. So a shard is watched once, and
+when the number of shards changes, a new watch waits exactly until the old ones of its tokens have ended.
 """
 
 from __future__ import annotations
@@ -11,22 +13,30 @@ import psycopg
 import structlog
 
 from apps.core import relay
+from apps.trading.domain.shards import slots_of
 
 log = structlog.get_logger(__name__)
 
-#: First half of the two-number lock key; the second is the shard.
+#: First half of the two-number lock keys; the second is the slot.
 _LOCK_CLASS = 0x50F7
+#: Held while locks are being taken, so that two watches that want the same slots do not both get half of them.
+_TAKING = -1
+
+_TAKE = "SELECT bool_and(pg_try_advisory_lock(%s, slot)) FROM unnest(%s::int[]) AS slot"
 
 
 class ShardLock:
-    """The lock of one shard. Not thread-safe: its watch holds a lock of its own."""
+    """The locks of one shard out of `shards`. Not thread-safe: its watch holds a lock of its own."""
 
-    def __init__(self, shard: int) -> None:
+    def __init__(self, shard: int, shards: int) -> None:
         self._shard = shard
+        self._shards = shards
+        self._slots = list(slots_of(shard, shards))
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._waits = False
 
     def hold(self) -> bool:
-        """Take the lock, or see that it is still ours; False while another process has it or PostgreSQL is away."""
+        """Take the locks, or see that they are still ours; False while another process has one or PostgreSQL is away."""
         try:
             if self._connection is not None:
                 self._connection.execute("SELECT 1")
@@ -38,17 +48,27 @@ class ShardLock:
             return False
 
     def release(self) -> None:
-        """Give the lock up and let go of the connection."""
+        """Give the locks up and let go of the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _take(self) -> bool:
         connection = relay.open_connection(f"soldesk-watch-{self._shard}")
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, self._shard)).fetchone()
+        try:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, _TAKING))
+                row = connection.execute(_TAKE, (_LOCK_CLASS, self._slots)).fetchone()
+        except BaseException:
+            connection.close()
+            raise
         if row is None or not row[0]:
             connection.close()
+            if not self._waits:
+                log.info("shard_watched_elsewhere", shard=self._shard, shards=self._shards)
+            self._waits = True
             return False
         self._connection = connection
-        log.info("shard_lock_taken", shard=self._shard)
+        self._waits = False
+        log.info("shard_lock_taken", shard=self._shard, shards=self._shards)
         return True

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from uuid import UUID
 
 from apps.agents.domain.model import TradingConfig
 from apps.core import bulk
+from apps.trading.domain.shards import shard_of
 from apps.trading.domain.watch_rules import Level, Watched
 from apps.trading.selectors.configs import read_config
 
@@ -56,15 +56,6 @@ class PositionSource(Protocol):
 
     def settled(self) -> None:
         """Say that the last tick was stored: what it was given because it had changed need not be given again."""
-
-
-def shard_of(mint: str, shards: int) -> int:
-    """Return the shard that watches a token, the same in every process and after every restart.
-
-    >>> shard_of("So11111111111111111111111111111111111111112", 4)
-    0
-    """
-    return zlib.crc32(mint.encode()) % shards
 
 
 _HELD = """

@@ -85,7 +85,7 @@ class ShardWatch:
         opinions: QuoteOpinions | None = None,
     ) -> None:
         self.shard = shard
-        self._lock = ShardLock(shard)
+        self._lock = ShardLock(shard, shards)
         self._source = source or StoredPositions(shard, shards)
         self._fetch = fetch
         self._busy = threading.Lock()

@@ -29,6 +29,7 @@ from apps.trading.models import (
     BalanceSnapshot,
     ClosedTrade,
     CloseReason,
+    DeadToken,
     ExitIntent,
     Position,
     SignalExecution,
@@ -327,6 +328,21 @@ def make_stop_move(position: Position, *, peak: str, percent: str, price: str, *
         stop_price_sol=Decimal(price),
         **fields,
     )
+
+
+def make_dead_token(token: Token, *, checks: int = 3, seconds: float = 120, **fields: Any) -> DeadToken:
+    """Write evidence of `checks` checks, the first `seconds` ago, the last now."""
+    now = timezone.now()
+    values = {
+        "symbol": token.symbol,
+        "asked_at": now,
+        "first_seen_at": now - timedelta(seconds=seconds) if checks else None,
+        "last_seen_at": now if checks else None,
+        "checks": checks,
+        "last_code": "TOKEN_NOT_TRADABLE" if checks else "",
+        **fields,
+    }
+    return DeadToken.objects.create(mint=token.mint, **values)
 
 
 def make_snapshot(wallet: Wallet, *, portfolio: str = "10", hour: datetime | None = None) -> BalanceSnapshot:

@@ -29,6 +29,7 @@ from apps.accounts.operators import operator_of
 from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.prices.models import Tick
+from apps.trading import admin_dead_tokens as dead_token_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_exits as exits_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_figures as figures
 from apps.trading import errors

@@ -51,6 +51,7 @@ _NAVIGATION = [
             _model("Exit intents", "trading.exitintent", "output"),
             _model("Stop rises", "trading.stopmove", "stairs"),
             _model("Closed trades", "trading.closedtrade", "task_alt"),
+            _model("Dead tokens", "trading.deadtoken", "skull"),
             _model("Trading state", "trading.tradingstate", "emergency_home"),
         ],
     },

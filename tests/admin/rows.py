@@ -45,6 +45,7 @@ def make_desk(operator: User) -> Desk:
     factories.make_intent(position)
     factories.make_stop_move(position, peak="0.00000000007", percent="30", price="0.000000000065")
     WatchProgress.objects.get_or_create(shards=1, shard=0, defaults={"tick_id": 1})
+    factories.make_dead_token(token)
     other = factories.make_token()
     factories.make_tick(other, "0.25")
     closed = factories.make_position(agent, other, price="0.125")

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import uuid
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from apps.accounts.models import ApiKey, RefreshFamily, User
 from apps.agents.models import Agent, AgentState
 from apps.core import base58
 from apps.core.money import MONEY, SOL_MINT, divide, quantize_price, quantize_sol
-from apps.prices.models import Tick, Token
+from apps.prices.models import Candle, Tick, Token
 from apps.signals.models import TradingSignal
 from apps.trading.models import (
     BalanceSnapshot,
@@ -158,6 +158,22 @@ def make_tick(
     )
 
 
+def make_candle(token: Token, price_sol: str, *, interval: str = "1m", at: datetime | None = None) -> Candle:
+    price = Decimal(price_sol)
+    opened = (at or timezone.now()).replace(second=0, microsecond=0)
+    return Candle.objects.create(
+        mint=token.mint,
+        interval=interval,
+        opened_at=opened,
+        open_sol=price,
+        high_sol=price,
+        low_sol=price,
+        close_sol=price,
+        ticks=1,
+        last_tick=1,
+    )
+
+
 def make_signal(user: User, token: Token, **fields: Any) -> TradingSignal:
     values = {"signal_type": "Momentum", "signal_strength": 3, "source": "tests", "symbol": token.symbol, **fields}
     return TradingSignal.objects.create(user=user, token_address=token.mint, **values)
@@ -247,6 +263,92 @@ def make_position(
         opened_at=at,
         **values,
     )
+
+
+@transaction.atomic
+def take_profit(
+    position: Position, *, tokens: str, proceeds: str, at: datetime | None = None, levels: int = 1
+) -> Transaction:
+    """Sell `tokens` of a position for `proceeds` SOL (after fees); its cost shrinks by the sold share."""
+    at = at or timezone.now()
+    sold, got = Decimal(tokens), Decimal(proceeds)
+    sale = Transaction.objects.create(
+        agent_id=position.agent_id,
+        wallet=position.wallet,
+        epoch=position.epoch,
+        transaction_type=TransactionType.SWAP,
+        position=position,
+        signal_id=position.signal_id,
+        transaction_time=at,
+        input_mint=position.mint,
+        input_symbol=position.symbol,
+        input_amount=sold,
+        input_price=quantize_price(divide(got, sold)),
+        output_mint=SOL_MINT,
+        output_symbol="SOL",
+        output_amount=got,
+        output_price=Decimal(1),
+        network_fee_sol=Decimal(0),
+        protocol_fee_sol=Decimal(0),
+        is_take_profit=True,
+    )
+    _post(position.wallet, position.mint, position.symbol, sold.copy_negate(), LedgerReason.SWAP, sale)
+    _post(position.wallet, SOL_MINT, "SOL", got, LedgerReason.SWAP, sale)
+    share = MONEY.multiply(position.remaining_cost_sol, sold)
+    cost = divide(share, position.remaining_amount).quantize(Decimal("1e-9"), rounding=ROUND_DOWN, context=MONEY)
+    position.remaining_amount -= sold
+    position.remaining_cost_sol -= cost
+    position.proceeds_sol += got
+    position.realized_profit_sol += got - cost
+    position.generation += 1
+    position.take_profit_levels_hit += levels
+    position.last_take_profit_at = at
+    position.save()
+    return sale
+
+
+@transaction.atomic
+def add_to(position: Position, *, invested: str, price: str, at: datetime | None = None) -> Transaction:
+    """Buy more of a token for `invested` SOL at `price`, as a DCA does: average, peak and stop start over."""
+    at = at or timezone.now()
+    spent = Decimal(invested)
+    amount = divide(spent, Decimal(price)).quantize(Decimal(1).scaleb(-18), context=MONEY)
+    buy = Transaction.objects.create(
+        agent_id=position.agent_id,
+        wallet=position.wallet,
+        epoch=position.epoch,
+        transaction_type=TransactionType.SWAP,
+        position=position,
+        signal_id=position.signal_id,
+        transaction_time=at,
+        input_mint=SOL_MINT,
+        input_symbol="SOL",
+        input_amount=spent,
+        input_price=Decimal(1),
+        output_mint=position.mint,
+        output_symbol=position.symbol,
+        output_amount=amount,
+        output_price=Decimal(price),
+        network_fee_sol=Decimal(0),
+        protocol_fee_sol=Decimal(0),
+        is_dca=True,
+    )
+    _post(position.wallet, SOL_MINT, "SOL", -spent, LedgerReason.SWAP, buy)
+    _post(position.wallet, position.mint, position.symbol, amount, LedgerReason.SWAP, buy)
+    position.purchase_amount += amount
+    position.remaining_amount += amount
+    position.total_invested_sol += spent
+    position.remaining_cost_sol += spent
+    position.purchase_price = quantize_price(divide(position.total_invested_sol, position.purchase_amount))
+    position.peak_price_sol = Decimal(price)
+    position.stop_percent = Decimal(-32)
+    position.stop_price_sol = quantize_price(MONEY.multiply(position.purchase_price, Decimal("0.68")))
+    position.generation += 1
+    position.peak_generation = position.generation
+    position.dca_count += 1
+    position.last_dca_at = at
+    position.save()
+    return buy
 
 
 @transaction.atomic

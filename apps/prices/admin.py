@@ -1,4 +1,4 @@
-"""Tokens with their newest price, and the ticks behind it."""
+"""Tokens with their newest price, the ticks behind it, and the candles made of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 
 from apps.core.adminkit import base, cells, columns
-from apps.prices.models import Tick, Token
+from apps.prices.models import Candle, CandleInterval, Tick, Token
 
 STALE_SECONDS = 10
 
@@ -54,6 +54,26 @@ class TickAdmin(base.LongTableAdmin):
         columns.when("received_at", "Received"),
     )
     list_filter = ("source", ("received_at", RangeDateTimeFilter))
+    search_fields = ("=mint",)
+    search_help_text = "Whole mint"
+    ordering = ("-id",)
+
+
+@admin.register(Candle)
+class CandleAdmin(base.LongTableAdmin):
+    list_display = (
+        "id",
+        columns.address("mint", "Mint"),
+        columns.badge("interval", "Interval", CandleInterval, order=""),
+        columns.when("opened_at", "Opened", order=""),
+        columns.price("open_sol", "Open", order=""),
+        columns.price("high_sol", "High", order=""),
+        columns.price("low_sol", "Low", order=""),
+        columns.price("close_sol", "Close", order=""),
+        columns.price("close_usd", "Close", unit="USD", order=""),
+        columns.count("ticks", "Ticks", order=""),
+    )
+    list_filter = ("interval", ("opened_at", RangeDateTimeFilter))
     search_fields = ("=mint",)
     search_help_text = "Whole mint"
     ordering = ("-id",)

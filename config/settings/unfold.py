@@ -74,6 +74,7 @@ _NAVIGATION = [
         "items": [
             _model("Tokens", "prices.token", "toll"),
             _model("Ticks", "prices.tick", "query_stats"),
+            _model("Candles", "prices.candle", "candlestick_chart"),
         ],
     },
     {

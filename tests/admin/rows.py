@@ -39,6 +39,7 @@ def make_desk(operator: User) -> Desk:
     wallet = factories.wallet_of(agent)
     token = factories.make_token()
     factories.make_tick(token, "0.00000000006632", price_usd="0.00000001")
+    factories.make_candle(token, "0.00000000006632")
     signal = factories.make_signal(owner, token)
     position = factories.make_position(agent, token, signal=signal, price="0.00000000005", network_fee="0.000005")
     factories.make_execution(signal, agent, verdict=Verdict.EXECUTED, position=position)

@@ -14,7 +14,7 @@ from apps.accounts.models import AuditEntry
 from apps.agents.models import Agent
 from apps.core.adminkit.base import ReadOnlyAdmin
 from apps.core.models import OutboxMessage
-from apps.prices.models import Tick
+from apps.prices.models import Candle, Tick
 from apps.trading.models import BalanceSnapshot, ClosedTrade, ExitIntent, Position, SignalExecution, TradingState
 from apps.wallets.models import Balance, LedgerEntry, Transaction, Wallet
 from tests.admin.rows import Desk, first
@@ -23,6 +23,7 @@ MONEY = {
     AuditEntry,
     Balance,
     BalanceSnapshot,
+    Candle,
     ClosedTrade,
     ExitIntent,
     LedgerEntry,

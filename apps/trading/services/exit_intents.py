@@ -129,6 +129,7 @@ WITH due AS (
     WHERE (i.status = 'due' AND i.due_at <= clock_timestamp()
            OR i.status = 'leased' AND i.lease_until < clock_timestamp())
       AND i.kind = 'close' AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s::bigint[]))
+      AND (i.reason = 'write_off') = %(write_offs)s
       AND NOT EXISTS (SELECT 1 FROM trading_state t WHERE (t.agent_id IS NULL OR t.agent_id = p.agent_id)
                       AND t.state = 'halted' AND NOT t.exits_enabled)
     ORDER BY i.due_at, i.id
@@ -144,13 +145,19 @@ RETURNING i.id, i.position_id, i.reason, i.attempts, i.lease_until, p.agent_id, 
 """
 
 
-def lease_due(*, limit: int = BATCH, intent_ids: Sequence[int] | None = None) -> list[LeasedExit]:
-    """Take due closes (or those whose lease ran out), oldest first, at most `limit`; only `intent_ids` when given."""
+def lease_due(
+    *, limit: int = BATCH, intent_ids: Sequence[int] | None = None, write_offs: bool = False
+) -> list[LeasedExit]:
+    """Take due closes (or those whose lease ran out), oldest first, at most `limit`; only `intent_ids` when given.
+
+    Those to be sold or, with `write_offs`, those to be written off: never both, for nobody buys the latter.
+    """
     rows = bulk.fetch_all(
         _LEASE,
         {
             "ids": None if intent_ids is None else list(intent_ids),
             "limit": limit,
+            "write_offs": write_offs,
             "lease": timedelta(seconds=LEASE_SECONDS),
         },
     )

@@ -7,10 +7,11 @@ continues with exactly the deltas above those numbers. `ThreadedSources` is what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 
@@ -22,6 +23,8 @@ from apps.core.outbox import GLOBAL_STREAM, agent_stream, user_stream
 from apps.prices import selectors as prices
 from apps.trading import presentation
 from apps.trading.models import Position
+from apps.trading.presentation import PositionFills
+from apps.trading.selectors import fills, marks
 
 MAX_POSITIONS = 1_000
 _THREADS = 2
@@ -44,29 +47,23 @@ def snapshot(scope: Scope) -> Snapshot:
         sequences = {agent_stream(row[0]): row[3] or 0 for row in agents} | _stored_streams(scope)
         positions = list(_open_positions(scope)[:MAX_POSITIONS])
         total = len(positions) if len(positions) < MAX_POSITIONS else _open_positions(scope).count()
-    data: dict[str, Any] = {"positions": present(positions)}
+        filled = fills.of_positions(positions)
+    data: dict[str, Any] = {"positions": _present(positions, filled)}
     if scope.wide:
         data["totalPositions"] = total
         data["agents"] = [{"id": str(row[0]), "name": row[1], "tradingMode": row[2]} for row in agents]
     return Snapshot(data, sequences, {str(position.pk): position.mint for position in positions})
 
 
-def present(positions: Iterable[Position]) -> list[dict[str, Any]]:
-    """Return EnrichedPositions at the newest prices; `priceAt` is null where the average stands in for a price."""
-    rows = list(positions)
-    newest = prices.latest_prices({position.mint for position in rows})
+def _present(positions: Sequence[Position], filled: Mapping[UUID, PositionFills]) -> list[dict[str, Any]]:
+    """Return EnrichedPositions at their marks; prices are read when the moment of the books is over."""
+    marked = marks.of_positions(positions, filled)
     sol_usd = prices.sol_usd()
     usd = None if sol_usd is None else sol_usd.value
-    presented = []
-    for position in rows:
-        point = newest.get(position.mint)
-        enriched = presentation.enriched_position(
-            position, position.wallet.address, None if point is None else point.price_sol, usd
-        )
-        enriched["priceAt"] = None if point is None else presentation.timestamp(point.at)
-        enriched["priceSource"] = None if point is None else point.source
-        presented.append(enriched)
-    return presented
+    return [
+        presentation.enriched_position(row, row.wallet.address, filled[row.pk], marked[row.pk], usd)
+        for row in positions
+    ]
 
 
 def stream_names(scope: Scope) -> list[str]:

@@ -12,10 +12,9 @@ from django.db.models.functions import TruncDay
 
 from apps.agents.models import Agent
 from apps.core.money import MONEY, SOL_MINT, ZERO, divide
-from apps.prices import selectors as prices
 from apps.trading.domain import performance
 from apps.trading.models import BalanceSnapshot, Position
-from apps.trading.selectors import closed_trades
+from apps.trading.selectors import closed_trades, fills, marks
 from apps.wallets.models import Balance, Wallet
 
 DAY = timedelta(hours=24)
@@ -66,12 +65,12 @@ def history(*, wallet: Wallet, since: datetime | None = None) -> QuerySet[Balanc
 
 def _valued(rows: Iterable[Position]) -> Iterable[performance.OpenPosition]:
     positions = list(rows)
-    known = prices.latest_prices(row.mint for row in positions)
+    marked = marks.of_positions(positions, fills.of_positions(positions))
     for row in positions:
         yield performance.OpenPosition(
             remaining_tokens=row.remaining_amount,
             remaining_cost_sol=row.remaining_cost_sol,
             average_price=row.purchase_price,
             realised_sol=row.realized_profit_sol,
-            price=MONEY.plus(known[row.mint].price_sol) if row.mint in known else None,
+            price=MONEY.plus(marked[row.pk].price_sol),
         )

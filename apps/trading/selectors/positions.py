@@ -1,13 +1,11 @@
-"""Open positions as a person sees them: valued at the newest recorded price, in a constant number of queries.
+"""Open positions as a person sees them: valued at their mark (`marks`), in a constant number of queries.
 
-No provider is called. A position without any recorded price is valued at its average; USD is None while SOL/USD is
-unknown.
+No provider is called; USD is None while SOL/USD is unknown.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -19,7 +17,7 @@ from apps.prices import selectors as prices
 from apps.trading import presentation
 from apps.trading.errors import PositionNotFound
 from apps.trading.models import Position
-from apps.wallets.models import Transaction
+from apps.trading.selectors import fills, marks
 
 _HUNDRED = Decimal(100)
 
@@ -29,7 +27,7 @@ class PositionView:
     """An open position with the prices it is shown at; prices in SOL per token, `sol_usd` in US dollars."""
 
     position: Position
-    price_sol: Decimal | None
+    price_sol: Decimal
     sol_usd: Decimal | None
     take_profit_transaction_ids: Sequence[UUID] = ()
 
@@ -92,15 +90,15 @@ def list_open(*, agent: Agent, wallet_address: str | None = None) -> list[Positi
     if wallet_address is not None:
         found = found.filter(wallet__address=wallet_address, wallet__released_at=None)
     rows = list(found.order_by("-created_at", "-id"))
-    known = prices.latest_prices(row.mint for row in rows)
+    filled = fills.of_positions(rows)
+    marked = marks.of_positions(rows, filled)
     sol_usd = prices.sol_usd()
-    sales = _take_profit_sales(row.pk for row in rows if row.take_profit_levels_hit)
     return [
         PositionView(
             position=row,
-            price_sol=known[row.mint].price_sol if row.mint in known else None,
+            price_sol=marked[row.pk].price_sol,
             sol_usd=None if sol_usd is None else sol_usd.value,
-            take_profit_transaction_ids=sales[row.pk],
+            take_profit_transaction_ids=filled[row.pk].take_profit_transaction_ids,
         )
         for row in rows
     ]
@@ -131,7 +129,7 @@ class TakeProfitSummary:
 def take_profit_summary(*, agent: Agent) -> TakeProfitSummary:
     """Return the take-profit progress of the agent's open positions."""
     views = [
-        PositionView(position=row, price_sol=None, sol_usd=None)
+        PositionView(position=row, price_sol=row.purchase_price, sol_usd=None)
         for row in Position.objects.filter(agent=agent, closed_at=None).order_by("-last_take_profit_at", "-id")
     ]
     return TakeProfitSummary(
@@ -140,16 +138,3 @@ def take_profit_summary(*, agent: Agent) -> TakeProfitSummary:
         total_levels_hit=sum(view.position.take_profit_levels_hit for view in views),
         hit=[view for view in views if view.position.take_profit_levels_hit > 0],
     )
-
-
-def _take_profit_sales(position_ids: Iterable[UUID]) -> dict[UUID, list[UUID]]:
-    """Return the take-profit fills by position, oldest first."""
-    sales: dict[UUID, list[UUID]] = defaultdict(list)
-    wanted = list(position_ids)
-    if wanted:
-        fills = Transaction.objects.filter(position_id__in=wanted, is_take_profit=True).order_by(
-            "transaction_time", "id"
-        )
-        for position_id, fill_id in fills.values_list("position_id", "id"):
-            sales[position_id].append(fill_id)
-    return sales

@@ -40,7 +40,7 @@ from apps.trading.domain.fills import Fill, UnusableQuote
 from apps.trading.selectors import under_lock
 from apps.trading.selectors.candidates import Candidate
 from apps.trading.selectors.under_lock import EntryFacts, Moment
-from apps.trading.services import gate, new_positions, verdicts
+from apps.trading.services import gate, new_positions, position_feed, verdicts
 from apps.trading.services.new_positions import NewPosition
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.quoting import Share
@@ -372,11 +372,7 @@ def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | No
 
 def _messages(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None) -> list[outbox.Message]:
     messages = [
-        outbox.Message(
-            f"agent:{position.agent_id}",
-            "position_update",
-            {"eventType": "position_created", "position": presentation.open_position(position, address)},
-        )
+        position_feed.created(position, address)
         for position, address in zip(chunk.positions, chunk.addresses, strict=True)
     ]
     if signal is not None and outcomes:

@@ -314,7 +314,13 @@ class ExitIntent(models.Model):
                 fields=["due_at"],
                 name="exit_intent_due",
                 condition=models.Q(status__in=["due", "leased"]),
-            )
+            ),
+            # What was cancelled lately rests (`exit_intents.fire`): a position may have thousands of cancelled intents.
+            models.Index(
+                fields=["position", "-finished_at"],
+                name="exit_intent_cancelled",
+                condition=models.Q(status="cancelled"),
+            ),
         ]
 
     def __str__(self) -> str:

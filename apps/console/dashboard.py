@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from apps.agents.models import TradingMode
-from apps.console import figures
+from apps.console import figures, health
 from apps.core import formatting, heartbeats
 from apps.prices import selectors as prices
 from apps.trading.models import State
@@ -120,8 +120,7 @@ def processes() -> list[Process] | None:
         youngest[sign.name] = min(sign.age_seconds, youngest.get(sign.name, sign.age_seconds))
     if not youngest:
         return None
-    needed = ["critical", "trading", *(f"prices-{shard}" for shard in range(settings.PRICE_SHARDS)), "default"]
-    names = [*(heartbeats.WORKER + name for name in needed), heartbeats.BEAT, "relay", "streams", "web"]
+    names = [*health.needed_workers(), heartbeats.BEAT, "relay", "streams", "web"]
     return [_process(name, youngest.get(name)) for name in [*names, *(sorted(set(youngest) - set(names)))]]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis as redis_client
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from apps.core import heartbeats, outbox, redis
@@ -60,14 +61,25 @@ def live() -> Answer:
     return 200, {"alive": True, "timestamp": _now(), "uptime": int(time.monotonic() - _started)}
 
 
+def needed_workers() -> list[str]:
+    """Return the workers a desk needs, by the name of their heartbeat: one for prices per shard."""
+    shards = [f"prices-{shard}" for shard in range(settings.PRICE_SHARDS)]
+    return [heartbeats.WORKER + name for name in ("critical", "trading", *shards, "default")]
+
+
 def _queue(heard: Iterable[Sign]) -> dict[str, Any]:
-    """Return the workers by their newest heartbeat; one that fell silent is named too."""
-    newest: dict[str, float] = {}
+    """Return the workers by their newest heartbeat; one that fell silent or was never heard is named too."""
+    newest: dict[str, float | None] = dict.fromkeys(needed_workers())
     for sign in heard:
         if sign.name.startswith(heartbeats.WORKER):
-            newest[sign.name] = min(sign.age_seconds, newest.get(sign.name, sign.age_seconds))
+            known = newest.get(sign.name)
+            newest[sign.name] = sign.age_seconds if known is None else min(sign.age_seconds, known)
     workers = [
-        {"name": name, "heartbeatAgeSeconds": round(age, 1), "alive": age < heartbeats.GONE_SECONDS}
+        {
+            "name": name,
+            "heartbeatAgeSeconds": None if age is None else round(age, 1),
+            "alive": age is not None and age < heartbeats.GONE_SECONDS,
+        }
         for name, age in newest.items()
     ]
     alive = sum(worker["alive"] is True for worker in workers)

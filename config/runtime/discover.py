@@ -22,7 +22,7 @@ class StackNotRunning(SystemExit):
 def running_stack(path: Path) -> dict[str, Any] | None:
     """Return the record of the stack that runs from the home `path`, or None.
 
-    Keys: DATABASE_URL, REDIS_URL, secrets, ports (by process), pids (by process), urls, supervisor (pid), ready.
+    Keys: DATABASE_URL, REDIS_URL, settings, secrets, ports and pids (by process), urls, supervisor (pid), ready.
     """
     try:
         record: dict[str, Any] = json.loads((path / "run" / "stack.json").read_text())
@@ -33,7 +33,8 @@ def running_stack(path: Path) -> dict[str, Any] | None:
 
 def stack_environment(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the variables that point a process at a running stack."""
-    variables = {name: str(record[name]) for name in ("DATABASE_URL", "REDIS_URL")} | dict(record["secrets"])
+    variables = {name: str(record[name]) for name in ("DATABASE_URL", "REDIS_URL")}
+    variables |= record["settings"] | record["secrets"]
     for variable, process in PORTS.items():
         if process in record["ports"]:
             variables[variable] = str(record["ports"][process])

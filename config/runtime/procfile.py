@@ -1,4 +1,4 @@
-"""The Procfile: one line per process, `name: command`, with `$NAME` taken from the environment.
+"""The Procfile: one line per process, `name: command`, with `$NAME` taken from the environment; `$SHARD` is each shard.
 
 No shell is involved, so that the process id that is supervised is the process itself.
 """
@@ -16,6 +16,7 @@ from config.runtime.errors import StartError
 PROCFILE = ROOT / "Procfile"
 _LINE = re.compile(r"([a-z][a-z0-9-]*):\s*(\S.*)")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+_SHARD = re.compile(r"\$(?:SHARD\b|\{SHARD\})")
 
 
 def read(path: Path = PROCFILE) -> dict[str, str]:
@@ -29,6 +30,24 @@ def read(path: Path = PROCFILE) -> dict[str, str]:
             raise StartError(f"{path.name}, line {number}: expected `name: command`, each name once.")
         commands[match[1]] = match[2]
     return commands
+
+
+def per_shard(commands: Mapping[str, str], shards: int) -> dict[str, str]:
+    """Return the commands with each line that names `$SHARD` once for every shard, numbered if there are several.
+
+    >>> per_shard({"web": "serve", "watch": "look -Q prices.$SHARD"}, 2)
+    {'web': 'serve', 'watch-0': 'look -Q prices.0', 'watch-1': 'look -Q prices.1'}
+    >>> per_shard({"watch": "look -Q prices.$SHARD"}, 1)
+    {'watch': 'look -Q prices.0'}
+    """
+    expanded: dict[str, str] = {}
+    for name, command in commands.items():
+        if _SHARD.search(command) is None:
+            expanded[name] = command
+            continue
+        for shard in range(shards):
+            expanded[name if shards == 1 else f"{name}-{shard}"] = _SHARD.sub(str(shard), command)
+    return expanded
 
 
 def arguments(command: str, environment: Mapping[str, str]) -> list[str]:

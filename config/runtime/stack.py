@@ -24,6 +24,7 @@ from config.runtime.launch import Launch, Service
 STEPS = ("migrate", "seed")  # run once, in this order, before the rest
 DEMO_ONLY = ("sandbox",)
 PORT_VARIABLES = {"web": "PORT", "sandbox": "SANDBOX_PORT", "flower": "FLOWER_PORT"}
+TOLD = ("PRICE_SHARDS",)  # what commands of another shell must know as the desk does
 SECRETS = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "SANDBOX_SIGNAL_KEY")
 
 
@@ -69,12 +70,13 @@ def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile
     if os.geteuid() == 0:  # a supported way to run; Celery's warning fills the screen four times
         environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     typed = _typed_settings(environment)
-    commands = procfile.read(path)
+    commands = procfile.per_shard(procfile.read(path), typed.price_shards)
     if not typed.soldesk_demo:
         commands = {name: command for name, command in commands.items() if name not in DEMO_ONLY}
     numbers = {"web": typed.port, "sandbox": typed.sandbox_port, "flower": typed.flower_port}
     visible = {name: number for name, number in numbers.items() if name in commands}
     environment |= {PORT_VARIABLES[name]: str(number) for name, number in numbers.items()}
+    environment["PRICE_SHARDS"] = str(typed.price_shards)
     ports.require_free({PORT_VARIABLES[name]: number for name, number in visible.items()})
     return Stack(
         home=home,

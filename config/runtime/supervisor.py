@@ -22,7 +22,7 @@ from config.runtime.child import Child, Ready
 from config.runtime.console import Console
 from config.runtime.errors import StartError
 from config.runtime.launch import Launch, Service
-from config.runtime.stack import DEMO_ONLY, SECRETS, Stack
+from config.runtime.stack import DEMO_ONLY, SECRETS, TOLD, Stack
 
 HEALTH_PATH = "/api/v1/health/ready"
 WORKER_READY = re.compile(r"@\S+ ready\.")
@@ -196,6 +196,7 @@ class Supervisor:
             "ready": self._ready,
             "DATABASE_URL": environment["DATABASE_URL"],
             "REDIS_URL": environment["REDIS_URL"],
+            "settings": {name: environment[name] for name in TOLD},
             "secrets": {name: environment[name] for name in SECRETS if name in environment},
             "ports": self._stack.ports,
             "urls": self._stack.urls,

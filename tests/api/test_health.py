@@ -19,20 +19,22 @@ def redis_away(settings, monkeypatch):
     settings.REDIS_URL = away.url
 
 
-def test_the_desk_is_healthy_when_a_worker_beats():
-    heartbeats.write("worker-trading")
+def test_the_desk_is_healthy_when_every_worker_beats():
+    for worker in health.needed_workers():
+        heartbeats.write(worker)
     try:
         answer = Api().get("/health")
     finally:
-        heartbeats.erase("worker-trading")
+        for worker in health.needed_workers():
+            heartbeats.erase(worker)
     assert answer.status == 200
     assert answer.json["status"] == "healthy"
     assert answer.json["services"]["database"]["status"] == "healthy"
     assert answer.json["services"]["database"]["latency"] > 0
     assert answer.json["services"]["redis"]["status"] == "healthy"
     queue = answer.json["services"]["queue"]
-    assert queue["workerCount"] >= 1
-    assert "worker-trading" in [worker["name"] for worker in queue["workers"]]
+    assert queue["workerCount"] == 4
+    assert [worker["name"] for worker in queue["workers"]] == health.needed_workers()
     assert isinstance(answer.json["uptime"], int)
     assert answer.json["timestamp"].endswith("Z")
 
@@ -41,22 +43,32 @@ def test_without_workers_it_is_degraded(monkeypatch):
     monkeypatch.setattr(heartbeats, "signs", list)
     answer = Api().get("/health")
     assert (answer.status, answer.json["status"]) == (200, "degraded")
-    assert answer.json["services"]["queue"] == {"status": "unhealthy", "workerCount": 0, "workers": []}
+    queue = answer.json["services"]["queue"]
+    assert (queue["status"], queue["workerCount"]) == ("unhealthy", 0)
+    assert {(worker["alive"], worker["heartbeatAgeSeconds"]) for worker in queue["workers"]} == {(False, None)}
+
+
+def test_a_shard_nobody_watches_is_named(monkeypatch, settings):
+    settings.PRICE_SHARDS = 2
+    beating = [name for name in health.needed_workers() if name != "worker-prices-1"]
+    assert len(beating) == 4
+    monkeypatch.setattr(heartbeats, "signs", lambda: [heartbeats.Sign(name, 1.0) for name in beating])
+    answer = Api().get("/health").json
+    assert answer["status"] == "degraded"
+    assert [w["name"] for w in answer["services"]["queue"]["workers"] if not w["alive"]] == ["worker-prices-1"]
 
 
 def test_a_worker_that_fell_silent_is_named(monkeypatch):
-    signs = [heartbeats.Sign("worker-trading", 1.0), heartbeats.Sign("worker-critical", 99.0)]
-    monkeypatch.setattr(heartbeats, "signs", lambda: signs)
+    ages = dict.fromkeys(health.needed_workers(), 1.0) | {"worker-critical": 99.0}
+    monkeypatch.setattr(heartbeats, "signs", lambda: [heartbeats.Sign(*sign) for sign in ages.items()])
     answer = Api().get("/health").json
     assert answer["status"] == "degraded"
-    assert [(w["name"], w["alive"]) for w in answer["services"]["queue"]["workers"]] == [
-        ("worker-trading", True),
-        ("worker-critical", False),
-    ]
+    silent = [worker for worker in answer["services"]["queue"]["workers"] if not worker["alive"]]
+    assert silent == [{"name": "worker-critical", "heartbeatAgeSeconds": 99.0, "alive": False}]
 
 
 def test_a_worker_that_was_restarted_is_there(monkeypatch):
-    signs = [heartbeats.Sign("worker-trading", 1.0), heartbeats.Sign("worker-trading", 99.0)]
+    signs = [heartbeats.Sign(name, age) for name in health.needed_workers() for age in (1.0, 99.0)]
     monkeypatch.setattr(heartbeats, "signs", lambda: signs)
     assert Api().get("/health").json["services"]["queue"]["status"] == "healthy"
 

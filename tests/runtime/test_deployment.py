@@ -14,6 +14,7 @@ from config.runtime import procfile, stack
 ROOT = Path(__file__).resolve().parents[2]
 CONDITIONS = ["service_started", "service_healthy", "service_completed_successfully"]
 DURATION = {"type": "string", "pattern": r"^\d+(ms|s|m)$"}
+MOST_SHARDS = 4  # what compose has services for; docs/running.md says how to have more
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["services", "volumes"],
@@ -30,6 +31,7 @@ SCHEMA: dict[str, Any] = {
                     "build": {"type": "string"},
                     "command": {"type": "string"},
                     "init": {"type": "boolean"},
+                    "profiles": {"type": "array", "items": {"type": "string"}},
                     "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
                     "env_file": {"type": "string"},
                     "environment": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -76,9 +78,21 @@ def test_compose_file_has_the_shape_compose_reads(compose: dict[str, Any]) -> No
 
 
 def test_every_process_of_the_procfile_runs_in_compose_with_the_same_command(compose: dict[str, Any]) -> None:
-    commands = {name: text for name, text in procfile.read().items() if name not in stack.DEMO_ONLY}
+    expanded = procfile.per_shard(procfile.read(), MOST_SHARDS)
+    commands = {name: text for name, text in expanded.items() if name not in stack.DEMO_ONLY}
     composed = {name: service["command"] for name, service in compose["services"].items() if "build" in service}
     assert composed == commands
+
+
+@pytest.mark.parametrize("shards", range(1, MOST_SHARDS + 1))
+def test_the_profile_of_a_number_of_shards_starts_the_worker_of_each(compose: dict[str, Any], shards: int) -> None:
+    def starts(service: dict[str, Any]) -> bool:
+        return "profiles" not in service or f"shards-{shards}" in service["profiles"]
+
+    started = [name for name, service in compose["services"].items() if starts(service)]
+    workers = [name for name in started if name.startswith("worker-prices")]
+    assert workers == [f"worker-prices-{shard}" for shard in range(shards)]
+    assert len(compose["services"]) - len(started) == MOST_SHARDS - shards
 
 
 def test_dependencies_and_volumes_of_compose_exist_and_fit(compose: dict[str, Any]) -> None:
@@ -119,7 +133,7 @@ def test_lock_file_pins_every_package_by_hash_and_names_no_index() -> None:
 
 
 def test_processes_of_the_procfile_are_single_commands() -> None:
-    environment = {"SANDBOX_PORT": "8090"}
+    environment = {"SANDBOX_PORT": "8090", "SHARD": "0"}
     for name, command in procfile.read().items():
         words = procfile.arguments(command, environment)
         assert words[0] in ("python", "celery"), name

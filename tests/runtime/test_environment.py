@@ -44,6 +44,17 @@ def test_procfile_takes_names_commands_and_comments(tmp_path: Path) -> None:
     assert procfile.read(path) == {"web": "python -m config.web", "worker-one": "celery -A config"}
 
 
+def test_line_that_names_the_shard_runs_once_for_each() -> None:
+    commands = {"web": "serve", "worker-prices": "look -Q prices.$SHARD -n prices-${SHARD}@%h $SHARDS", "beat": "beat"}
+    assert procfile.per_shard(commands, 2) == {
+        "web": "serve",
+        "worker-prices-0": "look -Q prices.0 -n prices-0@%h $SHARDS",
+        "worker-prices-1": "look -Q prices.1 -n prices-1@%h $SHARDS",
+        "beat": "beat",
+    }
+    assert list(procfile.per_shard(commands, 1)) == ["web", "worker-prices", "beat"]
+
+
 @pytest.mark.parametrize("line", ["web python", "web: a\nweb: b", "Web: a"], ids=["colon", "twice", "case"])
 def test_procfile_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "Procfile"

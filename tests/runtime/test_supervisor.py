@@ -277,6 +277,20 @@ def test_sandbox_is_left_out_without_the_demo(desk: Desk) -> None:
         assert "Sandbox" not in desk.output()
 
 
+def test_a_setting_starts_a_worker_per_shard_and_other_shells_learn_of_it(desk: Desk, procfile: Path) -> None:
+    with procfile.open("a") as file:
+        file.write("worker-prices: python -c \"import time; print('prices-$SHARD@here ready.'); time.sleep(600)\"\n")
+    desk.environment["PRICE_SHARDS"] = "2"
+    with desk:
+        assert {"worker-prices-0", "worker-prices-1"} <= set(desk.record()["pids"])
+        assert {"worker-prices-0 | prices-0@here ready.", "worker-prices-1 | prices-1@here ready."} <= set(
+            desk.output().splitlines()
+        )
+        told = {"SOLDESK_HOME": str(desk.home)}
+        discover.apply_running_stack(told)
+        assert told["PRICE_SHARDS"] == "2"
+
+
 def test_nothing_is_embedded_when_both_urls_are_given(desk: Desk) -> None:
     desk.environment |= {"DATABASE_URL": os.environ["DATABASE_URL"], "REDIS_URL": os.environ["REDIS_URL"]}
     with desk:

@@ -1,4 +1,4 @@
-"""One watch per token, whatever the number of shards: slots without gap or overlap, and locks that keep watches apart."""
+"""One watch per token, whatever the number of shards: slots without gap or overlap, locks that keep watches apart."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from apps.signals.models import SignalDedup
 from apps.trading.models import BalanceSnapshot, ExitIntent, Position, SignalExecution
@@ -126,6 +126,22 @@ def test_schedules_are_made_once_and_an_operators_change_stays(settings):
     PeriodicTask.objects.filter(name="Snapshot balances").update(enabled=False)
     assert schedules.ensure_schedules() == []
     assert not PeriodicTask.objects.get(name="Snapshot balances").enabled
+
+
+def test_shards_that_are_added_get_their_watch_and_those_removed_lose_it(settings):
+    def watched() -> list[tuple[str, str | None]]:
+        return list(PeriodicTask.objects.filter(task="trading.watch").order_by("args").values_list("args", "queue"))
+
+    schedules.ensure_schedules()
+    assert watched() == [("[0]", "prices.0")]
+    changed_before = PeriodicTasks.last_change()
+    settings.PRICE_SHARDS = 3
+    schedules.ensure_schedules()
+    assert watched() == [("[0]", "prices.0"), ("[1]", "prices.1"), ("[2]", "prices.2")]
+    settings.PRICE_SHARDS = 2
+    schedules.ensure_schedules()
+    assert watched() == [("[0]", "prices.0"), ("[1]", "prices.1")]
+    assert PeriodicTasks.last_change() > changed_before
 
 
 def test_every_schedule_names_a_task_that_exists():

@@ -7,6 +7,7 @@ when the number of shards changes, a new watch waits exactly until the old ones 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import psycopg
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 _LOCK_CLASS = 0x50F7
 #: Held while locks are being taken, so that two watches that want the same slots do not both get half of them.
 _TAKING = -1
+#: How often a watch says that it waits.
+_SAY_EVERY_SECONDS = 60.0
 
 _TAKE = "SELECT bool_and(pg_try_advisory_lock(%s, slot)) FROM unnest(%s::int[]) AS slot"
 
@@ -33,10 +36,10 @@ class ShardLock:
         self._shards = shards
         self._slots = list(slots_of(shard, shards))
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._waits = False
+        self._say_at = 0.0
 
     def hold(self) -> bool:
-        """Take the locks, or see that they are still ours; False while another process has one or PostgreSQL is away."""
+        """Take the locks, or see that they are still ours; False while another has one, or PostgreSQL is away."""
         try:
             if self._connection is not None:
                 self._connection.execute("SELECT 1")
@@ -59,16 +62,22 @@ class ShardLock:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, _TAKING))
                 row = connection.execute(_TAKE, (_LOCK_CLASS, self._slots)).fetchone()
+                taken = row is not None and bool(row[0])
+                if not taken:
+                    connection.execute("SELECT pg_advisory_unlock_all()")
         except BaseException:
             connection.close()
             raise
-        if row is None or not row[0]:
+        if not taken:
             connection.close()
-            if not self._waits:
-                log.info("shard_watched_elsewhere", shard=self._shard, shards=self._shards)
-            self._waits = True
+            self._say_that_it_waits()
             return False
         self._connection = connection
-        self._waits = False
+        self._say_at = 0.0
         log.info("shard_lock_taken", shard=self._shard, shards=self._shards)
         return True
+
+    def _say_that_it_waits(self) -> None:
+        if time.monotonic() >= self._say_at:
+            log.warning("shard_watched_elsewhere", shard=self._shard, shards=self._shards)
+            self._say_at = time.monotonic() + _SAY_EVERY_SECONDS

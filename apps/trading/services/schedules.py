@@ -1,4 +1,7 @@
-"""What Beat does and how often: rows an operator edits in the admin afterwards, made once if they are not there."""
+"""What Beat does and how often: rows an operator edits in the admin afterwards, made once if they are not there.
+
+Watches of shards this desk no longer has are removed: their queues have no worker any more.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,11 @@ def wanted() -> list[Schedule]:
 
 
 def ensure_schedules() -> list[str]:
-    """Make the schedules that are missing and return their names; what is there is the operator's and stays."""
+    """Make the schedules that are missing and return their names; what is there is the operator's and stays.
+
+    Watches of former shards go; a shard that comes back gets a new one.
+    """
+    _remove_former_watches()
     made = []
     for schedule in wanted():
         with database.atomic():
@@ -87,6 +94,12 @@ def ensure_schedules() -> list[str]:
             )
             made.append(schedule.name)
     return made
+
+
+def _remove_former_watches() -> None:
+    shards = [f"[{shard}]" for shard in range(settings.PRICE_SHARDS)]
+    for former in PeriodicTask.objects.filter(task=watch.TASK).exclude(args__in=shards):
+        former.delete()  # one by one: Beat learns of each
 
 
 def _interval(every: timedelta | None) -> IntervalSchedule | None:

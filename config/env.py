@@ -74,6 +74,12 @@ class Env(BaseSettings):
         Decimal(10), ge=0, description="percent the price may move while a signal has to wait"
     )
     max_open_positions: int = Field(25, ge=1, description="open positions one agent may hold")
+    write_off_after_minutes: int = Field(
+        0, ge=0, description="minutes a token must have been dead before its positions are written off; 0: never"
+    )
+    write_off_minimum_checks: int = Field(
+        5, ge=2, description="checks, 30 s apart at least, that must have found a token dead"
+    )
     signals_per_minute: int = Field(120, ge=1, description="signals one API key may post per minute")
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"

@@ -25,6 +25,7 @@ class TokenNotTradable(Invalid):
             "Nobody quotes this token",
             details={"inputMint": input_mint, "outputMint": output_mint, "reason": reason},
         )
+        self.reason = reason
 
 
 class PositionNotFound(NotFound):

@@ -32,10 +32,10 @@ PROVIDER = "jupiter"
 OPERATION = "quote"
 PATH = "/swap/v2/order"
 
-QuoteLane = Literal["entry", "exit"]
+QuoteLane = Literal["entry", "exit", "check"]
 QuoteRequest = tuple[str, str, int]  # input mint, output mint, base units of the input
 
-_LANES = {"entry": Lane.ENTRY_QUOTE, "exit": Lane.EXIT_QUOTE}
+_LANES = {"entry": Lane.ENTRY_QUOTE, "exit": Lane.EXIT_QUOTE, "check": Lane.REST}
 #: Refusals that say something about the token, not about us.
 _NO_ROUTE_CODES = frozenset(
     {

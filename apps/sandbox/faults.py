@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from itertools import count
@@ -42,6 +42,7 @@ class FaultKind(StrEnum):
     NULL_PRICE = "null_price"
     ABSURD_PRICE = "absurd_price"
     STALE_PRICE = "stale_price"
+    DELISTED = "delisted"
 
 
 #: Faults after which there is no proper answer, so that an open stream must end.
@@ -217,6 +218,9 @@ def effects_of(met: list[Fault], live: MarketView) -> Effects:
                 view = view.with_pools({m: p for m, p in fault.frozen.pools.items() if m in fault.mints})
             else:
                 view = fault.frozen
+        if fault.kind is FaultKind.DELISTED:
+            listed = {mint: pool for mint, pool in view.pools.items() if mint == USDC_MINT or not fault.touches(mint)}
+            view = replace(view, pools=listed)
         if fault.kind is FaultKind.ABSURD_PRICE:
             view = view.with_pools(
                 {

@@ -45,6 +45,17 @@ class FaultKind(StrEnum):
     DELISTED = "delisted"
 
 
+#: Faults of a whole answer, whatever prices it would tell.
+WITHOUT_ANSWER = frozenset(
+    {
+        FaultKind.LATENCY,
+        FaultKind.RATE_LIMIT,
+        FaultKind.SERVER_ERROR,
+        FaultKind.UNAUTHORIZED,
+        FaultKind.HANG,
+        FaultKind.DISCONNECT,
+    }
+)
 #: Faults after which there is no proper answer, so that an open stream must end.
 OUTAGES = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHORIZED, FaultKind.DISCONNECT})
 
@@ -185,12 +196,17 @@ class FaultBook:
             self._drop(fault)
         return len(cleared)
 
-    def draw(self, source: Source) -> list[Fault]:
-        """Return the faults one request to `source` meets, and count them."""
+    def draw(self, source: Source, request: str = "") -> list[Fault]:
+        """Return the faults one request to `source` meets, and count them; `request` is its path and query.
+
+        A fault of some tokens that keeps the answer back meets only requests that name one of them.
+        """
         if not self._faults:
             return []
         met = []
         for fault in self.active(source):
+            if fault.kind in WITHOUT_ANSWER and fault.mints and not any(mint in request for mint in fault.mints):
+                continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue
             met.append(fault)

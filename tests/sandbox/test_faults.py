@@ -43,6 +43,19 @@ def test_latency_delays_the_answer(clean_sandbox: SandboxControl, source: str) -
     assert time.monotonic() - started >= 0.25
 
 
+@pytest.mark.parametrize("source", ["jupiter_quote", "jupiter_price", "jupiter_tokens", "dexscreener"])
+def test_a_fault_of_one_token_keeps_no_answer_about_others_back(clean_sandbox: SandboxControl, source: str) -> None:
+    slow, other = clean_sandbox.add_token(), clean_sandbox.add_token()
+    clean_sandbox.fault(source, "latency", latency_ms=250, mints=[slow.mint])
+    clean_sandbox.fault(source, "server_error", mints=[slow.mint], count=1)
+    started = time.monotonic()
+    assert ask(clean_sandbox, source, other.mint).status_code == 200
+    assert time.monotonic() - started < 0.25
+    assert ask(clean_sandbox, source, slow.mint).status_code == 503
+    assert time.monotonic() - started >= 0.25
+    assert ask(clean_sandbox, source, slow.mint).status_code == 200
+
+
 def test_too_many_requests_in_jupiters_words(clean_sandbox: SandboxControl) -> None:
     token = clean_sandbox.add_token()
     clean_sandbox.fault("jupiter_price", "rate_limit", retry_after_seconds=7)

@@ -36,7 +36,7 @@ def provided(source: Source, voice: Voice) -> Callable[[Answer], Handler]:
         @wraps(answer)
         async def handle(request: web.Request) -> web.StreamResponse:
             runtime = request.app[RUNTIME]
-            met = runtime.faults.draw(source)
+            met = runtime.faults.draw(source, request.path_qs)
             if met:
                 refused = await refusal(request, met, voice)
                 if refused is not None:

@@ -30,9 +30,9 @@ _LARGEST_IMPACT = Decimal("0.95")
 
 
 class Action(StrEnum):
-    """What becomes of a close intent now."""
+    """What becomes of an exit intent now."""
 
-    SELL = "sell"
+    BOOK = "book"
     CANCEL = "cancel"
     REQUOTE = "requote"
     WAIT = "wait"
@@ -69,7 +69,7 @@ class CloseDecision:
     @property
     def allowed(self) -> bool:
         """True when the sale is to be booked."""
-        return self.action is Action.SELL
+        return self.action is Action.BOOK
 
 
 def decide(now: CloseSituation) -> CloseDecision:
@@ -92,8 +92,8 @@ def decide(now: CloseSituation) -> CloseDecision:
         return CloseDecision(Action.REQUOTE, AMOUNT_CHANGED)
     if now.needs_confirmation:
         disproved = disproves(now.market_price_sol, now.stop_price_sol)
-        return CloseDecision(Action.CANCEL, BAD_TICK) if disproved else CloseDecision(Action.SELL, CONFIRMED)
-    return CloseDecision(Action.SELL, ALLOWED)
+        return CloseDecision(Action.CANCEL, BAD_TICK) if disproved else CloseDecision(Action.BOOK, CONFIRMED)
+    return CloseDecision(Action.BOOK, ALLOWED)
 
 
 def disproves(market_price_sol: Decimal | None, stop_price_sol: Decimal | None) -> bool:
@@ -113,5 +113,13 @@ def market_price(fill_price_sol: Decimal, price_impact: Decimal) -> Decimal:
     >>> market_price(Decimal("0.9"), Decimal("0.1")), market_price(Decimal(1), Decimal("-0.02"))
     (Decimal('1'), Decimal('1'))
     """
-    impact = min(max(price_impact, Decimal(0)), _LARGEST_IMPACT)
-    return MONEY.divide(fill_price_sol, 1 - impact)
+    return MONEY.divide(fill_price_sol, 1 - plausible_impact(price_impact))
+
+
+def plausible_impact(price_impact: Decimal) -> Decimal:
+    """Return the part of a signed impact that may explain a price: no gain, and never all of it.
+
+    >>> plausible_impact(Decimal("-0.1")), plausible_impact(Decimal("0.99"))
+    (Decimal('0'), Decimal('0.95'))
+    """
+    return min(max(price_impact, Decimal(0)), _LARGEST_IMPACT)

@@ -237,7 +237,7 @@ def _sell(sale: Sale, fill: Fill, reason: str, position: _Held, wallet: LockedWa
     trade = _closed_trade(transaction_id, reason, position, proceeds, chunk)
     chunk.closed.append(_Closed(position, wallet, trade, proceeds, realised))
     chunk.done[sale.exit.id] = transaction_id
-    return Outcome(sale.exit, Action.SELL, transaction_id=transaction_id, profit_sol=trade.profit_sol)
+    return Outcome(sale.exit, Action.BOOK, transaction_id=transaction_id, profit_sol=trade.profit_sol)
 
 
 def _transaction(

@@ -53,9 +53,9 @@ def test_a_dca_cancels_only_stops(reason):
 @pytest.mark.parametrize(
     ("market", "action", "code"),
     [
-        ("0.5", Action.SELL, "CONFIRMED"),
-        ("0.7", Action.SELL, "CONFIRMED"),
-        ("0.735", Action.SELL, "CONFIRMED"),
+        ("0.5", Action.BOOK, "CONFIRMED"),
+        ("0.7", Action.BOOK, "CONFIRMED"),
+        ("0.735", Action.BOOK, "CONFIRMED"),
         ("0.7351", Action.CANCEL, "BAD_TICK"),
         ("1", Action.CANCEL, "BAD_TICK"),
     ],

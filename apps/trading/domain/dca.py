@@ -88,12 +88,18 @@ def evaluate(position: DcaView, price: Decimal, rules: Dca) -> DcaDecision:
 
 
 def affordable(buy_sol: Decimal, balance_sol: Decimal, limits: PurchaseLimits) -> Decimal | None:
-    """Return what a DCA buy may spend: clipped to the largest buy; None when the minimum balance would not be left.
+    """Return what a DCA buy may spend: clipped to the largest buy; None when the wallet cannot bear it.
+
+    It cannot when it holds less than the rule wants to spend, or would be left with less than the minimum balance.
 
     >>> limits = PurchaseLimits(Decimal("0.5"), Decimal(2), None)
-    >>> affordable(Decimal(3), Decimal(5), limits), affordable(Decimal(1), Decimal("1.4"), limits)
-    (Decimal('2'), None)
+    >>> [affordable(Decimal(wanted), Decimal("3.5"), limits) for wanted in (1, 3, 4)]
+    [Decimal('1'), Decimal('2'), None]
+    >>> affordable(Decimal(1), Decimal("1.4"), limits) is None
+    True
     """
+    if buy_sol > balance_sol:
+        return None
     size = min(buy_sol, limits.max_purchase_per_token_sol)
     with localcontext(MONEY):
         left = balance_sol - size

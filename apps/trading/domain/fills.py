@@ -20,6 +20,8 @@ BUY = "buy"
 SELL = "sell"
 INVALID_TRANSACTION = "INVALID_TRANSACTION"
 INVALID_SALE_PRICE = "INVALID_SALE_PRICE"
+#: A swap nobody can have made: the figure is not a value.
+_ABSURD_USD = 10**15
 
 
 class UnusableQuote(Invalid):
@@ -157,6 +159,27 @@ def price_per_token(lamports: int, token_base_units: int, token_decimals: int) -
     """Return SOL per whole token, to 24 places."""
     with localcontext(MONEY):
         return quantize_price(Decimal(lamports).scaleb(token_decimals - SOL_DECIMALS) / token_base_units)
+
+
+def value_usd(quote: Quote, fill: Fill, sol_usd: Decimal | None) -> Decimal | None:
+    """Return what a fill was worth in US dollars: as its quote tells, a share its part of it; else by the SOL price.
+
+    None while SOL/USD is unknown.
+
+    >>> quote = Quote(SOL_MINT, "T", 2_000_000_000, 3_000_000)
+    >>> told = Quote(SOL_MINT, "T", 2_000_000_000, 3_000_000, payload={"swapUsdValue": Decimal("301.5")})
+    >>> half = simulated_buy(quote, token_decimals=6, share=1_000_000_000)
+    >>> value_usd(quote, half, Decimal(150)), value_usd(told, half, Decimal(150)), value_usd(told, half, None)
+    (Decimal('150.000000000'), Decimal('150.75'), None)
+    """
+    if sol_usd is None:
+        return None
+    told = quote.payload.get("swapUsdValue")
+    with localcontext(MONEY):
+        if not isinstance(told, (int, Decimal)) or isinstance(told, bool) or not 0 <= told < _ABSURD_USD:
+            return lamports_to_sol(fill.swap_lamports) * sol_usd
+        quoted = quote.in_amount if fill.side == BUY else quote.out_amount
+        return Decimal(told) * fill.swap_lamports / quoted
 
 
 def _fill(side: str, mint: str, token_decimals: int, tokens: int, lamports: int, fees: SwapFees, quote: Quote) -> Fill:

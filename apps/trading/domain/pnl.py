@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from apps.core.money import MONEY
+from apps.core.money import MONEY, quantize_percent, quantize_price, quantize_sol, quantize_usd
 
 _HUNDRED = Decimal(100)
 
@@ -39,6 +39,40 @@ def full_sale(
         profit = received_sol - invested_sol
         change = profit / original_cost_sol * _HUNDRED if original_cost_sol > 0 else Decimal(0)
         return Profit(profit, change, _in_usd(profit, sol_usd), invested_sol)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The figures of a position that is sold out, rounded as its closed trade keeps them.
+
+    `sale_price_sol` is what a token brought on average, fees and earlier sales in; USD at the SOL price of the end.
+    """
+
+    sale_price_sol: Decimal
+    change_percent: Decimal
+    profit_sol: Decimal
+    profit_usd: Decimal | None
+
+
+def ended(*, invested_sol: Decimal, received_sol: Decimal, bought_tokens: Decimal, sol_usd: Decimal | None) -> Ended:
+    """Return how a position ended: all its sales brought in against all its buys cost, fees in both.
+
+    The percentage is of all that was invested, which is the trigger average times all tokens bought.
+
+    >>> result = ended(invested_sol=Decimal("1.5"), received_sol=Decimal("2.25"), bought_tokens=Decimal(2000),
+    ...                sol_usd=Decimal(100))
+    >>> result.profit_sol, result.profit_usd, result.change_percent.normalize(), result.sale_price_sol.normalize()
+    (Decimal('0.750000000'), Decimal('75.00000000'), Decimal('5E+1'), Decimal('0.001125'))
+    """
+    result = full_sale(
+        invested_sol=invested_sol, received_sol=received_sol, original_cost_sol=invested_sol, sol_usd=sol_usd
+    )
+    return Ended(
+        sale_price_sol=quantize_price(MONEY.divide(received_sol, bought_tokens)),
+        change_percent=quantize_percent(result.change_percent),
+        profit_sol=quantize_sol(result.profit_sol),
+        profit_usd=None if result.profit_usd is None else quantize_usd(result.profit_usd),
+    )
 
 
 def partial_sale(

@@ -10,12 +10,16 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 from apps.agents.domain.model import TakeProfit
+from apps.core.errors import Invalid
 from apps.core.money import from_base_units, to_base_units
 from apps.trading.domain import take_profit
 from apps.trading.domain.cost_basis import Holding, trigger_average
 from apps.trading.domain.dca import DcaView
 from apps.trading.domain.fills import Fill
 from apps.trading.domain.take_profit import TakeProfitDecision, TakeProfitView
+
+#: More than this part of all ever bought is no dust, however few base units it is.
+_DUST_SHARE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,27 +152,37 @@ def took_profit(books: Books, fill: Fill, decision: TakeProfitDecision) -> Sold:
     result = sold(books, fill)
     after = replace(result.books, levels_hit=books.levels_hit + len(decision.levels))
     if decision.activates_moon_bag:
-        bag = to_base_units(decision.moon_bag_tokens, books.token_decimals, rounding=ROUND_CEILING)
-        after = replace(after, moon_bag_active=True, moon_bag_units=bag)
+        after = replace(after, moon_bag_active=True, moon_bag_units=_bag_units(books, decision))
     return replace(result, books=after)
 
 
 def units_to_sell(books: Books, decision: TakeProfitDecision) -> int:
     """Return the base units a take-profit decision sells, rounded down, never touching a bag.
 
-    What earlier levels left by rounding down goes with the last one: without a bag no dust keeps a position open.
+    What earlier levels left by rounding down goes with the sale that would leave nothing else: so no dust keeps a
+    position open, or makes it look like more than its bag. Dust is at most a base unit per level, and tiny.
 
-    >>> from apps.trading.domain.take_profit import TRIGGERED
-    >>> books = Books(0, 1005, 1005, 10**9, 10**9, Decimal("0.001"))
-    >>> units_to_sell(books, TakeProfitDecision(True, TRIGGERED, Decimal("753.75"), (), Decimal("251.25")))
-    251
+    Raises:
+        Invalid: INVALID_SELL_AMOUNT, the decision sells nothing or more than remains: it is not about these books.
+
+    >>> from apps.trading.domain.take_profit import TRIGGERED, TakeProfitDecision
+    >>> books = Books(0, 100_005, 100_005, 10**9, 10**9, Decimal("0.001"))
+    >>> units_to_sell(books, TakeProfitDecision(True, TRIGGERED, Decimal("75003.75"), (), Decimal("25001.25")))
+    25001
     """
+    if not 0 < decision.sell_tokens <= books.tokens(books.remaining_units):
+        raise Invalid("INVALID_SELL_AMOUNT", "A sale is of more than nothing and at most of what remains.")
     units = to_base_units(decision.sell_tokens, books.token_decimals)
-    kept = 0
+    available = max(0, books.remaining_units - _kept_units(books, decision))
+    dust = min(books.levels_hit + len(decision.levels), books.bought_units // _DUST_SHARE)
+    return available if available - units <= dust else units
+
+
+def _kept_units(books: Books, decision: TakeProfitDecision) -> int:
     if decision.activates_moon_bag:
-        kept = to_base_units(decision.moon_bag_tokens, books.token_decimals, rounding=ROUND_CEILING)
-    elif books.moon_bag_active and books.moon_bag_units is not None:
-        kept = books.moon_bag_units
-    available = max(0, books.remaining_units - kept)
-    sales = books.levels_hit + len(decision.levels)
-    return available if kept == 0 and 0 <= available - units <= sales else min(units, available)
+        return _bag_units(books, decision)
+    return books.moon_bag_units or 0 if books.moon_bag_active else 0
+
+
+def _bag_units(books: Books, decision: TakeProfitDecision) -> int:
+    return to_base_units(decision.moon_bag_tokens, books.token_decimals, rounding=ROUND_CEILING)

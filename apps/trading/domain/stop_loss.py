@@ -1,7 +1,7 @@
 """Where a position's stop stands and whether a price passes it (trading.md 6, decisions 3, 9, 12).
 
 A stop is a percentage from the trigger average. It follows the peak by one of four formulas and only ever rises; a DCA
-alone starts it over. Exact decimals decide; e^x is computed to 60 digits.
+alone starts it over. Exact decimals decide; powers of e, which no decimal is, are computed to 34 digits.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ _CURVE_RATE = Decimal("0.032")
 _DIP_DEPTH, _DIP_CENTRE, _DIP_WIDTH = Decimal("0.12"), Decimal(55), Decimal(8)
 _BOOST_FROM, _BOOST_HEIGHT, _BOOST_WIDTH = Decimal(65), Decimal("0.30"), Decimal(80)
 _MOST_KEPT = Decimal("0.90")
+#: From here on the curve is at its top and stays there, without anything to compute.
+_TOP_FROM = Decimal(75)
+#: Digits of the powers of e. A stop is kept to 8 places: 26 more than that cost half as much as 60 do.
+_CURVE = MONEY.copy()
+_CURVE.prec = 34
 
 _ZONES_FROM = Decimal(20)
 _ZONES = ((Decimal(25), Decimal("0.50")), (Decimal(50), Decimal("0.60")), (Decimal(100), Decimal("0.70")))
@@ -62,11 +67,15 @@ def _formula(change: Decimal, rules: StopLoss) -> Decimal | None:
 
 def _kept_share(x: Decimal) -> Decimal:
     """k = 1 - e^(-0.032 x) - 0.12 e^(-((x-55)/8)^2 / 2), within 0 and 0.90; past x = 65 up to 0.30 more."""
-    dip = _DIP_DEPTH * (-(((x - _DIP_CENTRE) / _DIP_WIDTH) ** 2) / 2).exp()
-    kept = min(max(1 - (-x * _CURVE_RATE).exp() - dip, _ZERO), _MOST_KEPT)
-    if x > _BOOST_FROM:
-        kept = min(_MOST_KEPT, kept + _BOOST_HEIGHT * (1 - (-(x - _BOOST_FROM) / _BOOST_WIDTH).exp()))
-    return kept
+    if x >= _TOP_FROM:
+        return _MOST_KEPT
+    with localcontext(_CURVE):
+        from_dip = (x - _DIP_CENTRE) / _DIP_WIDTH
+        dip = _DIP_DEPTH * (from_dip * from_dip / -2).exp()
+        kept = min(max(1 - (-x * _CURVE_RATE).exp() - dip, _ZERO), _MOST_KEPT)
+        if x > _BOOST_FROM:
+            kept = min(_MOST_KEPT, kept + _BOOST_HEIGHT * (1 - ((_BOOST_FROM - x) / _BOOST_WIDTH).exp()))
+        return kept
 
 
 def _zone_share(change: Decimal) -> Decimal:

@@ -24,12 +24,9 @@ from apps.agents.locks import LockedState
 from apps.core import database_errors, outbox
 from apps.core.errors import SoldeskError
 from apps.core.money import (
-    MONEY,
-    SOL_MINT,
     divide,
     lamports_to_sol,
     quantize_price,
-    quantize_usd,
     sol_to_lamports,
 )
 from apps.signals.queue import LeasedSignal
@@ -40,17 +37,16 @@ from apps.trading.domain.fills import Fill, UnusableQuote
 from apps.trading.selectors import under_lock
 from apps.trading.selectors.candidates import Candidate
 from apps.trading.selectors.under_lock import EntryFacts, Moment
-from apps.trading.services import gate, new_positions, position_feed, verdicts
+from apps.trading.services import gate, new_positions, position_feed, swap_rows, verdicts
 from apps.trading.services.new_positions import NewPosition
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.quoting import Share
+from apps.trading.services.swap_rows import Swap
 from apps.trading.services.verdicts import Outcome
-from apps.wallets.models import LedgerReason, TransactionType
 from apps.wallets.services import books
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
 
 CHUNK = 250
-WALLET_RESET = "WALLET_RESET"
 EXECUTION_FAILED = "EXECUTION_FAILED"
 #: What a constraint means when two bookings met it at once.
 _CONSTRAINT_CODES = {
@@ -227,15 +223,14 @@ def _refusal(
     facts = now.facts[candidate.agent_id]
     if now.refusal is not None:
         return now.refusal
-    if state is None or facts.archived:
-        return entry_rules.AGENT_NOT_FOUND
-    if wallet is None:
-        return entry_rules.WALLET_NOT_FOUND
-    if wallet.released or wallet.epoch != candidate.epoch:
-        return WALLET_RESET
-    if now.signal is not None and not facts.automated:
-        return eligibility.PAUSED
-    return gate.entry_refusal(now.desk_state, facts.own_state)
+    return gate.buy_refusal(
+        desk_state=now.desk_state,
+        own_state=facts.own_state,
+        archived=state is None or facts.archived,
+        wallet=wallet,
+        epoch=candidate.epoch,
+        paused=now.signal is not None and not facts.automated,
+    )
 
 
 def _inputs(order: EntryOrder, decision: EntryDecision, now: _Situation) -> dict[str, Any]:
@@ -259,59 +254,24 @@ def _open(
     transaction_id, position_id = uuid.uuid4(), uuid.uuid4()
     bought, invested = fill.token_amount, fill.debit_sol
     average = quantize_price(divide(invested, bought))
-    quoted = chunk.texts.of(order.share.quote)
-    chunk.transactions.append(
-        NewTransaction(
-            id=transaction_id,
-            agent_id=agent_id,
-            wallet_id=wallet.id,
-            epoch=wallet.epoch,
-            transaction_type=TransactionType.SWAP,
-            transaction_time=now.at,
-            position_id=position_id,
-            signal_id=now.signal_id,
-            value_usd=None if now.sol_usd is None else quantize_usd(MONEY.multiply(_spent(fill), now.sol_usd)),
-            input_mint=SOL_MINT,
-            input_symbol="SOL",
-            input_amount=_spent(fill),
-            input_price=Decimal(1),
-            output_mint=token.mint,
-            output_symbol=token.symbol,
-            output_amount=bought,
-            output_price=fill.price_sol,
-            slippage_percent=fill.slippage_percent,
-            price_impact=fill.price_impact,
-            network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
-            protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
-            routes=quoted.routes,
-            swap_payload=quoted.payload,
-        )
+    swap = Swap(
+        id=transaction_id,
+        agent_id=agent_id,
+        wallet=wallet,
+        position_id=position_id,
+        signal_id=now.signal_id,
+        mint=token.mint,
+        symbol=token.symbol,
+        fill=fill,
+        quoted=chunk.texts.of(order.share.quote),
+        at=now.at,
+        sol_usd=now.sol_usd,
     )
-    chunk.postings.extend(_postings(wallet, token, fill, transaction_id))
+    chunk.transactions.append(swap_rows.buy(swap))
+    chunk.postings.extend(swap_rows.buy_lines(swap))
     chunk.addresses.append(wallet.address)
     chunk.positions.append(_position(order, wallet, position_id, transaction_id, average, bought, invested, now))
     return Outcome.executed(agent_id, transaction_id, position_id, inputs, fill)
-
-
-def _spent(fill: Fill) -> Decimal:
-    """SOL that went into the swap, protocol fee included, network fee not."""
-    return lamports_to_sol(fill.swap_lamports)
-
-
-def _postings(wallet: LockedWallet, token: TokenView, fill: Fill, transaction_id: UUID) -> list[Posting]:
-    """Return the ledger lines of a buy: what was swapped, each fee, what came in."""
-    swapped = lamports_to_sol(fill.swap_lamports - fill.protocol_fee_lamports)
-    lines = [
-        (SOL_MINT, "SOL", -swapped, LedgerReason.SWAP),
-        (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
-        (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
-        (token.mint, token.symbol, fill.token_amount, LedgerReason.SWAP),
-    ]
-    return [
-        Posting(wallet.id, wallet.epoch, mint, symbol, delta, reason, transaction_id)
-        for mint, symbol, delta, reason in lines
-        if delta
-    ]
 
 
 def _position(

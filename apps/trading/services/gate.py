@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from apps.core import bulk
+from apps.trading.domain import eligibility, entry_rules, exit_decision
 from apps.trading.models import State
+from apps.wallets.services.books import LockedWallet
 
 #: An advisory lock, served in the order of asking. On a row, those who share the lock overtake a waiting writer: while
 #: bookings overlap, the operator's HALT would wait as long as they keep coming.
@@ -57,6 +59,31 @@ def entry_refusal(*states: str) -> str | None:
     if State.HALTED in states:
         return TRADING_HALTED
     return TRADING_REDUCING if State.REDUCING in states else None
+
+
+def buy_refusal(
+    *,
+    desk_state: str,
+    own_state: str,
+    archived: bool,
+    wallet: LockedWallet | None,
+    epoch: int | None,
+    paused: bool,
+) -> str | None:
+    """Return why an agent may not buy now, be it to open a position or to add to one, or None.
+
+    Every buy passes here in its booking transaction, with the desk, the agent and the wallet locked. `epoch` is the
+    wallet's as the buy was decided; `paused` that it is automatic and the agent's automation is off.
+    """
+    if archived:
+        return entry_rules.AGENT_NOT_FOUND
+    if wallet is None:
+        return entry_rules.WALLET_NOT_FOUND
+    if wallet.released or wallet.epoch != epoch:
+        return exit_decision.WALLET_RESET
+    if paused:
+        return eligibility.PAUSED
+    return entry_refusal(desk_state, own_state)
 
 
 def lock_desk() -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.agents.models import Agent
 from apps.prices import services as prices
-from apps.trading.domain import entry_rules, price_impact, sizing
+from apps.trading.domain import entry_rules, exit_decision, price_impact, sizing
 from apps.trading.errors import EntryRefused
 from apps.trading.selectors import candidates
 from apps.trading.services import booking, entry_orders, gate, quoting
@@ -115,7 +115,7 @@ _MESSAGES = {
     **gate.MESSAGES,
     entry_orders.TOKEN_NOT_TRADABLE: "Nobody quotes this token.",
     price_impact.PRICE_IMPACT_TOO_HIGH: "The buy would move the price more than the agent allows, at every size tried.",
-    booking.WALLET_RESET: "The wallet was reset meanwhile; nothing was booked.",
+    exit_decision.WALLET_RESET: "The wallet was reset meanwhile; nothing was booked.",
 }
 
 

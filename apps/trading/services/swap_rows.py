@@ -1,0 +1,143 @@
+"""What every fill writes besides its position: its transaction and its ledger lines, for buys and for sales.
+
+Pure translation, nothing is decided here. A buy's protocol fee is inside what it spends, a sale's comes off what it
+brings in; every fee is a line of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from apps.core.money import MONEY, SOL_MINT, lamports_to_sol, quantize_usd
+from apps.trading.domain.fills import Fill
+from apps.trading.services.quote_texts import QuoteText
+from apps.wallets.models import LedgerReason, TransactionType
+from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One fill about to be written: who swaps what, when, and by which quote. `sol_usd` None leaves USD empty."""
+
+    id: UUID
+    agent_id: UUID
+    wallet: LockedWallet
+    position_id: UUID
+    signal_id: int | None
+    mint: str
+    symbol: str
+    fill: Fill
+    quoted: QuoteText
+    at: datetime
+    sol_usd: Decimal | None
+
+    @property
+    def swapped_sol(self) -> Decimal:
+        """The swap's SOL side: protocol fee included, network fee not."""
+        return lamports_to_sol(self.fill.swap_lamports)
+
+    @property
+    def value_usd(self) -> Decimal | None:
+        return None if self.sol_usd is None else quantize_usd(MONEY.multiply(self.swapped_sol, self.sol_usd))
+
+
+def buy(swap: Swap, *, is_dca: bool = False) -> NewTransaction:
+    """Return the transaction of a buy."""
+    fill = swap.fill
+    return NewTransaction(
+        id=swap.id,
+        agent_id=swap.agent_id,
+        wallet_id=swap.wallet.id,
+        epoch=swap.wallet.epoch,
+        transaction_type=TransactionType.SWAP,
+        transaction_time=swap.at,
+        position_id=swap.position_id,
+        signal_id=swap.signal_id,
+        value_usd=swap.value_usd,
+        input_mint=SOL_MINT,
+        input_symbol="SOL",
+        input_amount=swap.swapped_sol,
+        input_price=Decimal(1),
+        output_mint=swap.mint,
+        output_symbol=swap.symbol,
+        output_amount=fill.token_amount,
+        output_price=fill.price_sol,
+        slippage_percent=fill.slippage_percent,
+        price_impact=fill.price_impact,
+        network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
+        protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
+        is_dca=is_dca,
+        routes=swap.quoted.routes,
+        swap_payload=swap.quoted.payload,
+    )
+
+
+def buy_lines(swap: Swap) -> list[Posting]:
+    """Return the ledger lines of a buy: what was swapped, each fee, what came in."""
+    fill = swap.fill
+    return _lines(
+        swap,
+        [
+            (SOL_MINT, "SOL", -lamports_to_sol(fill.swap_lamports - fill.protocol_fee_lamports), LedgerReason.SWAP),
+            (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
+            (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
+            (swap.mint, swap.symbol, fill.token_amount, LedgerReason.SWAP),
+        ],
+    )
+
+
+def sale(swap: Swap, tokens: Decimal, *, is_take_profit: bool = False) -> NewTransaction:
+    """Return the transaction of a sale of `tokens` whole tokens."""
+    fill = swap.fill
+    return NewTransaction(
+        id=swap.id,
+        agent_id=swap.agent_id,
+        wallet_id=swap.wallet.id,
+        epoch=swap.wallet.epoch,
+        transaction_type=TransactionType.SWAP,
+        transaction_time=swap.at,
+        position_id=swap.position_id,
+        signal_id=swap.signal_id,
+        value_usd=swap.value_usd,
+        input_mint=swap.mint,
+        input_symbol=swap.symbol,
+        input_amount=tokens,
+        input_price=fill.price_sol,
+        output_mint=SOL_MINT,
+        output_symbol="SOL",
+        output_amount=swap.swapped_sol,
+        output_price=Decimal(1),
+        slippage_percent=fill.slippage_percent,
+        price_impact=fill.price_impact,
+        network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
+        protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
+        is_take_profit=is_take_profit,
+        routes=swap.quoted.routes,
+        swap_payload=swap.quoted.payload,
+    )
+
+
+def sale_lines(swap: Swap, tokens: Decimal) -> list[Posting]:
+    """Return the ledger lines of a sale: the tokens, what the swap gave, each fee."""
+    fill = swap.fill
+    return _lines(
+        swap,
+        [
+            (swap.mint, swap.symbol, tokens.copy_negate(), LedgerReason.SWAP),
+            (SOL_MINT, "SOL", lamports_to_sol(fill.swap_lamports), LedgerReason.SWAP),
+            (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
+            (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
+        ],
+    )
+
+
+def _lines(swap: Swap, lines: list[tuple[str, str, Decimal, LedgerReason]]) -> list[Posting]:
+    wallet = swap.wallet
+    return [
+        Posting(wallet.id, wallet.epoch, mint, symbol, delta, reason, swap.id)
+        for mint, symbol, delta, reason in lines
+        if delta
+    ]

@@ -243,7 +243,14 @@ def _inputs(order: EntryOrder, decision: EntryDecision, now: _Situation) -> dict
         "quotedLamports": quote.in_amount,
         "priceImpact": str(quote.price_impact),
         "solUsd": None if now.sol_usd is None else str(now.sol_usd),
+        "stopPercent": _first_stop_percent(order),
     }
+
+
+def _first_stop_percent(order: EntryOrder) -> str | None:
+    """The stop the position would begin with: the position's own column moves on, its story needs the first."""
+    config = order.candidate.config
+    return None if config is None or not config.stop_loss.enabled else str(config.stop_loss.default_percent)
 
 
 def _open(

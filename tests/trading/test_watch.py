@@ -16,9 +16,9 @@ from apps.core.money import quantize_price
 from apps.prices import services as prices
 from apps.prices.models import Tick
 from apps.prices.services import FetchResult
-from apps.trading.domain.watch_rules import Level
+from apps.trading.book.book import PositionBook
+from apps.trading.book.exact import Rise
 from apps.trading.models import ClosedTrade, ExitIntent, Position
-from apps.trading.selectors.watched import StoredPositions
 from apps.trading.services import exit_intents, exit_runner, stop_levels
 from apps.trading.services.watch import ShardWatch
 from tests import factories
@@ -271,8 +271,19 @@ def test_a_high_from_before_the_opening_is_not_a_peak(market):
 def test_a_level_of_an_older_average_is_not_written(market):
     _, (position,) = closing.agent_holding(market)
     Position.objects.filter(pk=position.pk).update(peak_generation=2, generation=2)
-    level = Level(position.pk, position.agent_id, position.mint, 1, Decimal(99), Decimal(50), Decimal(98), True)
-    assert stop_levels.store([level]) == set()
+    rise = Rise(
+        position_id=position.pk,
+        agent_id=position.agent_id,
+        mint=position.mint,
+        peak_generation=1,
+        peak_price=Decimal(99),
+        lowest_price=None,
+        stop_percent=Decimal(50),
+        stop_price=Decimal(98),
+        stop_moved=True,
+        point=None,
+    )
+    assert stop_levels.store([rise]) == set()
 
 
 def test_the_stop_never_falls_by_a_change_of_configuration(market, watch):
@@ -294,7 +305,10 @@ def test_beat_and_the_workers_own_timer_together_tick_once_a_second(market, watc
 
 def test_tokens_are_shared_out_between_shards_without_gap_or_overlap(market):
     _, positions = closing.agent_holding(market, 12)
-    shares = [set(StoredPositions(shard, 3).held()) for shard in range(3)]
+    books = [PositionBook(shard, 3) for shard in range(3)]
+    for book in books:
+        book.synchronise()
+    shares = [set(book.held()) for book in books]
     assert set.union(*shares) == {position.mint for position in positions}
     assert sum(map(len, shares)) == 12
 

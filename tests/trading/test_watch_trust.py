@@ -9,8 +9,8 @@ import pytest
 
 from apps.core.models import OutboxMessage
 from apps.prices.models import Tick
+from apps.trading.book.book import PositionBook
 from apps.trading.models import ExitIntent, Position
-from apps.trading.selectors.watched import StoredPositions
 from apps.trading.services import exit_runner, unwatchable
 from apps.trading.services.watch import ShardWatch
 from tests.desk import wait_until
@@ -150,7 +150,9 @@ def test_a_minute_without_sol_in_dollars_is_told_to_everyone_once():
 
 def test_a_minute_without_a_trusted_price_marks_the_positions_and_alerts_their_owner(market):
     agent, (position,) = closing.agent_holding(market)
-    held = StoredPositions(0, 1).held()
+    book = PositionBook(0, 1)
+    book.synchronise()
+    held = book.held()
     note = unwatchable.Unwatchable(0)
 
     assert note.note(held, (), now=100.0) == frozenset()

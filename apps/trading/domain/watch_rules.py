@@ -1,168 +1,153 @@
-"""What one price does to one open position: raises its peak and stop, or closes it. The order of the rules is here.
+"""What one price does to one open position: raises its stop, closes it, sells a part, adds to it. The order is here.
 
-Stop loss, take profit, stale close, DCA: what closes a position ends its tick. Take profit and DCA have their place
-below. A doubted price may only fire the stop, for the sell quote to confirm; it raises nothing.
+Stop loss, take profit, stale close, DCA: what fires ends the position's tick. A doubted price may only fire the stop,
+for the sell quote to confirm; it raises nothing. A stop is kept, and judged, in percent to eight places.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from apps.agents.domain.model import TradingConfig
-from apps.core.money import MONEY, quantize_percent, quantize_price
-from apps.trading.domain import stale, stop_loss
-from apps.trading.domain.stop_loss import StopState
+from apps.agents.domain.model import StopLoss, TradingConfig
+from apps.core.money import MONEY, quantize_percent
+from apps.trading.domain import dca, stale, stop_loss, take_profit
+from apps.trading.domain.dca import DcaDecision
+from apps.trading.domain.position_changes import Books
+from apps.trading.domain.take_profit import TakeProfitDecision
 
 STOP_LOSS = "stop_loss"
+TAKE_PROFIT = "take_profit"
 STALE_TRADE = "stale_trade"
-_SECONDS_PER_MINUTE = 60
+DCA = "dca"
+
+_SMALLEST_AVERAGE = Decimal("1e-15")
+_HUNDRED = Decimal(100)
+_SECONDS_PER_MINUTE = Decimal(60)
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An open position as the watch sees it; prices in SOL per token. `config` None: it no longer validates.
+    """An open position as the watch sees it. `config` None: it no longer validates, and the stop it had stands.
 
-    `closing` tells that a certain close is open: it is latched, and nothing more is to be decided.
+    `peak_price` (SOL per token) is a rise that `stop_percent` does not tell of yet, None when there is none.
+    `closing` tells that a certain close is open, `adjusting` that a sale in part or a DCA is.
+    `may_sell` and `may_add` are what the trading states, and for DCA the automation, allow besides the stop.
     """
 
     id: UUID
     agent_id: UUID
     mint: str
-    average_price: Decimal
-    peak_price: Decimal
+    books: Books
     stop_percent: Decimal | None
-    stop_price: Decimal | None
     generation: int
-    peak_generation: int
     opened_at: datetime
-    closing: bool
     config: TradingConfig | None
+    peak_price: Decimal | None = None
+    last_dca_at: datetime | None = None
+    closing: bool = False
+    adjusting: bool = False
+    may_sell: bool = True
+    may_add: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """Peak and stop to be stored, rounded as the columns are; `stop_moved` is worth telling people."""
+class Stop:
+    """Where a stop stands: percent from the trigger average, and the exact price (SOL per token) that is."""
 
-    position_id: UUID
-    agent_id: UUID
-    mint: str
-    peak_generation: int
-    peak_price: Decimal
-    stop_percent: Decimal | None = None
-    stop_price: Decimal | None = None
-    stop_moved: bool = False
+    percent: Decimal
+    price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class TickVerdict:
-    """What a price did. `level` is None when nothing is to be stored, `close_reason` when nothing fired."""
+class Verdict:
+    """What a price did. `reason` None: nothing fired. `stop` None: there is none, or nothing was judged."""
 
-    level: Level | None = None
-    close_reason: str | None = None
-    stop_price: Decimal | None = None
+    reason: str | None = None
+    stop: Stop | None = None
+    take_profit: TakeProfitDecision | None = None
+    dca: DcaDecision | None = None
+
+    @property
+    def closes(self) -> bool:
+        """Whether everything is to be sold; take profit and DCA change the position and leave it open."""
+        return self.reason in (STOP_LOSS, STALE_TRADE)
 
 
-NOTHING = TickVerdict()
+NOTHING = Verdict()
 
 
-def judge(position: Watched, price: Decimal, *, now: datetime) -> TickVerdict:
-    """Judge a trusted price (SOL per token) against a position; the first rule that closes it ends its tick."""
+def judge(position: Watched, price: Decimal, *, now: datetime) -> Verdict:
+    """Judge a trusted price (SOL per token) against a position; the first rule that fires is the verdict."""
     if position.closing:
         return NOTHING
-    if position.config is None:
-        return _judge_unconfigured(position, price)
-    stop = stop_loss.evaluate(
-        position.average_price,
-        StopState(position.peak_price, position.stop_percent),
-        price,
-        position.config.stop_loss,
-    )
-    level = _level(position, stop.state, stop.stop_price)
-    if stop.triggered:
-        return TickVerdict(level, STOP_LOSS, stop.stop_price)
-    # Take profit is judged here, before the stale close.
-    if stale.is_stale(_age_minutes(position, now), position.average_price, price, position.config.stale_trade):
-        return TickVerdict(level, STALE_TRADE, stop.stop_price)
-    # DCA is judged here, last.
-    return TickVerdict(level, None, stop.stop_price)
+    stop = standing_stop(position, price)
+    if stop is not None and price <= stop.price:
+        return Verdict(STOP_LOSS, stop)
+    config = position.config
+    if config is None:
+        return Verdict(stop=stop)
+    if position.may_sell and not position.adjusting:
+        profit = take_profit.evaluate(position.books.for_take_profit(), price, config.take_profit)
+        if profit.allowed:
+            return Verdict(TAKE_PROFIT, stop, take_profit=profit)
+    held_minutes = minutes_between(position.opened_at, now)
+    if stale.is_stale(held_minutes, position.books.average_price, price, config.stale_trade):
+        return Verdict(STALE_TRADE, stop)
+    if position.may_add and not position.adjusting:
+        since = None if position.last_dca_at is None else seconds_between(position.last_dca_at, now)
+        more = dca.evaluate(position.books.for_dca(since), price, config.dca)
+        if more.allowed:
+            return Verdict(DCA, stop, dca=more)
+    return Verdict(stop=stop)
 
 
-def judge_doubted(position: Watched, price: Decimal) -> TickVerdict:
+def judge_doubted(position: Watched, price: Decimal) -> Verdict:
     """Judge a price nobody vouches for: it may fire the stop as it stands, to be confirmed, and does nothing else."""
-    if position.closing or price > position.peak_price:
+    if position.closing:
         return NOTHING
-    if position.config is None:
-        return _judge_unconfigured(position, price)
-    stop = stop_loss.evaluate(
-        position.average_price,
-        StopState(position.peak_price, position.stop_percent),
-        price,
-        position.config.stop_loss,
-    )
-    return TickVerdict(None, STOP_LOSS, stop.stop_price) if stop.triggered else NOTHING
+    stop = standing_stop(position, Decimal(0))
+    return Verdict(STOP_LOSS, stop) if stop is not None and price <= stop.price else NOTHING
 
 
-def restate(position: Watched) -> Level | None:
-    """Return the level the position's own peak gives under its rules as they are now, None when it is what is stored.
+def standing_stop(position: Watched, price: Decimal) -> Stop | None:
+    """Return the stop of a position once `price` has been seen; None when it has none.
 
-    Needs no price: a change of configuration counts even while the token has none.
+    The rules of an agent whose configuration broke cannot be read: the stop it had stands.
     """
-    if position.closing or position.config is None:
+    average = position.books.average_price
+    if average < _SMALLEST_AVERAGE:
         return None
-    state = StopState(position.peak_price, position.stop_percent)
-    stop = stop_loss.evaluate(position.average_price, state, position.peak_price, position.config.stop_loss)
-    return _level(position, stop.state, stop.stop_price)
+    percent = position.stop_percent
+    if position.config is not None:
+        if not position.config.stop_loss.enabled:
+            return None
+        peak = price if position.peak_price is None else max(price, position.peak_price)
+        percent = raised(percent, average, peak, position.config.stop_loss)
+    return None if percent is None else Stop(percent, stop_loss.level(average, percent))
 
 
-def raised(position: Watched, level: Level) -> Watched:
-    """Return the position with a peak and stop that were judged before but are not stored yet.
+def raised(percent: Decimal | None, average_price: Decimal, peak_price: Decimal, rules: StopLoss) -> Decimal:
+    """Return where a stop stands that stood at `percent` (None: nowhere yet) once a peak was seen. It only rises.
 
-    A level of an older average (before a DCA) does not count.
+    >>> rules = StopLoss(True, Decimal(-32), "fixed")
+    >>> raised(Decimal(-32), Decimal(1), Decimal("1.5"), rules), raised(Decimal(50), Decimal(1), Decimal("1.5"), rules)
+    (Decimal('40.00000000'), Decimal('50'))
     """
-    if level.peak_generation != position.peak_generation:
-        return position
-    return replace(
-        position,
-        peak_price=max(position.peak_price, level.peak_price),
-        stop_percent=_higher(position.stop_percent, level.stop_percent),
-        stop_price=_higher(position.stop_price, level.stop_price),
-    )
+    peak = max(peak_price, average_price)
+    change = MONEY.divide(MONEY.multiply(peak - average_price, _HUNDRED), average_price)
+    target = quantize_percent(stop_loss.stop_percent(change, rules))
+    return target if percent is None else max(target, percent)
 
 
-def _judge_unconfigured(position: Watched, price: Decimal) -> TickVerdict:
-    """The rules of an agent whose configuration broke cannot be read; the stop it had stands."""
-    if position.stop_price is None or price > position.stop_price:
-        return NOTHING
-    return TickVerdict(None, STOP_LOSS, position.stop_price)
+def seconds_between(earlier: datetime, later: datetime) -> Decimal:
+    """Return the exact seconds from one moment to another."""
+    age: timedelta = later - earlier
+    return Decimal(age.days * 86_400 + age.seconds) + Decimal(age.microseconds).scaleb(-6)
 
 
-def _level(position: Watched, state: StopState, stop_price: Decimal | None) -> Level | None:
-    if state.peak_price is None or state.stop_percent is None or stop_price is None:
-        return None
-    percent, price = quantize_percent(state.stop_percent), quantize_price(stop_price)
-    stop_moved = position.stop_percent is None or percent > position.stop_percent
-    if not stop_moved and state.peak_price <= position.peak_price:
-        return None
-    return Level(
-        position_id=position.id,
-        agent_id=position.agent_id,
-        mint=position.mint,
-        peak_generation=position.peak_generation,
-        peak_price=state.peak_price,
-        stop_percent=percent,
-        stop_price=price,
-        stop_moved=stop_moved,
-    )
-
-
-def _age_minutes(position: Watched, now: datetime) -> Decimal:
-    age = now - position.opened_at
-    seconds = Decimal(age.days * 86_400 + age.seconds) + Decimal(age.microseconds).scaleb(-6)
-    return MONEY.divide(seconds, Decimal(_SECONDS_PER_MINUTE))
-
-
-def _higher(one: Decimal | None, other: Decimal | None) -> Decimal | None:
-    return other if one is None else one if other is None else max(one, other)
+def minutes_between(earlier: datetime, later: datetime) -> Decimal:
+    """Return the minutes from one moment to another, to 60 digits."""
+    return MONEY.divide(seconds_between(earlier, later), _SECONDS_PER_MINUTE)

@@ -1,6 +1,7 @@
-"""Writing back peaks and stops the watch has judged: set-based, only ever upwards, never waiting for a booking.
+"""Writing back what the watch has seen: peaks, lows and stops, set-based, only ever outwards, never waiting.
 
-A position that a booking holds is passed over; the watch keeps its level and writes it with the next tick.
+Takes what has waited longest, for as long as it is given; a position that a booking holds is passed over and comes
+again. A stop that rose is told to its agent and kept as part of the position's story.
 """
 
 from __future__ import annotations
@@ -13,74 +14,120 @@ from django.db import transaction as database
 
 from apps.agents import locks
 from apps.core import bulk, outbox
-from apps.trading import presentation
-from apps.trading.domain.watch_rules import Level
+from apps.trading.book.book import PositionBook
+from apps.trading.book.exact import Rise
+from apps.trading.book.tokens import TokenSlot
 from apps.trading.models import Position
+from apps.trading.services import position_feed
 
+_STORED_AT_ONCE = 1_000
 _TOLD_AT_ONCE = 100
 
 # An older generation's peak belongs to an average that is gone (CONCURRENCY 15).
 _STORE = """
-WITH level AS (
-    SELECT * FROM unnest(%(ids)s::uuid[], %(generations)s::int[], %(peaks)s::numeric[], %(percents)s::numeric[],
-                         %(prices)s::numeric[]) AS v (id, generation, peak, percent, price)
+WITH rise AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(generations)s::int[], %(peaks)s::numeric[], %(lows)s::numeric[],
+                         %(percents)s::numeric[], %(prices)s::numeric[])
+        AS v (id, generation, peak, low, percent, price)
 ), held AS (
-    SELECT p.id FROM position p JOIN level USING (id)
-    WHERE p.closed_at IS NULL AND p.peak_generation = level.generation
+    SELECT p.id FROM position p JOIN rise USING (id)
+    WHERE p.closed_at IS NULL AND p.peak_generation = rise.generation
     ORDER BY p.id FOR NO KEY UPDATE OF p SKIP LOCKED
 )
 UPDATE position p
-SET peak_price_sol = greatest(p.peak_price_sol, level.peak), stop_percent = greatest(p.stop_percent, level.percent),
-    stop_price_sol = greatest(p.stop_price_sol, level.price),
-    stop_updated_at = CASE WHEN p.stop_percent IS NULL OR level.percent > p.stop_percent THEN clock_timestamp()
+SET peak_price_sol = greatest(p.peak_price_sol, rise.peak), stop_percent = greatest(p.stop_percent, rise.percent),
+    lowest_price_sol = least(p.lowest_price_sol, rise.low), stop_price_sol = greatest(p.stop_price_sol, rise.price),
+    stop_updated_at = CASE WHEN rise.percent > coalesce(p.stop_percent, '-Infinity') THEN clock_timestamp()
                            ELSE p.stop_updated_at END
-FROM held JOIN level USING (id)
+FROM held JOIN rise USING (id)
 WHERE p.id = held.id
 RETURNING p.id
 """
+_KEEP_MOVES = """
+INSERT INTO stop_move (position_id, peak_price_sol, stop_percent, stop_price_sol, source, price_at)
+SELECT p.id, p.peak_price_sol, p.stop_percent, p.stop_price_sol, v.source, v.at
+FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS v (id, source, at) JOIN position p ON p.id = v.id
+"""
+_PROGRESS = """
+INSERT INTO watch_progress (shards, shard, tick_id, updated_at) VALUES (%s, %s, %s, clock_timestamp())
+ON CONFLICT (shards, shard) DO UPDATE SET tick_id = EXCLUDED.tick_id, updated_at = EXCLUDED.updated_at
+"""
 
 
-def store(levels: Sequence[Level]) -> set[UUID]:
-    """Raise peaks and stops in the caller's transaction; return the positions that were written."""
-    if not levels:
+def write_back(book: PositionBook, *, within_seconds: float) -> int:
+    """Store rises until none is left or the time is over, in transactions of their own; return how many were stored.
+
+    Locks, where a stop has moved, agent states, then positions. What is left waits in memory, and in the ticks.
+    """
+    until = time.monotonic() + within_seconds
+    stored = 0
+    for slot in book.tokens.pending():
+        if time.monotonic() >= until:
+            break
+        stored += _write_token(book, slot, until)
+        book.settled(slot)
+    return stored
+
+
+def _write_token(book: PositionBook, slot: TokenSlot, until: float) -> int:
+    rows = book.unsaved(slot).tolist()
+    stored = 0
+    for start in range(0, len(rows), _STORED_AT_ONCE):
+        if time.monotonic() >= until:
+            break
+        rises = [book.rise(row) for row in rows[start : start + _STORED_AT_ONCE]]
+        quiet = [rise for rise in rises if not rise.stop_moved]
+        written = store(quiet)
+        moved = sorted((rise for rise in rises if rise.stop_moved), key=lambda rise: rise.agent_id)
+        for first in range(0, len(moved), _TOLD_AT_ONCE):
+            if first and time.monotonic() >= until:
+                break
+            written |= store_and_tell(moved[first : first + _TOLD_AT_ONCE])
+        book.saved([rise for rise in rises if rise.position_id in written])
+        stored += len(written)
+    return stored
+
+
+def store(rises: Sequence[Rise]) -> set[UUID]:
+    """Store peaks, lows and stops; return the positions that were written."""
+    if not rises:
         return set()
     rows = bulk.fetch_all(
         _STORE,
         {
-            "ids": [level.position_id for level in levels],
-            "generations": [level.peak_generation for level in levels],
-            "peaks": [level.peak_price for level in levels],
-            "percents": [level.stop_percent for level in levels],
-            "prices": [level.stop_price for level in levels],
+            "ids": [rise.position_id for rise in rises],
+            "generations": [rise.peak_generation for rise in rises],
+            "peaks": [rise.peak_price for rise in rises],
+            "lows": [rise.lowest_price for rise in rises],
+            "percents": [rise.stop_percent for rise in rises],
+            "prices": [rise.stop_price for rise in rises],
         },
     )
     return {row[0] for row in rows}
 
 
-def store_and_tell(levels: Sequence[Level], *, within_seconds: float) -> set[UUID]:
-    """Raise peaks and stops and tell the agents' feeds, in transactions of their own; return what was written.
-
-    Stops when the time is over; what is left is for the next tick. Locks agent states, then positions.
-    """
-    until = time.monotonic() + within_seconds
-    stored: set[UUID] = set()
-    ordered = sorted(levels, key=lambda level: level.agent_id)
-    for start in range(0, len(ordered), _TOLD_AT_ONCE):
-        if time.monotonic() >= until:
-            break
-        part = ordered[start : start + _TOLD_AT_ONCE]
-        with database.atomic():
-            locks.lock_states({level.agent_id for level in part})
-            written = store(part)
-            rows = Position.objects.filter(pk__in=written).select_related("wallet").order_by("agent_id", "pk")
-            outbox.append(_updated(row) for row in rows)
-        stored |= written
-    return stored
+def store_and_tell(rises: Sequence[Rise]) -> set[UUID]:
+    """Store rises whose stop has moved, keep the moves and tell the agents' feeds; return what was written."""
+    with database.atomic():
+        locks.lock_states({rise.agent_id for rise in rises})
+        written = store(rises)
+        _keep_moves([rise for rise in rises if rise.position_id in written])
+        rows = Position.objects.filter(pk__in=written).select_related("wallet").order_by("agent_id", "pk")
+        outbox.append(position_feed.updated((row, row.wallet.address) for row in rows))
+    return written
 
 
-def _updated(position: Position) -> outbox.Message:
-    payload = {
-        "eventType": "position_updated",
-        "position": presentation.open_position(position, position.wallet.address),
-    }
-    return outbox.Message(outbox.agent_stream(position.agent_id), "position_update", payload)
+def keep_progress(shards: int, shard: int, tick_id: int) -> None:
+    """Say up to which tick everything is written back, in the caller's transaction."""
+    bulk.execute(_PROGRESS, [shards, shard, tick_id])
+
+
+def _keep_moves(rises: Sequence[Rise]) -> None:
+    bulk.execute(
+        _KEEP_MOVES,
+        [
+            [rise.position_id for rise in rises],
+            ["" if rise.point is None else str(rise.point.source) for rise in rises],
+            [None if rise.point is None else rise.point.at for rise in rises],
+        ],
+    )

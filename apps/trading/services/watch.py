@@ -1,7 +1,8 @@
 """One second of watching: ask for prices, judge every open position of this shard, store, fire, tell.
 
-A tick stores its ticks, its peaks and what fired in one transaction, so that a crash leaves a whole tick or none. What
-could not be stored is kept in memory and stored with the next tick. Selling is not done here: `exit_runner` sells.
+The positions are in memory (`apps/trading/book`). A tick stores its ticks and what fired in one transaction, so that a
+crash leaves a whole tick or none; peaks and stops are written back after it, and until then the ticks know them.
+Selling is not done here: `exit_runner` sells.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -26,11 +27,10 @@ from apps.prices.domain.points import PricePoint, SolUsd, price_in_usd
 from apps.prices.domain.trust import TrustDecision
 from apps.prices.services import FetchResult
 from apps.trading.adapters.shard_lock import ShardLock
-from apps.trading.domain import watch_rules
-from apps.trading.domain.watch_rules import Level, TickVerdict, Watched
-from apps.trading.selectors import watched
-from apps.trading.selectors.watched import HeldToken, PositionSource, StoredPositions
-from apps.trading.services import exit_intents, stop_levels
+from apps.trading.book.book import Evaluation, PositionBook
+from apps.trading.models import IntentKind
+from apps.trading.selectors.watched import HeldToken
+from apps.trading.services import exit_intents, fired_exits, stop_levels
 from apps.trading.services.exit_intents import FiredExit
 from apps.trading.services.quote_opinions import QuoteOpinions
 from apps.trading.services.unwatchable import SolUsdAlarm, Unwatchable
@@ -41,8 +41,8 @@ TASK = "trading.watch"
 FETCH_SECONDS = 0.8
 #: Beat and the worker's own timer both ask for ticks; whoever comes within this of a tick's start is too early.
 _SPACING_SECONDS = 0.85
-#: What telling people of risen stops may take of a tick.
-_TELL_SECONDS = 0.25
+#: What writing back peaks and stops may take of a tick.
+_WRITE_BACK_SECONDS = 0.25
 _SLOW_SECONDS = 1.0
 
 Fetch = Callable[..., FetchResult]
@@ -52,7 +52,7 @@ Fetch = Callable[..., FetchResult]
 class TickReport:
     """What one tick did, for logs and tests. `ran` is False when the lock is elsewhere or it was not yet time.
 
-    `positions` counts those its prices concerned.
+    `positions` counts those it had a price for, `judged` those that took exact rules.
     """
 
     ran: bool = False
@@ -60,40 +60,32 @@ class TickReport:
     trusted: int = 0
     doubted: int = 0
     positions: int = 0
+    judged: int = 0
     fired: int = 0
     took_seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Judged:
-    """What one tick's prices did to the positions."""
-
-    levels: dict[UUID, Level] = field(default_factory=dict)
-    exits: dict[UUID, FiredExit] = field(default_factory=dict)
-
-
 class ShardWatch:
-    """The watch of one shard in this process: its lock, what it could not store yet, which tokens have no price."""
+    """The watch of one shard in this process: its lock, its book, the closes it could not store yet."""
 
     def __init__(
         self,
         shard: int,
         *,
         shards: int,
-        source: PositionSource | None = None,
+        book: PositionBook | None = None,
         fetch: Fetch = prices.fetch_prices,
         opinions: QuoteOpinions | None = None,
     ) -> None:
         self.shard = shard
         self._lock = ShardLock(shard, shards)
-        self._source = source or StoredPositions(shard, shards)
+        self._shards = shards
+        self._book = book or PositionBook(shard, shards)
         self._fetch = fetch
         self._busy = threading.Lock()
         self._started_at = 0.0
         self._next_poll_at = 0.0
-        self._unsaved_levels: dict[UUID, Level] = {}
         self._unsaved_exits: dict[UUID, FiredExit] = {}
-        self._caught_up = False
         self._unwatchable = Unwatchable(shard)
         self._sol_usd_alarm = SolUsdAlarm()
         self._opinions = opinions or QuoteOpinions()
@@ -107,7 +99,11 @@ class ShardWatch:
             if now - self._started_at < _SPACING_SECONDS or now < self._next_poll_at:
                 return TickReport()
             self._started_at = now
-            report = self.tick() if self._lock.hold() else TickReport()
+            if not self._lock.hold():
+                # Another watch has it, or may have had it: what that one saw is in the database, not here.
+                self._book.forget()
+                return TickReport()
+            report = self.tick()
             if report.took_seconds > _SLOW_SECONDS:
                 log.warning("watch_slow", shard=self.shard, **asdict(report))
             return report
@@ -117,30 +113,19 @@ class ShardWatch:
     def tick(self) -> TickReport:
         """Watch once, whatever the time. Raises what the database raises; nothing judged is lost by it."""
         started = time.monotonic()
-        held = self._source.held()
+        self._book.synchronise()
+        held = self._book.held()
         if not held:
             self._unwatchable.note(held, (), now=started)
             return TickReport(ran=True)
         self._next_poll_at = _next_poll(started, len(held))
-        if not self._caught_up:
-            self._catch_up(held)
         found = self._fetch(held, deadline_seconds=FETCH_SECONDS, last_good_sol=_last_good(held))
         trusted, doubted = self._hear_quotes(held, *_sort_out(found))
-        positions = list(
-            self._source.concerned(
-                held.keys(),
-                trusted={mint: point.price_sol for mint, point in trusted.items()},
-                doubted={mint: doubt.point.price_sol for mint, doubt in doubted.items() if doubt.point is not None},
-                also=self._unsaved_levels.keys(),
-            )
-        )
-        fired = self._store(self._judge(positions, trusted, doubted), trusted)
-        self._source.settled()
-        if fired:
-            wake.wake(exit_intents.TASK)
+        evaluation, fired = self.judge(trusted, doubted)
         sol_usd = _sol_usd(found)
         _publish(trusted.values(), sol_usd)
-        self._unwatchable.note(held, trusted, now=time.monotonic())
+        self._write_back()
+        self._unwatchable.note(self._book.held(), trusted, now=time.monotonic())
         if self.shard == 0:
             self._sol_usd_alarm.note(sol_usd is not None, now=time.monotonic())
         return TickReport(
@@ -148,19 +133,32 @@ class ShardWatch:
             tokens=len(held),
             trusted=len(trusted),
             doubted=len(doubted),
-            positions=len(positions),
+            positions=evaluation.looked_at,
+            judged=evaluation.judged,
             fired=len(fired),
             took_seconds=time.monotonic() - started,
         )
 
+    def judge(
+        self, trusted: Mapping[str, PricePoint], doubted: Mapping[str, TrustDecision]
+    ) -> tuple[Evaluation, dict[UUID, int]]:
+        """Judge one batch of prices, store it with what it fired, and wake the sellers.
+
+        Returns what was judged and the intents by position. This is what stands between a price and its sale.
+        """
+        self._book.synchronise()
+        now = datetime.now(UTC)
+        wild = {mint: (doubt.point, doubt.code) for mint, doubt in doubted.items() if doubt.point is not None}
+        evaluation = self._book.evaluate(trusted, wild, now=now)
+        exits = {item.position.id: fired_exits.from_fired(item, now) for item in evaluation.fired}
+        fired = self._store(exits, trusted)
+        if fired:
+            wake.wake(exit_intents.TASK)
+        return evaluation, fired
+
     def close(self) -> None:
         """Give the shard up."""
         self._lock.release()
-
-    def _catch_up(self, held: Mapping[str, HeldToken]) -> None:
-        """Take over the highs a watch before this one had recorded but not written back to the positions."""
-        self._unsaved_levels |= {level.position_id: level for level in watched.highs_not_stored(list(held))}
-        self._caught_up = True
 
     def _hear_quotes(
         self, held: Mapping[str, HeldToken], trusted: dict[str, PricePoint], doubted: dict[str, TrustDecision]
@@ -176,105 +174,54 @@ class ShardWatch:
                 self._opinions.ask(held[mint])
         return trusted, still
 
-    def _judge(
-        self, positions: Iterable[Watched], trusted: Mapping[str, PricePoint], doubted: Mapping[str, TrustDecision]
-    ) -> _Judged:
-        """Judge every position; one that breaks is logged and never stops the others."""
-        judged, now = _Judged(), datetime.now(UTC)
-        for position in positions:
-            try:
-                unsaved = self._unsaved_levels.get(position.id)
-                current = position if unsaved is None else watch_rules.raised(position, unsaved)
-                if unsaved is not None and current is not position:
-                    judged.levels[position.id] = unsaved
-                self._judge_one(current, trusted.get(position.mint), doubted.get(position.mint), now, judged)
-            except Exception as error:
-                log.error("position_not_judged", position_id=str(position.id), exc_info=error)
-        return judged
-
-    def _judge_one(
-        self,
-        position: Watched,
-        point: PricePoint | None,
-        doubt: TrustDecision | None,
-        now: datetime,
-        judged: _Judged,
-    ) -> None:
-        if point is None:
-            verdict = TickVerdict(watch_rules.restate(position))
-        else:
-            verdict = watch_rules.judge(position, point.price_sol, now=now)
-            if verdict.close_reason is not None:
-                judged.exits[position.id] = _fired(position, verdict, point, now)
-        if verdict.level is not None:
-            unsaved = judged.levels.get(position.id)
-            untold = unsaved is not None and unsaved.stop_moved
-            judged.levels[position.id] = replace(verdict.level, stop_moved=verdict.level.stop_moved or untold)
-        if verdict.close_reason is None and doubt is not None and doubt.point is not None:
-            verdict = watch_rules.judge_doubted(position, doubt.point.price_sol)
-            if verdict.close_reason is not None:
-                judged.exits[position.id] = _fired(position, verdict, doubt.point, now, doubt=doubt.code)
-
-    def _store(self, judged: _Judged, trusted: Mapping[str, PricePoint]) -> dict[UUID, int]:
-        """Store ticks, levels and exits; return the intents by position. What fails waits in memory for the next."""
-        levels = list(judged.levels.values())
-        exits = self._unsaved_exits | judged.exits
-        self._unsaved_levels = {level.position_id: level for level in levels}
-        self._unsaved_exits = exits
+    def _store(self, judged: Mapping[UUID, FiredExit], trusted: Mapping[str, PricePoint]) -> dict[UUID, int]:
+        """Store ticks and exits; return the intents by position. Closes that fail wait in memory for the next tick."""
+        exits = {**self._unsaved_exits, **judged}
+        self._unsaved_exits = {key: item for key, item in exits.items() if item.kind is IntentKind.CLOSE}
         try:
-            fired = self._store_tick(trusted, [level for level in levels if not level.stop_moved], exits.values())
+            fired = self._store_tick(trusted, exits.values())
         except DatabaseError as error:
             if not database_errors.is_data_error(error):
                 raise
-            fired = self._store_one_by_one(judged, trusted, exits, error)
+            fired = self._store_one_by_one(trusted, exits, error)
         self._unsaved_exits = {}
-        self._tell([level for level in levels if level.stop_moved])
+        adjusts = [item.position_id for item in judged.values() if item.kind is IntentKind.ADJUST]
+        self._book.rest(adjusts, now=datetime.now(UTC))
         return fired
 
-    def _store_tick(
-        self, trusted: Mapping[str, PricePoint], levels: list[Level], exits: Iterable[FiredExit]
-    ) -> dict[UUID, int]:
+    def _store_tick(self, trusted: Mapping[str, PricePoint], exits: Iterable[FiredExit]) -> dict[UUID, int]:
         """Store a whole tick, or part of it, in one transaction."""
         with database.atomic():
             ticks = prices.record_ticks(trusted.values())
-            written = stop_levels.store(levels)
+            stop_levels.keep_progress(self._shards, self.shard, self._book.progress())
             fired = exit_intents.fire(
                 item if item.needs_confirmation else replace(item, trigger_tick=ticks.get(item.mint)) for item in exits
             )
-        for position_id in written:
-            self._unsaved_levels.pop(position_id, None)
+        self._book.recorded(ticks)
         return fired
 
     def _store_one_by_one(
-        self,
-        judged: _Judged,
-        trusted: Mapping[str, PricePoint],
-        exits: Mapping[UUID, FiredExit],
-        error: DatabaseError,
+        self, trusted: Mapping[str, PricePoint], exits: Mapping[UUID, FiredExit], error: DatabaseError
     ) -> dict[UUID, int]:
         """Store a tick token by token, so that the one value the database refuses costs one token its tick."""
         log.warning("tick_refused", shard=self.shard, error=str(error).splitlines()[0])
         fired: dict[UUID, int] = {}
         for mint in {*trusted, *(item.mint for item in exits.values())}:
-            own_exits = [item for item in exits.values() if item.mint == mint]
-            own_levels = [level for level in judged.levels.values() if level.mint == mint and not level.stop_moved]
+            own = [item for item in exits.values() if item.mint == mint]
             try:
-                fired |= self._store_tick({mint: trusted[mint]} if mint in trusted else {}, own_levels, own_exits)
+                fired |= self._store_tick({mint: trusted[mint]} if mint in trusted else {}, own)
             except DatabaseError as refused:
                 if not database_errors.is_data_error(refused):
                     raise
                 log.error("token_tick_refused", mint=mint, error=str(refused).splitlines()[0])
         return fired
 
-    def _tell(self, levels: list[Level]) -> None:
-        """Store stops that rose and tell the agents, as many as there is time for; the others wait in memory."""
-        if not levels:
-            return
+    def _write_back(self) -> None:
+        """Store rises, as many as there is time for; the others wait in memory, and the ticks know them."""
         try:
-            for position_id in stop_levels.store_and_tell(levels, within_seconds=_TELL_SECONDS):
-                self._unsaved_levels.pop(position_id, None)
+            stop_levels.write_back(self._book, within_seconds=_WRITE_BACK_SECONDS)
         except DatabaseError as error:
-            log.warning("stops_not_stored", shard=self.shard, levels=len(levels), error=type(error).__name__)
+            log.warning("rises_not_stored", shard=self.shard, error=type(error).__name__)
 
 
 def _next_poll(started: float, tokens: int) -> float:
@@ -311,26 +258,6 @@ def _sort_out(found: FetchResult) -> tuple[dict[str, PricePoint], dict[str, Trus
         elif other is not None and other.needs_confirmation:
             doubted[mint] = other
     return trusted, doubted
-
-
-def _fired(
-    position: Watched, verdict: TickVerdict, point: PricePoint, now: datetime, *, doubt: str | None = None
-) -> FiredExit:
-    stop = verdict.stop_price
-    return FiredExit(
-        position_id=position.id,
-        reason=verdict.close_reason or "",
-        generation=position.generation,
-        mint=position.mint,
-        trigger_price_sol=point.price_sol,
-        needs_confirmation=doubt is not None,
-        details={
-            "source": str(point.source),
-            "priceAgeSeconds": round(point.age(now).total_seconds(), 3),
-            "stopPriceSol": None if stop is None else f"{stop:f}",
-            "doubt": doubt,
-        },
-    )
 
 
 def _sol_usd(found: FetchResult) -> SolUsd | None:

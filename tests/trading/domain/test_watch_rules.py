@@ -1,4 +1,4 @@
-"""What one price does to one position: the order of the rules, peaks that only rise, doubts that raise nothing."""
+"""What one price does to one position: the order of the rules, stops that only rise, doubts that raise nothing."""
 
 from __future__ import annotations
 
@@ -12,102 +12,107 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.agents.domain import trading_config
-from apps.core.money import quantize_percent, quantize_price
+from apps.core.money import quantize_percent
 from apps.trading.domain import watch_rules
-from apps.trading.domain.watch_rules import Level, Watched
+from apps.trading.domain.position_changes import Books
+from apps.trading.domain.watch_rules import Watched
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BOOKS = Books(6, 1_000_000_000, 1_000_000_000, 10**12, 10**12, Decimal(1))
 FRESH = Watched(
     id=UUID(int=1),
     agent_id=UUID(int=2),
     mint="mint",
-    average_price=Decimal(1),
-    peak_price=Decimal(1),
+    books=BOOKS,
     stop_percent=Decimal(-32),
-    stop_price=Decimal("0.68"),
     generation=1,
-    peak_generation=1,
     opened_at=NOW,
-    closing=False,
     config=trading_config.DEFAULT_CONFIG,
 )
 OLD = replace(FRESH, opened_at=NOW - timedelta(hours=2))
+LADDER = trading_config.load({"takeProfit": {"enabled": True}, "dca": {"enabled": True}})
 prices = st.decimals("0.000001", "100", places=6)
+
+
+def reason(position: Watched, price: str) -> str | None:
+    return watch_rules.judge(position, Decimal(price), now=NOW).reason
 
 
 @pytest.mark.parametrize(("price", "fires"), [("0.68", True), ("0.680000000000000000000001", False), ("0.1", True)])
 def test_the_stop_fires_at_its_level_to_the_last_digit(price, fires):
-    assert (watch_rules.judge(FRESH, Decimal(price), now=NOW).close_reason == "stop_loss") is fires
+    assert (reason(FRESH, price) == "stop_loss") is fires
 
 
 def test_the_stop_goes_before_the_stale_close():
-    passed = replace(OLD, peak_price=Decimal("1.5"), stop_percent=Decimal(40), stop_price=Decimal("1.4"))
-    assert watch_rules.judge(passed, Decimal("1.05"), now=NOW).close_reason == "stop_loss"
-    assert watch_rules.judge(OLD, Decimal("1.05"), now=NOW).close_reason == "stale_trade"
+    assert reason(replace(OLD, stop_percent=Decimal(40)), "1.05") == "stop_loss"
+    assert reason(replace(OLD, peak_price=Decimal("1.5")), "1.05") == "stop_loss"
+    assert reason(OLD, "1.05") == "stale_trade"
+
+
+def test_the_stop_goes_before_take_profit_and_take_profit_before_the_stale_close():
+    drifting = trading_config.load(
+        {"takeProfit": {"enabled": True}, "staleTrade": {"minProfitPercent": 1, "maxProfitPercent": 500}}
+    )
+    position = replace(OLD, config=drifting)
+    assert reason(position, "1.5") == "take_profit"
+    assert reason(replace(position, stop_percent=Decimal(60)), "1.5") == "stop_loss"
+    assert reason(replace(position, adjusting=True), "1.5") == "stale_trade"
+
+
+def test_the_stale_close_goes_before_dca():
+    falling = trading_config.load(
+        {"dca": {"enabled": True}, "staleTrade": {"minProfitPercent": -40, "maxProfitPercent": 0}}
+    )
+    assert reason(replace(FRESH, config=falling), "0.8") == "dca"
+    assert reason(replace(OLD, config=falling), "0.8") == "stale_trade"
+
+
+def test_a_jump_over_three_levels_sells_them_as_one():
+    verdict = watch_rules.judge(replace(FRESH, config=LADDER), Decimal("4.5"), now=NOW)
+    assert verdict.reason == "take_profit" and verdict.take_profit is not None
+    assert [level.target_percent for level in verdict.take_profit.levels] == [50, 150, 300]
+
+
+def test_who_may_not_sell_or_add_is_left_alone_but_for_the_stop():
+    barred = replace(FRESH, config=LADDER, may_sell=False, may_add=False)
+    assert [reason(barred, price) for price in ("1.5", "0.8", "0.6")] == [None, None, "stop_loss"]
+
+
+def test_a_dca_waits_for_its_cooldown():
+    at = NOW - timedelta(seconds=30)
+    once = replace(FRESH, config=LADDER, last_dca_at=at, books=replace(BOOKS, dca_count=1))
+    assert reason(once, "0.8") == "dca"
+    assert reason(replace(once, last_dca_at=at + timedelta(microseconds=1)), "0.8") is None
 
 
 @pytest.mark.parametrize(("age_seconds", "closes"), [(3600, True), (3599.999, False)])
 def test_a_stale_close_waits_for_the_full_time(age_seconds, closes):
     position = replace(FRESH, opened_at=NOW - timedelta(seconds=age_seconds))
-    assert (watch_rules.judge(position, Decimal("1.05"), now=NOW).close_reason is not None) is closes
+    assert (reason(position, "1.05") is not None) is closes
 
 
 def test_a_position_that_is_being_closed_is_not_judged():
     assert watch_rules.judge(replace(FRESH, closing=True), Decimal("0.1"), now=NOW) == watch_rules.NOTHING
 
 
-def test_nothing_is_to_be_stored_while_the_price_stays_below_the_peak():
-    assert watch_rules.judge(FRESH, Decimal("0.9"), now=NOW).level is None
-
-
-def test_a_small_rise_stores_the_peak_and_moves_no_stop():
-    level = watch_rules.judge(FRESH, Decimal("1.0000001"), now=NOW).level
-    assert level is not None
-    assert (level.peak_price, level.stop_percent, level.stop_moved) == (Decimal("1.0000001"), Decimal(-32), False)
-
-
-def test_what_was_stored_is_not_stored_again_because_of_rounding():
-    third = replace(FRESH, average_price=Decimal(3))
-    level = watch_rules.judge(third, Decimal(4), now=NOW).level
-    assert level is not None and level.stop_moved
-    stored = replace(third, peak_price=level.peak_price, stop_percent=level.stop_percent, stop_price=level.stop_price)
-    assert watch_rules.judge(stored, Decimal(4), now=NOW).level is None
-
-
 @given(prices)
-def test_a_doubted_price_raises_nothing_and_fires_only_the_stop(price):
+def test_a_doubted_price_fires_only_the_stop(price):
     verdict = watch_rules.judge_doubted(OLD, price)
-    assert verdict.level is None
-    assert verdict.close_reason == ("stop_loss" if price <= Decimal("0.68") else None)
+    assert verdict.reason == ("stop_loss" if price <= Decimal("0.68") else None)
 
 
-@given(st.lists(prices, min_size=1, max_size=20))
-def test_peak_and_stop_only_rise_whatever_the_prices(path):
-    position = FRESH
+@given(st.lists(prices, min_size=1, max_size=20), st.sampled_from(["fixed", "exponential", "zones"]))
+def test_the_last_stop_of_a_path_is_that_of_its_peak(path, mode):
+    rules = trading_config.load({"stopLoss": {"mode": mode}}).stop_loss
+    percent = Decimal(-32)
     for price in path:
-        level = watch_rules.judge(position, price, now=NOW).level
-        if level is not None:
-            assert level.stop_percent is not None and level.stop_price is not None
-            assert position.stop_percent is not None
-            assert level.peak_price >= position.peak_price
-            assert level.stop_percent >= position.stop_percent
-            assert level.stop_percent == quantize_percent(level.stop_percent)
-            assert level.stop_price == quantize_price(level.stop_price)
-            position = replace(
-                position, peak_price=level.peak_price, stop_percent=level.stop_percent, stop_price=level.stop_price
-            )
-    assert position.peak_price == max(Decimal(1), *path)
+        risen = watch_rules.raised(percent, Decimal(1), price, rules)
+        assert risen >= percent and risen == quantize_percent(risen)
+        percent = risen
+    assert percent == watch_rules.raised(Decimal(-32), Decimal(1), max(path), rules)
 
 
 def test_a_broken_configuration_leaves_the_stored_stop_and_judges_nothing_else():
     broken = replace(OLD, config=None)
-    assert watch_rules.judge(broken, Decimal("1.05"), now=NOW) == watch_rules.NOTHING
-    assert watch_rules.judge(broken, Decimal("0.68"), now=NOW).close_reason == "stop_loss"
-    assert watch_rules.judge(replace(broken, stop_price=None), Decimal("0.1"), now=NOW) == watch_rules.NOTHING
-
-
-def test_a_level_not_stored_yet_counts_unless_its_average_is_gone():
-    level = Level(FRESH.id, FRESH.agent_id, "mint", 1, Decimal("1.5"), Decimal(40), Decimal("1.4"), True)
-    risen = watch_rules.raised(FRESH, level)
-    assert (risen.peak_price, risen.stop_percent, risen.stop_price) == (Decimal("1.5"), Decimal(40), Decimal("1.4"))
-    assert watch_rules.raised(replace(FRESH, peak_generation=2), level).peak_price == 1
+    assert [reason(broken, "1.05"), reason(broken, "0.68")] == [None, "stop_loss"]
+    assert reason(replace(broken, stop_percent=None), "0.1") is None

@@ -1,0 +1,429 @@
+"""The book itself: read from PostgreSQL, kept in step with it, asked what prices do. One thread at a time.
+
+`synchronise` takes over what changed, `evaluate` passes a batch of prices over every position and judges exactly what
+was flagged, `unsaved` and `saved` write rises back. Nothing here writes to the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+import structlog
+
+from apps.core.money import from_base_units
+from apps.prices.domain.points import PricePoint
+from apps.trading.book import exact, reading, screen
+from apps.trading.book.columns import (
+    ADJUSTING,
+    CLOSING,
+    LOW_FALLEN,
+    NO_INTEGER,
+    ODD,
+    PEAK_RISEN,
+    STOP_MOVED,
+    UNSAVED,
+    Columns,
+    Rows,
+)
+from apps.trading.book.exact import Exactly
+from apps.trading.book.reading import IntentRow, Records
+from apps.trading.book.rules import RuleTable
+from apps.trading.book.tokens import Tokens, TokenSlot
+from apps.trading.domain import watch_rules
+from apps.trading.domain.shards import shard_of
+from apps.trading.domain.watch_rules import Verdict, Watched
+from apps.trading.selectors.watched import HeldToken
+
+log = structlog.get_logger(__name__)
+
+#: How long an adjust rests after one was cancelled, and after one was cancelled for want of money.
+_REST, _LONG_REST = 3_000_000, 60_000_000
+_MONEY_CODES = frozenset({"INSUFFICIENT_BALANCE", "BELOW_MINIMUM_THRESHOLD", "VIOLATES_MINIMUM_BALANCE"})
+_OPEN = ("due", "leased")
+_AGREES = 1.0 + 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A position a rule fired for, the verdict, and the price that did it.
+
+    `peak_price` (SOL per token) is the highest trusted price seen since the opening or the last DCA, to a float's
+    digits where it is stored already. `doubt` is the code of a doubted price.
+    """
+
+    position: Watched
+    verdict: Verdict
+    point: PricePoint
+    peak_price: Decimal | None = None
+    doubt: str | None = None
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What a batch of prices did. `looked_at` positions were priced, `judged` of them by the exact rules."""
+
+    fired: list[Fired] = field(default_factory=list)
+    looked_at: int = 0
+    judged: int = 0
+
+
+class PositionBook:
+    """Every open position of one shard's tokens."""
+
+    def __init__(self, shard: int, shards: int) -> None:
+        self._shard, self._shards = shard, shards
+        self._forget()
+
+    def _forget(self) -> None:
+        self.columns = Columns()
+        self.rules = RuleTable()
+        self.tokens = Tokens()
+        self._exactly = Exactly(self.columns, self.rules, self.tokens)
+        self._agents: dict[bytes, int] = {}
+        self._since: str | None = None
+        self._held: dict[str, HeldToken] | None = None
+        self._dirtied: set[int] = set()
+        self._newest_tick = 0
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def watermark(self) -> str | None:
+        """The transaction id below which the book has seen everything; None before it was read."""
+        return self._since
+
+    def synchronise(self) -> None:
+        """Take over what PostgreSQL has that the book has not: everything at first, then what changed.
+
+        Raises what the database raises; the book is as it was then, or forgets itself and is read anew next time.
+        """
+        seen = reading.watermark()
+        if self._since is None:
+            self._load()
+        else:
+            self._follow(self._since)
+        self._since = seen
+
+    def forget(self) -> None:
+        """Drop everything, to be read anew."""
+        self._forget()
+
+    def _load(self) -> None:
+        self._forget()
+        self.rules.learn_states(reading.states())
+        records = reading.all_open()
+        self._take(records)
+        self._note_intents(reading.intents())
+        self._replay(records)
+
+    def _follow(self, since: str) -> None:
+        states = reading.states(changed_since=since)
+        if states:
+            self.rules.learn_states(states)
+        self._note_agents(since)
+        records = reading.changed_since(since)
+        if len(records):
+            self._take(records)
+        intents = reading.intents(changed_since=since)
+        if intents:
+            self._note_intents(intents)
+
+    def _note_agents(self, since: str) -> None:
+        """Let rises so far count under the rules they were made by, then take the new rules."""
+        changed = [agent for agent in reading.agents((), changed_since=since) if self.rules.number_of(agent.agent_id)]
+        numbers = self.rules.differing(changed)
+        rows = np.flatnonzero(np.isin(self.columns.agent[: self.columns.used], numbers)) if numbers else _NO_ROWS
+        rows = rows[self.columns.token[rows] != 0]
+        self._exactly.fold(rows)
+        self.rules.learn(changed)
+        if len(rows):
+            screen.derive(self.columns, self.rules, rows)
+            self._restate(rows)
+
+    def _take(self, records: Records) -> None:
+        """Take records over: closed positions go, known ones are brought up to date, new ones get a row."""
+        self._held = None
+        self._meet_agents(records["agent_id"].tolist())
+        new_tokens: list[TokenSlot] = []
+        touched = []
+        for mint, of_token in reading.by_mint(records):
+            if shard_of(mint, self._shards) != self._shard:
+                continue
+            known = mint in self.tokens.by_mint
+            slot = self.tokens.slot_of(mint, int(of_token["decimals"][0]))
+            if not known:
+                new_tokens.append(slot)
+            touched.append(self._take_token(slot, of_token))
+        if touched:
+            rows = np.concatenate(touched)
+            screen.derive(self.columns, self.rules, rows)
+            self._restate(self._lagging(rows))
+        if new_tokens:
+            for mint, symbol in reading.symbols([slot.mint for slot in new_tokens]).items():
+                self.tokens.by_mint[mint].symbol = symbol
+        self.columns.pack_if_wasteful()
+
+    def _take_token(self, slot: TokenSlot, records: Records) -> Rows:
+        for position_id in records["id"][~records["is_open"]].tolist():
+            self.columns.remove(position_id)
+        records = records[records["is_open"]]
+        if not len(records):
+            return _NO_ROWS
+        ids = records["id"].tolist()
+        index = self.columns.index
+        places = np.array([index.get(position_id, -1) for position_id in ids], dtype=np.intp)
+        new = places < 0
+        if new.any():
+            places[new] = self.columns.insert(slot.number, [ids[place] for place in np.flatnonzero(new).tolist()])
+        self._write(places, records, new)
+        self._note_fill(slot, records)
+        return places
+
+    def _write(self, rows: Rows, records: Records, new: np.ndarray) -> None:
+        columns = self.columns
+        # A known average keeps the rises seen on it; a new one (a DCA) starts over with what is stored.
+        over = new | (columns.peak_generation[rows] != records["peak_generation"])
+        fresh, kept = rows[over], rows[~over]
+        columns.peak[fresh], columns.low[fresh] = records["peak"][over], records["low"][over]
+        columns.stop_percent[fresh] = records["stop_percent"][over]
+        columns.flags[fresh] = 0
+        columns.adjust_after[fresh] = 0
+        columns.peak[kept] = np.maximum(columns.peak[kept], records["peak"][~over])
+        columns.low[kept] = np.minimum(columns.low[kept], records["low"][~over])
+        columns.stop_percent[kept] = np.maximum(columns.stop_percent[kept], records["stop_percent"][~over])
+        columns.agent[rows] = [self._agents[agent_id] for agent_id in records["agent_id"].tolist()]
+        for name in _COPIED:
+            getattr(columns, name)[rows] = records[name]
+        columns.bag[rows] = np.where(
+            records["bag_active"], np.where(records["bag"] == NO_INTEGER, -1, records["bag"]), NO_INTEGER
+        )
+        columns.flags[rows[records["odd"]]] |= ODD
+
+    def _note_fill(self, slot: TokenSlot, records: Records) -> None:
+        newest = int(np.argmax(records["opened_at"]))
+        record = records[newest]
+        filled_at = exact.moment(int(record["opened_at"]))
+        if slot.filled_at is None or filled_at >= slot.filled_at:
+            slot.filled_at = filled_at
+            slot.fill_price = exact.price(int(record["average_high"]), int(record["average_low"]))
+            slot.base_units = int(record["remaining"])
+
+    def _meet_agents(self, agent_ids: Iterable[bytes]) -> None:
+        unknown = set(agent_ids) - self._agents.keys()
+        if not unknown:
+            return
+        self.rules.learn(reading.agents([UUID(bytes=agent_id) for agent_id in unknown]))
+        for agent_id in unknown:
+            number = self.rules.number_of(UUID(bytes=agent_id))
+            if number is not None:
+                self._agents[agent_id] = number
+
+    def _lagging(self, rows: Rows) -> Rows:
+        """Return the rows whose stored stop is below what their stored peak gives under the rules as they are now."""
+        stored = self.columns.stop[rows].copy()
+        unsure = screen.raise_stops(self.columns, self.rules, rows, self.columns.peak[rows])
+        moved = self.columns.stop[rows] > stored * _AGREES
+        self.columns.flags[rows[~moved]] &= ~np.uint8(STOP_MOVED)
+        return np.union1d(rows[moved], unsure).astype(np.intp)
+
+    def _restate(self, rows: Rows) -> None:
+        """Work the stops of rows out exactly from their peaks, which the database is asked for; needs no price."""
+        if len(rows):
+            self._exactly.restate(rows, reading.exact([self._id(row) for row in rows.tolist()]))
+            self._dirtied.update(np.unique(self.columns.token[rows]).tolist())
+
+    def _replay(self, records: Records) -> None:
+        """Let every tick count that a watch before this one had recorded but not written back to the positions."""
+        ticks: dict[str, list[reading.StoredTick]] = {}
+        self._newest_tick = reading.progress(self._shard, self._shards)
+        for tick in reading.ticks_after(self._newest_tick, list(self.held())):
+            ticks.setdefault(tick.mint, []).append(tick)
+        for mint, of_token in reading.by_mint(records):
+            if mint in ticks:
+                self._replay_token(self.tokens.by_mint[mint], of_token, ticks[mint])
+        self._newest_tick = max(self._newest_tick, *(seen[-1].id for seen in ticks.values()), 0)
+
+    def _replay_token(self, slot: TokenSlot, records: Records, ticks: Sequence[reading.StoredTick]) -> None:
+        columns = self.columns
+        rows = np.array([columns.index[position_id] for position_id in records["id"].tolist()], dtype=np.intp)
+        prices = np.array([float(tick.price_sol) for tick in ticks])
+        begun = np.maximum(columns.opened_at[rows], columns.last_dca_at[rows])
+        # Only what came after the opening, or after the last DCA, by number and by time.
+        first = np.maximum(
+            np.searchsorted([tick.id for tick in ticks], records["peak_from_tick"], "right"),
+            np.searchsorted([exact.microseconds(tick.received_at) for tick in ticks], begun),
+        )
+        highs = np.append(np.maximum.accumulate(prices[::-1])[::-1], -np.inf)[first]
+        lows = np.append(np.minimum.accumulate(prices[::-1])[::-1], np.inf)[first]
+        for tick in ticks:
+            slot.remember(tick.point)
+        risen, fallen = highs > columns.peak[rows], lows < columns.low[rows]
+        columns.peak[rows[risen]], columns.low[rows[fallen]] = highs[risen], lows[fallen]
+        columns.flags[rows[risen]] |= PEAK_RISEN
+        columns.flags[rows[fallen]] |= LOW_FALLEN
+        self._exactly.settle(screen.raise_stops(columns, self.rules, rows[risen], highs[risen]))
+        if risen.any() or fallen.any():
+            slot.pending_since = ticks[0].id
+
+    def _note_intents(self, intents: Iterable[IntentRow]) -> None:
+        columns = self.columns
+        for intent in intents:
+            row = columns.index.get(intent.position_id.bytes)
+            if row is None:
+                continue
+            is_open = intent.status in _OPEN
+            if intent.kind == "close":
+                _switch(columns, row, CLOSING, is_open and intent.is_certain)
+                continue
+            _switch(columns, row, ADJUSTING, is_open)
+            if intent.status == "cancelled":
+                rest = _LONG_REST if intent.last_error in _MONEY_CODES else _REST
+                columns.adjust_after[row] = exact.microseconds(datetime.now(UTC)) + rest
+
+    def held(self) -> Mapping[str, HeldToken]:
+        """Return the tokens of this shard with open positions, by mint."""
+        if self._held is None:
+            self._held = {
+                slot.mint: HeldToken(
+                    slot.mint,
+                    slot.symbol,
+                    slot.decimals,
+                    slot.fill_price,
+                    slot.filled_at or datetime.now(UTC),
+                    from_base_units(slot.base_units, slot.decimals),
+                )
+                for slot in self.tokens.by_mint.values()
+                if self.columns.count_of(slot.number)
+            }
+        return self._held
+
+    def evaluate(
+        self, trusted: Mapping[str, PricePoint], doubted: Mapping[str, tuple[PricePoint, str]], *, now: datetime
+    ) -> Evaluation:
+        """Pass trusted prices over every position of their tokens, doubted ones (with their code) over the stops."""
+        by_number = {self.tokens.by_mint[mint].number: point for mint, point in trusted.items() if mint in self.held()}
+        pass_ = screen.Screen(len(self.tokens))
+        prices = {number: float(point.price_sol) for number, point in by_number.items()}
+        pass_.run(self.columns, self.rules, prices, exact.microseconds(now))
+        for number in np.flatnonzero(pass_.dirtied).tolist():
+            self.tokens[number].remember(by_number[number])
+            self._dirtied.add(number)
+        self._exactly.settle(pass_.unsure)
+        done = Evaluation(looked_at=pass_.looked_at)
+        flagged = np.union1d(pass_.flagged, pass_.unsure) if len(pass_.unsure) else pass_.flagged
+        done.judged = len(flagged)
+        for row in flagged.tolist():
+            self._judge(row, by_number[int(self.columns.token[row])], now, done)
+        for mint, (point, code) in doubted.items():
+            self._judge_doubted(mint, point, code, done)
+        return done
+
+    def _judge(self, row: int, point: PricePoint, now: datetime, done: Evaluation) -> None:
+        """Judge a row exactly; one that breaks is logged and never stops the others."""
+        try:
+            position = self._exactly.watched(row)
+            verdict = watch_rules.judge(position, point.price_sol, now=now)
+        except Exception as error:
+            log.error("position_not_judged", position_id=str(self._id(row)), exc_info=error)
+            return
+        if verdict.reason is not None:
+            done.fired.append(Fired(position, verdict, point, self._exactly.peak(row)))
+
+    def _judge_doubted(self, mint: str, point: PricePoint, code: str, done: Evaluation) -> None:
+        slot = self.tokens.by_mint.get(mint)
+        if slot is None:
+            return
+        fired = {item.position.id for item in done.fired}
+        for row in screen.at_or_below_stop(self.columns, slot.number, float(point.price_sol)).tolist():
+            done.judged += 1
+            try:
+                position = self._exactly.watched(row)
+                verdict = watch_rules.judge_doubted(position, point.price_sol)
+            except Exception as error:
+                log.error("position_not_judged", position_id=str(self._id(row)), exc_info=error)
+                continue
+            if verdict.reason is not None and position.id not in fired:
+                done.fired.append(Fired(position, verdict, point, self._exactly.peak(row), code))
+
+    def rest(self, position_ids: Iterable[UUID], *, now: datetime) -> None:
+        """Leave take profit and DCA of positions alone for a moment: one has just been fired."""
+        until = exact.microseconds(now + timedelta(microseconds=_REST))
+        for position_id in position_ids:
+            row = self.columns.index.get(position_id.bytes)
+            if row is not None:
+                self.columns.adjust_after[row] = until
+
+    def recorded(self, ticks: Mapping[str, int]) -> None:
+        """Note by which ticks, now stored, tokens got something to write back."""
+        for number in self._dirtied:
+            slot = self.tokens[number]
+            if slot.pending_since is None:
+                slot.pending_since = ticks.get(slot.mint, self._newest_tick + 1)
+        self._dirtied.clear()
+        self._newest_tick = max(self._newest_tick, *ticks.values(), 0)
+
+    def progress(self) -> int:
+        """Return the tick up to which everything is written back."""
+        waiting = self.tokens.pending()
+        return min(self._newest_tick, (waiting[0].pending_since or 1) - 1) if waiting else self._newest_tick
+
+    def unsaved(self, slot: TokenSlot) -> Rows:
+        """Return the rows of a token with a rise, a fall or a stop that is not stored yet."""
+        rows = self.columns.rows_of(slot.number)
+        return np.flatnonzero(self.columns.flags[rows] & UNSAVED) + rows.start
+
+    def unsaved_count(self) -> int:
+        """Return how many positions have something that is not stored yet."""
+        used = self.columns.used
+        return int(np.count_nonzero((self.columns.flags[:used] & UNSAVED) * (self.columns.token[:used] != 0)))
+
+    def rise(self, row: int) -> exact.Rise:
+        """Return, exactly, what is to be stored of a row."""
+        return self._exactly.rise(row)
+
+    def saved(self, rises: Collection[exact.Rise]) -> None:
+        """Note that rises are stored."""
+        for rise in rises:
+            row = self.columns.index.get(rise.position_id.bytes)
+            if row is not None and self.columns.peak_generation[row] == rise.peak_generation:
+                self.columns.flags[row] &= ~np.uint8(UNSAVED)
+                if rise.stop_percent is not None:
+                    stored = exact.percent_to_integer(rise.stop_percent)
+                    self.columns.stop_percent[row] = max(int(self.columns.stop_percent[row]), stored)
+
+    def settled(self, slot: TokenSlot) -> None:
+        """Forget a token's kept prices once all of its positions are stored."""
+        if not len(self.unsaved(slot)):
+            slot.points.clear()
+            slot.pending_since = None
+
+    def _id(self, row: int) -> UUID:
+        return UUID(bytes=self.columns.id[row].tobytes())
+
+
+_NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
+_COPIED = (
+    "average_high",
+    "average_low",
+    "opened_at",
+    "last_dca_at",
+    "remaining",
+    "bought",
+    "generation",
+    "peak_generation",
+    "levels_hit",
+    "batch_start",
+    "total_levels",
+    "dca_count",
+)
+
+
+def _switch(columns: Columns, row: int, bit: int, on: bool) -> None:
+    flags = int(columns.flags[row])
+    columns.flags[row] = flags | bit if on else flags & ~bit

@@ -199,3 +199,22 @@ def test_faults_are_listed_with_their_hits_and_removed_one_by_one(clean_sandbox:
     assert clean_sandbox.client.delete(f"/control/faults/{slow}").json() == {"removed": 1}
     assert clean_sandbox.client.delete(f"/control/faults/{slow}").status_code == 404
     assert [fault["id"] for fault in clean_sandbox.state()["faults"]] == [dead]
+
+
+def test_a_delisted_token_has_no_price_and_no_route_until_it_is_listed_again(clean_sandbox: SandboxControl) -> None:
+    dead, other = clean_sandbox.add_tokens(2)
+    clean_sandbox.fault("all", "delisted", mints=[dead.mint])
+    assert clean_sandbox.get("/jupiter/price/v3", ids=f"{dead.mint},{other.mint}").json().keys() == {other.mint}
+    assert clean_sandbox.get(f"/dexscreener/tokens/v1/solana/{dead.mint}").json() == []
+    assert clean_sandbox.get("/jupiter/tokens/v2/search", query=dead.mint).json() == []
+    sale = {"inputMint": dead.mint, "outputMint": SOL_MINT, "amount": 1_000_000}
+    refusal = clean_sandbox.get("/jupiter/swap/v2/order", **sale)
+    assert refusal.status_code == 400
+    assert refusal.json()["errorCode"] == "TOKEN_NOT_TRADABLE"
+    assert refusal.json()["error"] == f"The token {dead.mint} is not tradable"
+    assert clean_sandbox.order(input_mint=other.mint, output_mint=SOL_MINT, amount=1_000_000)["outAmount"]
+    assert clean_sandbox.token_state(dead.mint)["symbol"] == dead.symbol
+
+    clean_sandbox.clear_faults()
+    assert clean_sandbox.get("/jupiter/swap/v2/order", **sale).status_code == 200
+    assert ask(clean_sandbox, "dexscreener", dead.mint).json()[0]["baseToken"]["address"] == dead.mint

@@ -1,4 +1,4 @@
-"""Evidence that a token is dead: what counts, how often, over how long, and what ends it. The sandbox is the outside."""
+"""Evidence that a token is dead: what counts, how often, over how long, and what ends it, against the sandbox."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_token_with_a_price_is_not_even_asked_to_be_sold(market):
 
 
 def test_one_source_with_a_price_is_enough_to_live(market):
-    token = dead(market)
+    dead(market)
     market.clear_faults("dexscreener")
     assert [found.finding for found in dead_tokens.check()] == [Finding.PRICE]
 

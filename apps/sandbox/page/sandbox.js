@@ -96,6 +96,28 @@ async function play(scenario, target, label) {
   toast(`${label}: ${scenario}${change === null ? "" : " " + signed(change)}`);
 }
 
+/** A token that is delisted has no price and no route anywhere: the same fault at every source, for it alone. */
+const delistings = (mint) =>
+  state.faults.filter((fault) => fault.kind === "delisted" && fault.mints.length === 1 && fault.mints[0] === mint);
+
+async function toggleListing(mint, label) {
+  const active = delistings(mint);
+  if (active.length) {
+    for (const fault of active) await send("DELETE", `/control/faults/${fault.id}`);
+    toast(`${label} is listed again`);
+  } else if (await send("POST", "/control/faults", { source: "all", kind: "delisted", mints: [mint] })) {
+    toast(`${label} is delisted: no price, no buyer`);
+  }
+}
+
+/** Shows what a token does, or that it is gone; `button` offers the other. */
+function renderListing(token, badge, button) {
+  const gone = delistings(token.mint).length > 0;
+  badge.textContent = badge.dataset.scenario = gone ? "delisted" : token.scenario;
+  button.textContent = gone ? "Relist" : "Delist";
+  button.setAttribute("aria-label", `${button.textContent} ${token.symbol}`);
+}
+
 // Charts
 
 function draw(canvas, points) {
@@ -160,9 +182,12 @@ function makeCard(token) {
     button.setAttribute("aria-label", `${button.textContent} ${token.symbol}`);
     button.addEventListener("click", () => play(button.dataset.scenario, { mint: token.mint }, token.symbol));
   }
+  const delist = card.querySelector("[data-delist]");
+  delist.addEventListener("click", () => toggleListing(token.mint, token.symbol));
   byId("tokens").append(card);
   const parts = {
     card,
+    delist,
     badge: card.querySelector(".badge"),
     price: card.querySelector(".price b"),
     change: card.querySelector(".change"),
@@ -180,8 +205,7 @@ function renderToken(token) {
   const points = history.get(token.mint);
   const now = Number(token.price_sol);
   const change = points.length ? (now / points[0] - 1) * 100 : 0;
-  parts.badge.textContent = token.scenario;
-  parts.badge.dataset.scenario = token.scenario;
+  renderListing(token, parts.badge, parts.delist);
   parts.price.textContent = "$" + price(token.price_usd);
   parts.change.textContent = signed(change);
   parts.change.className = "change " + (change >= 0 ? "up" : "down");
@@ -206,8 +230,7 @@ function renderAdded(tokens, total) {
     symbol.title = token.mint;
     sol.textContent = price(Number(token.price_sol));
     liquidity.textContent = dollars(token.liquidity_usd);
-    scenario.firstChild.textContent = token.scenario;
-    scenario.firstChild.dataset.scenario = token.scenario;
+    renderListing(token, scenario.firstChild, row.cells[4].lastChild);
   });
 }
 
@@ -221,6 +244,9 @@ function makeAddedRow(rows) {
     button.addEventListener("click", () => play(scenario, { mint: row.dataset.mint }, row.dataset.symbol));
     row.cells[4].append(button);
   }
+  const delist = Object.assign(document.createElement("button"), { type: "button" });
+  delist.addEventListener("click", () => toggleListing(row.dataset.mint, row.dataset.symbol));
+  row.cells[4].append(delist);
   return row;
 }
 

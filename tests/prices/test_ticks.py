@@ -18,6 +18,7 @@ from apps.prices import services as prices
 from apps.prices.adapters import newest
 from apps.prices.domain.points import PricePoint, PriceSource, SolUsd
 from apps.prices.models import Tick
+from apps.prices.services import pruning
 from tests.prices.world import forget
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,6 +132,25 @@ def test_pruning_keeps_what_is_recent_and_each_tokens_last_tick() -> None:
     )
     assert prices.prune_ticks(NOW - timedelta(hours=1)) == 2
     assert sorted(Tick.objects.values_list("mint", "price_sol")) == [("a", Decimal(3)), ("b", Decimal(9))]
+
+
+def test_pruning_spares_what_somebody_has_not_read_yet() -> None:
+    prices.record_ticks([point("a", "1", age=7200)])
+    unread = prices.record_ticks([point("a", "2", age=7100)])["a"]
+    prices.record_ticks([point("a", "3")])
+    assert prices.prune_ticks(NOW - timedelta(hours=1), spare_from=unread) == 1
+    assert prices.prune_ticks(NOW - timedelta(hours=1)) == 1
+    assert [tick.price_sol for tick in Tick.objects.all()] == [Decimal(3)]
+
+
+def test_pruning_in_slices_takes_the_same_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "_AT_ONCE", 3)
+    for age in range(7200, 7180, -1):
+        prices.record_ticks([point("a", "1", age=age), point("b", "2", age=age)])
+    prices.record_ticks([point(f"c{number}", "1", age=7150) for number in range(9)] * 2)
+    prices.record_ticks([point("a", "1")])
+    assert prices.prune_ticks(NOW - timedelta(hours=1)) == 20 + 19 + 9
+    assert Tick.objects.count() == 1 + 1 + 9
 
 
 def test_the_price_at_a_moment_is_the_last_one_recorded_before_it() -> None:

@@ -1,11 +1,10 @@
-"""Recording prices: one insert for all, one Redis round trip for the newest, and the retention of what is old."""
+"""Recording prices: one insert for all, one Redis round trip for the newest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from apps.core import bulk
 from apps.prices.adapters import jupiter_prices, newest
@@ -19,7 +18,6 @@ FROM unnest(%s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::timestampt
 ORDER BY place
 RETURNING mint, id
 """
-_PRUNED_AT_ONCE = 20_000
 
 
 def record_ticks(points: Iterable[PricePoint]) -> dict[str, int]:
@@ -48,22 +46,3 @@ def _columns(rows: Sequence[PricePoint]) -> list[list[object]]:
         [row.provider_at for row in rows],
         [row.received_at for row in rows],
     ]
-
-
-def prune_ticks(older_than: datetime) -> int:
-    """Delete ticks received before `older_than`, but never a token's last one; return how many went.
-
-    In parts, each its own transaction, so that no lock is held for long.
-    """
-    gone = 0
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM tick WHERE id IN (SELECT old.id FROM tick AS old WHERE old.received_at < %s AND EXISTS"
-                " (SELECT 1 FROM tick AS newer WHERE newer.mint = old.mint AND newer.id > old.id) LIMIT %s)",
-                [older_than, _PRUNED_AT_ONCE],
-            )
-            count = cursor.rowcount
-        gone += count
-        if count < _PRUNED_AT_ONCE:
-            return gone

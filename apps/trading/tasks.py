@@ -53,6 +53,12 @@ def prune() -> None:
     retention.prune()
 
 
+@shared_task(name="trading.prune_prices")
+def prune_prices() -> None:
+    """Remove old ticks and candles."""
+    retention.prune_prices()
+
+
 @celery_signals.worker_shutdown.connect
 def finish_exits(**_: object) -> None:
     """Let sales under way end with the worker: what is cut off waits for its lease."""

@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
+from apps.prices.models import Tick
 from apps.signals.models import SignalDedup
-from apps.trading.models import BalanceSnapshot, ExitIntent, Position, SignalExecution
+from apps.trading.models import BalanceSnapshot, ExitIntent, Position, SignalExecution, WatchProgress
 from apps.trading.services import retention, schedules, snapshots, wallet_reset
 from config.celery import app
 from tests import factories
@@ -115,10 +116,33 @@ def test_retention_removes_what_is_past_its_time_and_nothing_of_money():
     assert cancelled.pk != done.pk
 
 
+def test_prices_are_kept_for_their_time_and_ticks_until_the_watch_has_written_them_back():
+    token, now = factories.make_token(), timezone.now()
+    ages = {days: factories.make_tick(token, "1", at=now - timedelta(days=days)) for days in (4, 2, 1.5, 0.5, 0)}
+    WatchProgress.objects.create(shards=1, shard=0, tick_id=ages[2].pk)
+    for interval, days in (("1m", 8), ("1m", 6), ("1h", 300), ("1h", 3000)):
+        factories.make_candle(token, "1", interval=interval, at=now - timedelta(days=days))
+
+    assert retention.prune_prices() == {"ticks": 2, "minute_candles": 1, "hour_candles": 1}
+    assert set(Tick.objects.all()) == {ages[1.5], ages[0.5], ages[0]}
+    WatchProgress.objects.update(tick_id=ages[0].pk)
+    assert retention.prune_prices()["ticks"] == 1
+    assert set(Tick.objects.all()) == {ages[0.5], ages[0]}
+
+
+def test_a_watch_that_is_gone_for_good_keeps_no_ticks_for_ever():
+    token, now = factories.make_token(), timezone.now()
+    for days in (5, 2, 0):
+        factories.make_tick(token, "1", at=now - timedelta(days=days))
+    WatchProgress.objects.create(shards=1, shard=0, tick_id=1)
+    WatchProgress.objects.update(updated_at=now - timedelta(days=4))
+    assert retention.prune_prices()["ticks"] == 2
+
+
 def test_schedules_are_made_once_and_an_operators_change_stays(settings):
     settings.PRICE_SHARDS = 2
     made = schedules.ensure_schedules()
-    assert "Watch positions, shard 1" in made and len(made) == 5
+    assert "Watch positions, shard 1" in made and len(made) == 6
     watch = PeriodicTask.objects.get(name="Watch positions, shard 1")
     assert (watch.task, watch.args, watch.queue) == ("trading.watch", "[1]", "prices.1")
     assert (watch.interval.every, watch.expire_seconds) == (1, 1)

@@ -1,4 +1,7 @@
-"""How long what grows is kept. The one place that says so; Beat runs it each night. Rows of money have no end."""
+"""How long what grows is kept. The one place that says so; Beat runs it. Rows of money have no end.
+
+Prices grow by a row per held token and second, so they are pruned each hour; everything else each night.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,17 @@ from django.utils import timezone
 from apps.accounts.services import idempotency, sessions
 from apps.core import bulk
 from apps.prices import services as prices
+from apps.prices.domain.candles import Interval
 
 log = structlog.get_logger(__name__)
 
-TICKS = timedelta(days=7)
+#: Rules look back a minute, a watch that starts to where the last one had written back, charts read candles. A day of
+#: ticks is for people: what exactly did the price do when this was sold?
+TICKS = timedelta(hours=24)
+#: Ticks no watch has written back yet are kept for a desk that stood still this long.
+UNWRITTEN_TICKS = timedelta(days=3)
+MINUTE_CANDLES = timedelta(days=7)
+HOUR_CANDLES = timedelta(days=5 * 365)
 #: Verdicts that traded are part of the books and stay; the others go.
 EXECUTIONS_WITHOUT_TRADE = timedelta(days=30)
 CANCELLED_EXITS = timedelta(days=30)
@@ -39,11 +49,29 @@ _EXPIRED = {
 }
 
 
+_WRITTEN_BACK = "SELECT min(tick_id) FROM watch_progress WHERE updated_at >= %s"
+
+
+def prune_prices() -> dict[str, int]:
+    """Remove old ticks and candles, in parts of their own transactions; return how many rows went, by kind."""
+    now = timezone.now()
+    ((written_back,),) = bulk.fetch_all(_WRITTEN_BACK, [now - UNWRITTEN_TICKS])
+    spare_from = None if written_back is None else written_back + 1
+    ticks = prices.prune_ticks(now - UNWRITTEN_TICKS) + prices.prune_ticks(now - TICKS, spare_from=spare_from)
+    gone = {
+        "ticks": ticks,
+        "minute_candles": prices.prune_candles(Interval.MINUTE, now - MINUTE_CANDLES),
+        "hour_candles": prices.prune_candles(Interval.HOUR, now - HOUR_CANDLES),
+    }
+    log.info("old_prices_removed", **gone)
+    return gone
+
+
 def prune() -> dict[str, int]:
     """Remove what is past its time, in parts of their own transactions; return how many rows went, by kind."""
     now = timezone.now()
     gone = {
-        "ticks": prices.prune_ticks(now - TICKS),
+        **prune_prices(),
         "sessions": sessions.prune(now=now),
         "idempotency_keys": idempotency.prune(now=now),
     }

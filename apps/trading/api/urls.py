@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.trading.api import desk_views, views
+from apps.trading.api import desk_views, story_views, views
 
 urlpatterns = [
     path("agent-positions/<str:agent_id>", views.Positions.as_view()),
     path("agent-positions/<str:agent_id>/take-profit-summary", views.TakeProfitSummary.as_view()),
     path("agent-positions/<str:agent_id>/<str:position_id>/close", views.ClosePosition.as_view()),
+    path("agent-positions/<str:agent_id>/<str:position_id>/events", story_views.PositionEvents.as_view()),
     path("agents/<str:agent_id>/positions", views.AgentPositions.as_view()),
     path("agents/<str:agent_id>/positions/<str:position_id>/close", views.CloseAgentPosition.as_view()),
+    path("agents/<str:agent_id>/positions/<str:position_id>/events", story_views.AgentPositionEvents.as_view()),
     path("agents/<str:agent_id>/performance", desk_views.AgentPerformance.as_view()),
     path("agents/<str:agent_id>/balance-history", desk_views.BalanceHistory.as_view()),
     path("agent-historical-swaps", views.Swaps.as_view()),

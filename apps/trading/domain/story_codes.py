@@ -30,6 +30,7 @@ CANCELLATIONS: dict[str, str] = {
     "DISABLED": "the rule was switched off meanwhile",
     "EXHAUSTED": "every take-profit level has been sold",
     "BATCH_EXHAUSTED": "every take-profit level has been sold",
+    "CORRUPT_TAKE_PROFIT": "the take-profit progress contradicts itself",
     "PAUSED": "the agent is paused: no DCA",
     "AUTOMATION_PAUSED": "the agent is paused: no DCA",
     "TRADING_HALTED": "trading is halted",

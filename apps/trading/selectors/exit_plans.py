@@ -1,0 +1,47 @@
+"""What the rules hold for open positions, by their agents' configurations as they are now."""
+
+from __future__ import annotations
+
+from apps.agents.domain import trading_config
+from apps.agents.domain.trading_config import InvalidConfig
+from apps.trading.domain import exit_plan
+from apps.trading.domain.dca import DcaView
+from apps.trading.domain.exit_plan import ExitPlan, Progress
+from apps.trading.domain.take_profit import TakeProfitView
+from apps.trading.models import Position
+
+
+def of_position(position: Position) -> ExitPlan | None:
+    """Return what the rules hold for a position (its agent loaded with it); no query.
+
+    None when it is closed, or when its agent's configuration no longer validates.
+    """
+    if position.closed_at is not None:
+        return None
+    try:
+        config = trading_config.load(position.agent.trading_config)
+    except InvalidConfig:
+        return None
+    return exit_plan.plan(_progress(position), config)
+
+
+def _progress(position: Position) -> Progress:
+    ladder = TakeProfitView(
+        average_price=position.purchase_price,
+        bought_tokens=position.purchase_amount,
+        remaining_tokens=position.remaining_amount,
+        levels_hit=position.take_profit_levels_hit,
+        batch_start=position.take_profit_start_level,
+        total_levels=position.take_profit_total_levels,
+        moon_bag_active=position.moon_bag_activated,
+        moon_bag_tokens=position.moon_bag_amount,
+    )
+    adding = DcaView(
+        average_price=position.purchase_price,
+        bought_tokens=position.purchase_amount,
+        remaining_tokens=position.remaining_amount,
+        moon_bag_active=position.moon_bag_activated,
+        moon_bag_tokens=position.moon_bag_amount,
+        count=position.dca_count,
+    )
+    return Progress(ladder, adding, position.opened_at, position.last_dca_at)

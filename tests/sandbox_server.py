@@ -60,7 +60,7 @@ class SandboxControl:
     ) -> list[SandboxToken]:
         """List tokens nobody else has (unless a prefix is given); they stand still, or walk with scenario="calm".
 
-        Options: decimals, price_sol, liquidity_sol, volatility_percent.
+        Options: decimals, price_sol, liquidity_sol, volatility_percent, pool_fee_bps.
         """
         body = {"count": number, "prefix": prefix or f"T{next(self._groups)}X", "scenario": scenario, **options}
         return [
@@ -86,8 +86,30 @@ class SandboxControl:
             "/control/path", {"mint": mint, "prices": [str(price) for price in prices], "interval_ms": interval_ms}
         )
 
+    def script(
+        self, mint: str | list[str], *points: dict[str, Any] | Decimal | str, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Play a chart: points as the control API takes them, or prices a second apart ("20%" counts from the start).
+
+        Options: loop, hold, speed. At speed=0 the clock stands and `next_price` moves on.
+        """
+        body = {
+            "mints": [mint] if isinstance(mint, str) else mint,
+            "points": [_point(one) for one in points],
+            **options,
+        }
+        started: list[dict[str, Any]] = self.post("/control/path", body)["started"]
+        return started
+
+    def next_price(self, mint: str) -> Decimal:
+        """Show the next point of a token's script now; returns the price it has then."""
+        return Decimal(self.post("/control/path/next", {"mint": mint})["started"][0]["price_sol"])
+
     def scenario(self, name: str, *, mint: str | None = None, **options: Any) -> list[dict[str, Any]]:
-        """Start calm, still, pump, crash, rug or gap. Options: symbol, mints, all, change_percent, seconds."""
+        """Start calm, still, pump, crash, rug or gap, or a ready-made chart.
+
+        Options: symbol, mints, all, held; change_percent and seconds of a move, speed of a chart.
+        """
         body = {"scenario": name, **options}
         if mint is not None:
             body["mint"] = mint
@@ -151,6 +173,13 @@ class SandboxControl:
     def _checked(response: httpx.Response) -> Any:
         assert response.is_success, f"{response.request.method} {response.request.url}: {response.text}"
         return response.json()
+
+
+def _point(point: dict[str, Any] | Decimal | str) -> dict[str, Any]:
+    if isinstance(point, dict):
+        return {name: _wire(value) for name, value in point.items()}
+    text = str(point)
+    return {"percent": text.removesuffix("%")} if text.endswith("%") else {"price_sol": text}
 
 
 def _wire(value: Any) -> Any:

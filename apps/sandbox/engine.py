@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 
+from apps.sandbox.attention import Attention
 from apps.sandbox.domain.market import Market
 
 log = logging.getLogger("sandbox.engine")
@@ -14,10 +15,11 @@ log = logging.getLogger("sandbox.engine")
 class Engine:
     """Drives a market in real time."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, attention: Attention) -> None:
         self.market = market
+        self._attention = attention
         self._waiting: asyncio.Future[None] | None = None
-        self._path_timer: asyncio.TimerHandle | None = None
+        self._script_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Tick until cancelled. A late loop does not hurry: missed ticks are left out, not caught up."""
@@ -26,22 +28,23 @@ class Engine:
         due = loop.time() + interval
         while True:
             await asyncio.sleep(max(0.0, due - loop.time()))
-            self.market.step(time.time())
+            self.market.step(time.time(), held=self._attention.held())
+            self.follow_scripts()
             self._wake()
             due = max(due + interval, loop.time())
 
-    def follow_paths(self) -> None:
-        """Show the scripted prices that are due and arm the timer for the next; call when a path starts or ends."""
-        if self._path_timer is not None:
-            self._path_timer.cancel()
-            self._path_timer = None
+    def follow_scripts(self) -> None:
+        """Show the scripted prices that are due and arm the timer for the next; call after what changes a script."""
+        if self._script_timer is not None:
+            self._script_timer.cancel()
+            self._script_timer = None
         before = self.market.view
-        next_due = self.market.play_paths(time.time())
+        next_due = self.market.follow_scripts(time.time())
         if self.market.view is not before:
             self._wake()
         if next_due is not None:
             delay = max(0.0, next_due - time.time())
-            self._path_timer = asyncio.get_running_loop().call_later(delay, self.follow_paths)
+            self._script_timer = asyncio.get_running_loop().call_later(delay, self.follow_scripts)
 
     def moved(self) -> None:
         """Tell those who wait that something was changed by hand."""

@@ -15,18 +15,9 @@ from itertools import count
 from typing import Any
 
 from apps.core.money import SOL_MINT
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT
 from apps.sandbox.domain.views import MarketView, bent
-
-
-class Source(StrEnum):
-    """A provider's family of routes that can fail on its own."""
-
-    JUPITER_QUOTE = "jupiter_quote"
-    JUPITER_PRICE = "jupiter_price"
-    JUPITER_TOKENS = "jupiter_tokens"
-    DEXSCREENER = "dexscreener"
-    PYTH = "pyth"
 
 
 class FaultKind(StrEnum):

@@ -18,10 +18,11 @@ import uvloop
 from aiohttp import web
 
 from apps.sandbox import state_file
+from apps.sandbox.attention import Attention
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
-from apps.sandbox.http import control, dexscreener, jupiter, page, pyth
+from apps.sandbox.http import control, dexscreener, jupiter, page, pyth, scenarios
 from apps.sandbox.http.body import MAX_BODY_BYTES
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 from apps.sandbox.options import Options
@@ -50,10 +51,12 @@ def make_runtime(options: Options) -> Runtime:
     resumed = options.state_file is not None and state_file.load(options.state_file, market)
     if options.autonomous and not resumed:
         market.warm_up(now)
+    attention = Attention()
     return Runtime(
         options=options,
         market=market,
-        engine=Engine(market),
+        engine=Engine(market, attention),
+        attention=attention,
         faults=FaultBook(options.seed),
         signals=SignalSource(options, market),
     )
@@ -63,7 +66,7 @@ def make_app(runtime: Runtime) -> web.Application:
     """Return the application over a runtime; whoever runs it also runs the engine."""
     app = web.Application(middlewares=[control.refuse_politely], client_max_size=MAX_BODY_BYTES)
     app[RUNTIME] = runtime
-    app.add_routes([web.get("/health", health), *control.routes(), *page.routes()])
+    app.add_routes([web.get("/health", health), *control.routes(), *scenarios.routes(), *page.routes()])
     app.add_routes(jupiter.routes("/jupiter"))
     app.add_routes(dexscreener.routes("/dexscreener"))
     app.add_routes(pyth.routes("/pyth"))

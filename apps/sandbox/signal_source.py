@@ -18,7 +18,8 @@ import orjson
 
 from apps.core.money import LAMPORTS_PER_SOL
 from apps.sandbox.domain import signals
-from apps.sandbox.domain.market import Listing, Market
+from apps.sandbox.domain.listing import Listing
+from apps.sandbox.domain.market import Market
 from apps.sandbox.domain.signals import Candidate, Outcome, Signal
 from apps.sandbox.options import Options
 

@@ -57,19 +57,6 @@ def test_a_price_in_dollars_is_turned_into_sol(sandbox: SandboxControl) -> None:
     assert row["usdPrice"] == pytest.approx(0.01, rel=0.005)
 
 
-def test_a_scripted_path_plays_in_real_time(sandbox: SandboxControl) -> None:
-    token = sandbox.add_token()
-    sandbox.set_path(token.mint, ["0.001", "0.002", "0.0005"], interval_ms=300)
-    assert sandbox.price_of(token.mint) == Decimal("0.001")
-    seen = set()
-    deadline = time.monotonic() + 5
-    while sandbox.token_state(token.mint)["scenario"] == "path" and time.monotonic() < deadline:
-        seen.add(round(sandbox.price_of(token.mint), 6))
-        time.sleep(0.03)
-    assert seen - {Decimal("0.0005")} == {Decimal("0.001"), Decimal("0.002")}
-    assert sandbox.price_of(token.mint) == pytest.approx(Decimal("0.0005"))
-
-
 # Tokens
 
 
@@ -141,15 +128,11 @@ def test_the_signal_source_says_that_it_is_off(sandbox: SandboxControl) -> None:
         ("price", {"mint": "MINT", "price_sol": 1, "price_usd": 1}, "REQUIRED_FIELD", "price_sol"),
         ("price", {"mint": SOL_MINT, "price_sol": 1}, "INVALID_FIELD", "price_usd"),
         ("price", {"mint": "MINT", "price_sol": 1, "cluck": 1}, "UNKNOWN_FIELD", "cluck"),
-        ("path", {"mint": "MINT"}, "REQUIRED_FIELD", "prices"),
-        ("path", {"mint": "MINT", "prices": []}, "INVALID_FIELD", "prices"),
-        ("path", {"mint": "MINT", "prices": ["0.1", "x"]}, "INVALID_FIELD", "prices.1"),
-        ("path", {"mint": "MINT", "prices": ["0.1", "1e-18"]}, "PRICE_OUT_OF_RANGE", "price_sol"),
-        ("path", {"mint": "MINT", "prices": ["0.1"], "interval_ms": 1}, "INVALID_FIELD", "interval_ms"),
-        ("path", {"mint": SOL_MINT, "prices": ["0.1"]}, "INVALID_FIELD", "mint"),
         ("scenarios", {"mint": "MINT"}, "REQUIRED_FIELD", "scenario"),
         ("scenarios", {"mint": "MINT", "scenario": "moon"}, "INVALID_FIELD", "scenario"),
         ("scenarios", {"mint": "MINT", "scenario": "path"}, "INVALID_FIELD", "scenario"),
+        ("scenarios", {"mint": "MINT", "scenario": "flash_crash", "seconds": 5}, "UNKNOWN_FIELD", "seconds"),
+        ("scenarios", {"mint": "MINT", "scenario": "flash_crash", "speed": -1}, "INVALID_FIELD", "speed"),
         ("scenarios", {"mint": "MINT", "scenario": "crash", "change_percent": 100}, "INVALID_FIELD", "change_percent"),
         ("scenarios", {"mint": "MINT", "scenario": "calm", "change_percent": 5}, "UNKNOWN_FIELD", "change_percent"),
         ("scenarios", {"scenario": "crash"}, "REQUIRED_FIELD", "mint"),

@@ -10,7 +10,6 @@ import pytest
 from apps.core.money import SOL_MINT
 from apps.sandbox.domain import base58, resume, tokens
 from apps.sandbox.domain.market import Market, UnknownToken
-from apps.sandbox.domain.pools import PoolOutOfRange
 from apps.sandbox.domain.scenarios import ScenarioName
 from apps.sandbox.domain.tokens import Rest, TokenOrder
 
@@ -249,7 +248,7 @@ def test_a_rugged_demo_token_finds_new_liquidity_by_itself() -> None:
     assert market.listing(mint).drained_since_tick is None
 
 
-# Setting and scripting
+# Setting
 
 
 def test_a_price_that_is_set_ends_what_was_playing() -> None:
@@ -259,37 +258,6 @@ def test_a_price_that_is_set_ends_what_was_playing() -> None:
     market.set_price(mint, Decimal("0.002"))
     play(market, 6)
     assert market.view.pools[mint].price_sol == pytest.approx(Decimal("0.002"), rel=Decimal("1e-9"))
-
-
-def test_a_scripted_path_shows_each_price_at_its_time_and_keeps_the_last() -> None:
-    market = open_market()
-    mint = list_token(market, Rest.CALM)
-    market.script(mint, [Decimal("0.001"), Decimal("0.003"), Decimal("0.0005")], 200, NOW)
-    shown = []
-    for elapsed_ms in (0, 100, 200, 399, 400, 1_000):
-        market.play_paths(NOW + elapsed_ms / 1000)
-        shown.append(round(price_of(market, mint), 9))
-    assert shown == [0.001, 0.001, 0.003, 0.003, 0.0005, 0.0005]
-    play(market, 10)
-    assert price_of(market, mint) == pytest.approx(0.0005)
-    assert market.listing(mint).scenario == "still"
-
-
-def test_the_path_player_says_when_the_next_price_is_due() -> None:
-    market = open_market()
-    mint = list_token(market)
-    market.script(mint, [Decimal("0.001"), Decimal("0.002")], 1_000, NOW)
-    assert market.play_paths(NOW) == NOW + 1
-    assert market.play_paths(NOW + 1) is None
-
-
-def test_a_path_with_an_impossible_price_moves_nothing() -> None:
-    market = open_market()
-    mint = list_token(market)
-    with pytest.raises(PoolOutOfRange):
-        market.script(mint, [Decimal("0.5"), Decimal("1e-30")], 1_000, NOW)
-    assert price_of(market, mint) == pytest.approx(0.001)
-    assert market.listing(mint).path is None
 
 
 # Going on

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from apps.sandbox.domain.pools import U64_MAX, Pool, PoolOutOfRange, swap_out
@@ -65,6 +66,30 @@ def test_a_price_that_is_set_is_the_price_that_is_reported(price) -> None:
 def test_a_price_is_carried_to_many_digits_by_a_deep_pool() -> None:
     price = Decimal("0.0000123456789")
     assert abs(a_pool().at_price(price).price_sol / price - 1) < Decimal("1e-12")
+
+
+@given(st.integers(1, 99_999_999), st.integers(-12, -4), st.sampled_from((5, 6, 8, 9)))
+def test_a_price_is_exact_while_its_digits_are_few_beside_the_pools_lamports(digits, exponent, decimals) -> None:
+    price = Decimal(digits).scaleb(exponent)
+    pool = a_pool(base=400_000 * 10**decimals, sol=400 * 10**9, decimals=decimals)
+    moved = pool.at_price(price)
+    assume(digits * 11_000 <= moved.sol_reserve)
+    assert Fraction(*moved.price_ratio) == Fraction(price)
+    assert abs(Fraction(moved.product, pool.product) - 1) <= Fraction(1, 9_000)
+
+
+@given(st.decimals("1e-9", "1e3", places=24))
+def test_a_longer_price_is_met_to_half_a_unit_of_the_larger_reserve(price) -> None:
+    moved = a_pool().at_price(price)
+    error = abs(Fraction(*moved.price_ratio) / Fraction(price) - 1)
+    assert error <= Fraction(1, 2 * max(moved.base_reserve, moved.sol_reserve) - 1)
+
+
+def test_prices_set_over_and_over_take_nothing_from_the_depth() -> None:
+    pool = moved = a_pool()
+    for number in range(1, 2_001):
+        moved = moved.at_price(Decimal(number * 7_919 % 9_973 + 1).scaleb(-6))
+    assert abs(Fraction(moved.product, pool.product) - 1) < Fraction(1, 1_000)
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "1e-30", "1e30"])

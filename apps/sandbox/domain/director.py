@@ -1,15 +1,19 @@
 """The demo market's own life: small pumps and dips all the time, now and then a crash, a gap or a rug.
 
-A decision per tick, a pure function of seed and tick. Only demo tokens that walk calmly are touched.
+In between it plays the ready-made charts in turn, on tokens that are held if there are any, so that whoever watches a
+desk sees every way out of a position within minutes. A decision per tick, a pure function of seed, tick and what is
+held. Only demo tokens that walk calmly are touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import exp
 
 from apps.sandbox.domain import noise
+from apps.sandbox.domain.ready_made import READY_MADE, ReadyMade
 from apps.sandbox.domain.scenarios import ScenarioName
 
 #: Each demo token meets something about this often.
@@ -18,6 +22,20 @@ _SECONDS_BETWEEN_EVENTS_PER_TOKEN = 150.0
 _RELAUNCH_AFTER_SECONDS = 180.0
 #: How strongly a token far from its anchor is sent back: at twice the price (log 0.7) about 4 of 5 events are falls.
 _LEAN = 2.0
+
+_SECONDS_BETWEEN_SHOWS = 15.0
+#: What is shown, in turn; of a group one in each round.
+_SHOWS: tuple[tuple[str, ...], ...] = (
+    ("dca_recovery",),
+    ("trailing_fixed", "trailing_custom"),
+    ("take_profit_ladder", "moon_bag_crash", "take_profit_jump"),
+    ("stale_drift",),
+    ("gap_through_stop",),
+    ("trailing_zones", "trailing_exponential"),
+    ("dca_then_stop",),
+    ("flash_crash",),
+    ("bad_tick",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,35 @@ _FALLS = (
     _Kind(0.04, ScenarioName.GAP, (50, 70), (0, 0)),
     _Kind(0.02, ScenarioName.RUG, (95, 98), (2, 3)),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """A ready-made chart to be played on a token."""
+
+    mint: str
+    chart: ReadyMade
+
+
+def decide_show(
+    *, seed: int, tick: int, tick_ms: int, calm: Sequence[tuple[str, float]], held: AbstractSet[str]
+) -> Show | None:
+    """Return the chart that begins at this tick, if one does, and on which token.
+
+    Charts that rise go to tokens below their anchor rather than above it, and the other way round.
+    """
+    period = max(1, round(_SECONDS_BETWEEN_SHOWS * 1000 / tick_ms))
+    if tick % period:
+        return None
+    stage = [candidate for candidate in calm if candidate[0] in held] or calm
+    if not stage:
+        return None
+    number, turn = divmod(tick // period, len(_SHOWS))
+    group = _SHOWS[turn]
+    chart = READY_MADE[group[number % len(group)]]
+    weights = [exp(-chart.direction * _LEAN * distance) for _, distance in stage]
+    mint, _ = noise.weighted(stage, weights, seed, "show", tick)
+    return Show(mint, chart)
 
 
 def decide(

@@ -5,74 +5,23 @@ Time and randomness come from outside (a tick number, a Unix time, a seed). Read
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from decimal import Decimal
-from math import log
 
 from apps.core.money import LAMPORTS_PER_SOL, SOL_MINT
 from apps.sandbox.domain import director, scenarios, tokens
 from apps.sandbox.domain.activity import Activity
-from apps.sandbox.domain.pools import Pool
+from apps.sandbox.domain.listing import HISTORY_TICKS, Listing
 from apps.sandbox.domain.scenarios import Plan, ScenarioName
+from apps.sandbox.domain.scripts import Playing, Script
 from apps.sandbox.domain.tokens import USDC_MINT, Rest, Token
 from apps.sandbox.domain.views import MarketView
 
-#: Ticks of price kept for the charts.
-HISTORY_TICKS = 360
 #: The deviation of the invented day before the market opened: SOL's own, and a token's in minutes of its volatility.
 _SOL_DAY_DRIFT = 0.03
 _DAY_DRIFT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptedPath:
-    """Prices to be shown one after another, each for `interval_ms`, from `started_at` (Unix seconds)."""
-
-    prices: tuple[Decimal, ...]
-    interval_ms: int
-    started_at: float
-
-    def position(self, now: float) -> int:
-        """Return the index of the price due at `now`."""
-        return min(int((now - self.started_at) * 1000 / self.interval_ms + 1e-6), len(self.prices) - 1)
-
-    def due_at(self, index: int) -> float:
-        """Return the Unix time at which price number `index` is due."""
-        return self.started_at + index * self.interval_ms / 1000
-
-
-@dataclass(slots=True)
-class Listing:
-    """One token as it trades now."""
-
-    token: Token
-    pool: Pool
-    anchor_price: float
-    rest: Rest
-    activity: Activity
-    listed_at: float
-    plan: Plan | None = None
-    plan_started_tick: int = 0
-    path: ScriptedPath | None = None
-    path_index: int = 0
-    drained_since_tick: int | None = None
-    history: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY_TICKS))
-
-    @property
-    def scenario(self) -> str:
-        """What the token is doing, as one word."""
-        if self.plan is not None:
-            return self.plan.name
-        if self.path is not None:
-            return ScenarioName.PATH
-        return "rugged" if self.drained_since_tick is not None else str(self.rest)
-
-    @property
-    def distance(self) -> float:
-        """How far the price is from its anchor, as a log return."""
-        return log(self.pool.price_number() / self.anchor_price)
 
 
 class UnknownToken(LookupError):
@@ -134,10 +83,13 @@ class Market:
 
     # Moving
 
-    def step(self, now: float) -> MarketView:
-        """Play one tick: every token's move, the minute book, what the director starts next. Returns the new view."""
+    def step(self, now: float, held: AbstractSet[str] = frozenset()) -> MarketView:
+        """Play one tick: every token's move, the minute book, what the director starts next. Returns the new view.
+
+        `held` names tokens somebody follows: the director's charts go to them.
+        """
         self.tick += 1
-        self._now = now
+        self.follow_scripts(now)
         minute_ends = self.tick % max(1, 60_000 // self.tick_ms) == 0
         sol_usd = self.view.sol_usd
         for listing in self.listings.values():
@@ -150,7 +102,7 @@ class Market:
             if minute_ends:
                 listing.activity.close_minute(price)
         if self.autonomous:  # last, because a plan's first move belongs to the tick after the one that starts it
-            self._direct()
+            self._direct(now, held)
         self.view = self._look()
         return self.view
 
@@ -159,30 +111,24 @@ class Market:
         for remaining in range(HISTORY_TICKS, 0, -1):
             self.step(now - remaining * self.tick_ms / 1000)
 
-    def play_paths(self, now: float) -> float | None:
-        """Show the scripted prices due at `now`; return when the next one is due, or None when all are through.
-
-        A token whose path is through stands still at its last price.
-        """
+    def follow_scripts(self, now: float) -> float | None:
+        """Show what scripts have due at `now`; return when the next change is due, or None when nothing waits."""
         self._now = now
         next_due: float | None = None
         moved = False
         for listing in self.listings.values():
-            path = listing.path
-            if path is None:
+            playing = listing.playing
+            if playing is None:
                 continue
-            index = path.position(now)
-            if index != listing.path_index:
-                listing.pool = listing.pool.at_price(path.prices[index])
-                listing.path_index = index
-                moved = True
-            if index == len(path.prices) - 1:
-                listing.path = None
-                listing.rest = Rest.STILL
-                listing.anchor_price = listing.pool.price_number()
-                continue
-            due_at = path.due_at(index + 1)
-            next_due = due_at if next_due is None else min(next_due, due_at)
+            pool = playing.follow(now)
+            if pool is not None:
+                listing.pool = pool
+            if playing.is_over(now):
+                self._end_script(listing)
+            due_at = playing.next_due_at(now)
+            if listing.playing is not None and due_at is not None:
+                next_due = due_at if next_due is None else min(next_due, due_at)
+            moved = moved or pool is not None or listing.playing is None
         if moved:
             self.view = self._look()
         return next_due
@@ -198,7 +144,7 @@ class Market:
             UnknownToken: when the mint is not listed.
         """
         listing = self.listing(mint)
-        listing.path = None
+        listing.playing = None
         listing.plan = scenarios.make_plan(
             name,
             tick_ms=self.tick_ms,
@@ -218,7 +164,7 @@ class Market:
         return None
 
     def set_price(self, mint: str, price_sol: Decimal) -> None:
-        """Put a token at a price now; a running scenario or path ends, and a walk goes on from there.
+        """Put a token at a price now; a running scenario or script ends, and a walk goes on from there.
 
         Raises:
             UnknownToken: when the mint is not listed.
@@ -227,23 +173,36 @@ class Market:
         listing = self.listing(mint)
         listing.pool = listing.pool.at_price(price_sol)
         listing.plan = None
-        listing.path = None
+        listing.playing = None
         listing.anchor_price = listing.pool.price_number()
         self.view = self._look()
 
-    def script(self, mint: str, prices: Sequence[Decimal], interval_ms: int, now: float) -> None:
-        """Show `prices` (SOL per whole token) one after another, the first at once.
+    def play(self, mints: Sequence[str], script: Script, *, now: float, speed: float = 1.0) -> None:
+        """Let tokens play a script from `now` on; it replaces whatever they were playing.
+
+        Raises:
+            UnknownToken: when a mint is not listed.
+            ImpossiblePoint: when a pool cannot carry a price of it; nothing moves then.
+        """
+        listings = [self.listing(mint) for mint in mints]
+        begun = [Playing.begin(script, listing.pool, now=now, speed=speed) for listing in listings]
+        for listing, playing in zip(listings, begun, strict=True):
+            listing.plan = None
+            listing.playing = playing
+        self.follow_scripts(now)
+
+    def cancel_script(self, mint: str) -> bool:
+        """End a token's script at the price that shows; says whether it played one.
 
         Raises:
             UnknownToken: when the mint is not listed.
-            PoolOutOfRange: when the pool cannot carry one of them; nothing moves then.
         """
         listing = self.listing(mint)
-        for price in prices:
-            listing.pool.at_price(price)
-        self.set_price(mint, prices[0])
-        listing.path = ScriptedPath(tuple(prices), interval_ms, now)
-        listing.path_index = 0
+        if listing.playing is None:
+            return False
+        self._end_script(listing)
+        self.view = self._look()
+        return True
 
     def add(self, added: Iterable[Token]) -> None:
         """List tokens; one that is listed already goes back to its launch state with the new token's rest."""
@@ -282,6 +241,13 @@ class Market:
         listing.activity = self._activity(listing.token, listing.pool.price_number())
         self.view = self._look()
 
+    def _end_script(self, listing: Listing) -> None:
+        """Let the token stand, or go on as before, where its script leaves it."""
+        if listing.playing is not None and listing.playing.script.holds:
+            listing.rest = Rest.STILL
+            listing.anchor_price = listing.pool.price_number()
+        listing.playing = None
+
     def _list(self, token: Token) -> None:
         price = token.launch_pool.price_number()
         self.listings[token.mint] = Listing(
@@ -303,7 +269,7 @@ class Market:
             drift=0.0 if token.rest is Rest.STILL else day_drift,
         )
 
-    def _direct(self) -> None:
+    def _direct(self, now: float, held: AbstractSet[str]) -> None:
         demo = [listing for listing in self.listings.values() if listing.token.is_demo]
         calm = [(listing.token.mint, listing.distance) for listing in demo if listing.scenario == ScenarioName.CALM]
         drained = [
@@ -313,11 +279,14 @@ class Market:
         ]
         for act in director.decide(seed=self.seed, tick=self.tick, tick_ms=self.tick_ms, calm=calm, drained=drained):
             self.start(act.mint, act.scenario, change_percent=act.change_percent, seconds=act.seconds)
+        show = director.decide_show(seed=self.seed, tick=self.tick, tick_ms=self.tick_ms, calm=calm, held=held)
+        if show is not None and self.listings[show.mint].scenario == ScenarioName.CALM:
+            self.play([show.mint], show.chart.script, now=now)
 
     def _move(self, listing: Listing) -> None:
         token = listing.token
         draw = (self.seed, token.mint)
-        if listing.path is not None:
+        if listing.playing is not None:
             return
         walks = listing.rest is Rest.CALM
         if listing.plan is None:
@@ -358,4 +327,5 @@ class Market:
             tick=self.tick,
             observed_at=self._now,
             pools={mint: listing.pool for mint, listing in self.listings.items()},
+            told={mint: listing.told for mint, listing in self.listings.items() if listing.told},
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from fractions import Fraction
 from math import exp, isqrt
 
 from apps.core.money import LAMPORTS_PER_SOL, MONEY
@@ -19,6 +20,8 @@ U64_MAX = 2**64 - 1
 _FACTOR_ONE = 10**12
 #: Below this a reserve is too coarse to carry a price, so moves stop there.
 _SMALLEST_RESERVE = 10_000
+#: A price is met exactly while the reserves can be this many times its fraction: the depth is then off by 1e-4 at most.
+_LEAST_MULTIPLE = 10_000
 
 
 class PoolOutOfRange(ValueError):
@@ -85,14 +88,32 @@ class Pool:
         Raises:
             PoolOutOfRange: when a reserve would be too small to carry the price, or larger than 64 bits.
         """
-        if price_sol <= 0:
+        return self.at_ratio(Fraction(price_sol) * Fraction(LAMPORTS_PER_SOL, 10**self.decimals))
+
+    def at_ratio(self, ratio: Fraction) -> Pool:
+        """Return the pool after flow moved it along the curve to a price of `ratio` lamports per base unit.
+
+        The price is exact where both reserves can be a large multiple of its fraction: as long as its digits, read as
+        a whole number, are fewer than a ten-thousandth of the pool's lamports (eight digits at 5,000 SOL). A longer one
+        is met to half a unit of the larger reserve: 1e-13 of the price, or better.
+
+        Raises:
+            PoolOutOfRange: as `at_price`.
+        """
+        if ratio <= 0:
             raise PoolOutOfRange("a price must be above zero")
-        numerator, denominator = price_sol.as_integer_ratio()
-        lamports, base_units = numerator * LAMPORTS_PER_SOL, denominator * 10**self.decimals
-        sol_reserve = isqrt(self.product * lamports // base_units)
+        lamports, base_units = ratio.numerator, ratio.denominator
+        multiple = _nearest_root(self.product // (lamports * base_units))
+        if multiple >= _LEAST_MULTIPLE:
+            sol_reserve, base_reserve = lamports * multiple, base_units * multiple
+        elif lamports < base_units:
+            sol_reserve = isqrt(self.product * lamports // base_units)
+            base_reserve = (2 * sol_reserve * base_units + lamports) // (2 * lamports)
+        else:
+            base_reserve = isqrt(self.product * base_units // lamports)
+            sol_reserve = (2 * base_reserve * lamports + base_units) // (2 * base_units)
         if sol_reserve < _SMALLEST_RESERVE:
             raise PoolOutOfRange("the price is too small for this pool")
-        base_reserve = (sol_reserve * base_units + lamports // 2) // lamports
         if base_reserve < _SMALLEST_RESERVE:
             raise PoolOutOfRange("the price is too large for this pool")
         if base_reserve > U64_MAX or sol_reserve > U64_MAX:
@@ -134,3 +155,13 @@ def swap_out(reserve_in: int, reserve_out: int, amount_in: int, fee_bps: int) ->
     """
     after_fee = amount_in * (BPS - fee_bps)
     return reserve_out * after_fee // (reserve_in * BPS + after_fee)
+
+
+def _nearest_root(square: int) -> int:
+    """Return the whole number whose square is nearest.
+
+    >>> _nearest_root(6), _nearest_root(7), _nearest_root(9)
+    (2, 3, 3)
+    """
+    root = isqrt(square)
+    return root + (square - root * root > root)

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from apps.sandbox.domain import tokens
-from apps.sandbox.domain.market import Listing, Market
+from apps.sandbox.domain.listing import Listing
+from apps.sandbox.domain.market import Market
 from apps.sandbox.domain.tokens import Rest, TokenOrder
 
 _VERSION = 1
@@ -80,4 +81,5 @@ def _order(document: dict[str, Any]) -> TokenOrder:
         price_sol=Decimal(document["price_sol"]),
         liquidity_sol=Decimal(document["liquidity_sol"]),
         volatility_percent=float(document["volatility_percent"]),
+        pool_fee_bps=document.get("pool_fee_bps"),
     )

@@ -21,7 +21,7 @@ _PERCENT = 100.0
 
 
 class ScenarioName(StrEnum):
-    """Scenarios a person can start; `path` is the scripted one."""
+    """Moves and states a person can start; charts have names of their own (`ready_made.py`)."""
 
     CALM = "calm"
     STILL = "still"
@@ -29,7 +29,17 @@ class ScenarioName(StrEnum):
     CRASH = "crash"
     RUG = "rug"
     GAP = "gap"
-    PATH = "path"
+
+
+#: What each does, in words for the page.
+MOVES = {
+    ScenarioName.CALM: "Walks about its price; a rugged pool gets its depth back.",
+    ScenarioName.STILL: "Stands still.",
+    ScenarioName.PUMP: "Climbs 60 to 160 % within seconds.",
+    ScenarioName.CRASH: "Falls 60 to 80 % within seconds.",
+    ScenarioName.GAP: "Falls 50 to 70 % at once.",
+    ScenarioName.RUG: "Its owners take the liquidity and sell: what is held is worth next to nothing.",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,10 @@ class Rest(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenOrder:
-    """A token somebody asked for: number `number` of the group `prefix`. Price in SOL per whole token."""
+    """A token somebody asked for: number `number` of the group `prefix`. Price in SOL per whole token.
+
+    Without `pool_fee_bps` its pool takes the fee of the venue it falls to.
+    """
 
     prefix: str
     number: int
@@ -77,6 +80,7 @@ class TokenOrder:
     price_sol: Decimal
     liquidity_sol: Decimal
     volatility_percent: float
+    pool_fee_bps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,8 @@ def _build(
     order: TokenOrder | None,
 ) -> Token | None:
     label, dex_id, dex_labels, fee_bps = noise.pick(_VENUES, *draw, "venue")
+    if order is not None and order.pool_fee_bps is not None:
+        fee_bps = order.pool_fee_bps
     mint = address(*draw, "mint")
     pool = launch_pool(
         pool_address=address(*draw, "pool"),

@@ -6,11 +6,12 @@ Views are frozen. A fault that freezes or bends a source hands that source anoth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from apps.core.money import LAMPORTS_PER_SOL
 from apps.sandbox.domain.pools import Pool
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT
 
 #: Solana makes a slot about every 400 ms; this places slot numbers in a believable range and keeps them rising.
@@ -24,11 +25,15 @@ _USDC_TO_E8 = 10 ** (9 - 6 + 8)
 
 @dataclass(frozen=True, slots=True)
 class MarketView:
-    """Every pool at one tick, with the Unix time (seconds) at which it was seen."""
+    """Every pool at one tick, with the Unix time (seconds) at which it was seen.
+
+    `told` is what single sources say instead of a token's price, by mint, as a factor of it.
+    """
 
     tick: int
     observed_at: float
     pools: Mapping[str, Pool]
+    told: Mapping[str, Mapping[Source, Decimal]] = field(default_factory=dict)
 
     @property
     def slot(self) -> int:
@@ -67,6 +72,13 @@ class MarketView:
     def with_pools(self, pools: Mapping[str, Pool]) -> MarketView:
         """Return this view with other pools in place of those named."""
         return replace(self, pools={**self.pools, **pools})
+
+    def told_by(self, source: Source) -> MarketView:
+        """Return the view as this source tells it."""
+        untrue = {mint: factors[source] for mint, factors in self.told.items() if source in factors}
+        if not untrue:
+            return self
+        return self.with_pools({mint: bent(self.pools[mint], factor) for mint, factor in untrue.items()})
 
     def aged(self, seconds: float) -> MarketView:
         """Return this view as if it had been seen `seconds` earlier."""

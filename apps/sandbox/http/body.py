@@ -10,6 +10,7 @@ from typing import Any, overload
 from aiohttp import web
 
 MAX_BODY_BYTES = 1_000_000
+MAX_DIGITS = 60
 
 
 class BadRequest(Exception):
@@ -24,10 +25,14 @@ class BadRequest(Exception):
 
 
 class Fields:
-    """The members of a request's JSON object; unknown ones are refused by `done`."""
+    """The members of a request's JSON object; unknown ones are refused by `done`.
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    `within` is where the object itself lies in the request ("points.3."), for the field a refusal names.
+    """
+
+    def __init__(self, document: dict[str, Any], *, within: str = "") -> None:
         self._document = document
+        self._within = within
         self._known: set[str] = set()
 
     @classmethod
@@ -60,7 +65,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, str) or not value.strip():
-            raise _wrong(name, "must be a non-empty string")
+            raise self.wrong(name, "must be a non-empty string")
         return value.strip()
 
     def choice(self, name: str, choices: Iterable[str], *, default: str | None = None) -> str:
@@ -68,9 +73,9 @@ class Fields:
         allowed = list(choices)
         value = self.text(name) or default
         if value is None:
-            raise _required(name)
+            raise self.required(name)
         if value not in allowed:
-            raise _wrong(name, f"must be one of {', '.join(allowed)}")
+            raise self.wrong(name, f"must be one of {', '.join(allowed)}")
         return value
 
     def flag(self, name: str) -> bool | None:
@@ -79,7 +84,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, bool):
-            raise _wrong(name, "must be true or false")
+            raise self.wrong(name, "must be true or false")
         return value
 
     @overload
@@ -94,7 +99,7 @@ class Fields:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise _wrong(name, f"must be a whole number from {least} to {most}")
+            raise self.wrong(name, f"must be a whole number from {least} to {most}")
         return value
 
     @overload
@@ -106,16 +111,41 @@ class Fields:
     def number(self, name: str, *, least: Decimal, most: Decimal, default: Decimal | None = None) -> Decimal | None:
         """Return a number, written as a JSON number or a decimal string."""
         value = self._take(name)
-        return default if value is None else _decimal(name, value, least, most)
+        return default if value is None else _decimal(self._within + name, value, least, most)
 
     def numbers(self, name: str, *, least: Decimal, most: Decimal, at_most: int) -> list[Decimal]:
         """Return a list of numbers, at least one."""
         value = self._take(name)
         if value is None:
-            raise _required(name)
+            raise self.required(name)
         if not isinstance(value, list) or not 1 <= len(value) <= at_most:
-            raise _wrong(name, f"must be a list of 1 to {at_most} numbers")
-        return [_decimal(f"{name}.{index}", item, least, most) for index, item in enumerate(value)]
+            raise self.wrong(name, f"must be a list of 1 to {at_most} numbers")
+        return [_decimal(f"{self._within}{name}.{index}", item, least, most) for index, item in enumerate(value)]
+
+    def objects(self, name: str, *, at_most: int) -> list[Fields]:
+        """Return a list of objects, at least one."""
+        value = self._take(name)
+        if value is None:
+            raise self.required(name)
+        if not isinstance(value, list) or not 1 <= len(value) <= at_most:
+            raise self.wrong(name, f"must be a list of 1 to {at_most} objects")
+        for index, item in enumerate(value):
+            if not isinstance(item, dict):
+                raise self.wrong(f"{name}.{index}", "must be an object")
+        return [Fields(item, within=f"{self._within}{name}.{index}.") for index, item in enumerate(value)]
+
+    def table(self, name: str) -> Fields | None:
+        """Return a member that is an object."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.wrong(name, "must be an object")
+        return Fields(value, within=f"{self._within}{name}.")
+
+    def has(self, name: str) -> bool:
+        """Say whether a member was given."""
+        return self._document.get(name) is not None
 
     def texts(self, name: str, *, at_most: int) -> list[str]:
         """Return a list of strings; one string counts as a list of one."""
@@ -125,14 +155,23 @@ class Fields:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list) or len(value) > at_most or not all(isinstance(item, str) for item in value):
-            raise _wrong(name, f"must be a list of at most {at_most} strings")
+            raise self.wrong(name, f"must be a list of at most {at_most} strings")
         return list(value)
 
     def done(self) -> None:
         """Refuse members nobody asked for: a misspelt option must not be ignored."""
         for name in self._document:
             if name not in self._known:
-                raise BadRequest("UNKNOWN_FIELD", f"{name} is not known here", field=name)
+                field = self._within + name
+                raise BadRequest("UNKNOWN_FIELD", f"{field} is not known here", field=field)
+
+    def required(self, name: str) -> BadRequest:
+        """Return the refusal of a request that lacks a member."""
+        return BadRequest("REQUIRED_FIELD", f"{self._within}{name} is required", field=self._within + name)
+
+    def wrong(self, name: str, rule: str) -> BadRequest:
+        """Return the refusal of a member that breaks `rule` ("must be …")."""
+        return _wrong(self._within + name, rule)
 
     def _take(self, name: str) -> Any:
         self._known.add(name)
@@ -148,11 +187,9 @@ def _decimal(name: str, value: object, least: Decimal, most: Decimal) -> Decimal
         raise _wrong(name, "must be a number") from None
     if not number.is_finite() or not least <= number <= most:
         raise _wrong(name, f"must be a number from {least} to {most}")
+    if len(number.as_tuple().digits) > MAX_DIGITS:
+        raise _wrong(name, f"must have at most {MAX_DIGITS} digits")
     return number
-
-
-def _required(name: str) -> BadRequest:
-    return BadRequest("REQUIRED_FIELD", f"{name} is required", field=name)
 
 
 def _wrong(name: str, rule: str) -> BadRequest:

@@ -1,4 +1,4 @@
-"""The control API: prices, scenarios, scripted paths, extra tokens, faults and the signal source, steered from outside.
+"""The control API: prices, extra tokens, faults and the signal source. What plays on a token is in `scenarios.py`.
 
 Every refusal is JSON with a code and, where there is one, the field. A browser page of another origin may not steer.
 """
@@ -14,23 +14,21 @@ from aiohttp import web
 
 from apps.core.money import SOL_MINT, lamports_to_sol
 from apps.sandbox.domain import tokens
-from apps.sandbox.domain.market import Listing, Market, UnknownToken
+from apps.sandbox.domain.listing import Listing
+from apps.sandbox.domain.market import UnknownToken
 from apps.sandbox.domain.pools import PoolOutOfRange
-from apps.sandbox.domain.scenarios import SPANS, ScenarioName, fall_percent
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT, Rest, TokenOrder
 from apps.sandbox.domain.views import MarketView
-from apps.sandbox.faults import FaultKind, Source
+from apps.sandbox.faults import FaultKind
 from apps.sandbox.http.body import BadRequest, Fields
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
+from apps.sandbox.http.scenarios import LEAST_PRICE, MOST_PRICE, playing_documents
+from apps.sandbox.http.targets import held_mints, listed, one_mint, price_document
 
 MAX_ADDED_TOKENS = 500
-MAX_PATH_PRICES = 10_000
 MAX_PREFIX_LENGTH = 12
 PREFIX_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-
-_LEAST_PRICE = Decimal("1e-18")
-_MOST_PRICE = Decimal("1e9")
-_STARTABLE = [name for name in ScenarioName if name is not ScenarioName.PATH]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -88,14 +86,15 @@ def _orders(fields: Fields) -> list[TokenOrder]:
     prefix = fields.text("prefix", default="TEST").upper()
     rest = Rest(fields.choice("scenario", list(Rest), default=Rest.STILL))
     decimals = fields.integer("decimals", least=0, most=12, default=6)
-    price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE, default=Decimal("0.00004"))
+    price_sol = fields.number("price_sol", least=LEAST_PRICE, most=MOST_PRICE, default=Decimal("0.00004"))
     liquidity_sol = fields.number("liquidity_sol", least=Decimal("0.01"), most=Decimal("1e9"), default=Decimal(5_000))
     volatility = fields.number("volatility_percent", least=Decimal(0), most=Decimal(100), default=Decimal(5))
+    pool_fee_bps = fields.integer("pool_fee_bps", least=0, most=1_000)
     fields.done()
     if len(prefix) > MAX_PREFIX_LENGTH or not set(prefix) <= PREFIX_LETTERS:
         raise BadRequest("INVALID_FIELD", "prefix must be 1 to 12 letters and digits", field="prefix")
     return [
-        TokenOrder(prefix, number, rest, decimals, price_sol, liquidity_sol, float(volatility))
+        TokenOrder(prefix, number, rest, decimals, price_sol, liquidity_sol, float(volatility), pool_fee_bps)
         for number in range(1, count + 1)
     ]
 
@@ -104,8 +103,8 @@ async def set_price(request: web.Request) -> web.Response:
     """POST /control/price: put one token at a price now; SOL takes `price_usd`."""
     runtime = request.app[RUNTIME]
     fields = await Fields.of(request)
-    mint = _one_mint(fields, runtime.market)
-    price_sol = fields.number("price_sol", least=_LEAST_PRICE, most=_MOST_PRICE)
+    mint = one_mint(fields, runtime.market)
+    price_sol = fields.number("price_sol", least=LEAST_PRICE, most=MOST_PRICE)
     price_usd = fields.number("price_usd", least=Decimal("1e-9"), most=Decimal("1e12"))
     fields.done()
     market = runtime.market
@@ -119,72 +118,9 @@ async def set_price(request: web.Request) -> web.Response:
         market.set_price(mint, price_usd / Decimal(market.view.sol_usd_e8).scaleb(-8))
     else:
         raise BadRequest("REQUIRED_FIELD", "give either price_sol or price_usd", field="price_sol")
-    runtime.engine.follow_paths()
+    runtime.engine.follow_scripts()
     runtime.engine.moved()
-    return json_response(_price_document(mint, market.view))
-
-
-async def play_path(request: web.Request) -> web.Response:
-    """POST /control/path: show prices one after another, the first at once; the last one stays."""
-    runtime = request.app[RUNTIME]
-    fields = await Fields.of(request)
-    mint = _one_mint(fields, runtime.market)
-    prices = fields.numbers("prices", least=_LEAST_PRICE, most=_MOST_PRICE, at_most=MAX_PATH_PRICES)
-    interval_ms = fields.integer("interval_ms", least=10, most=3_600_000, default=1_000)
-    fields.done()
-    if mint == SOL_MINT:
-        raise BadRequest("INVALID_FIELD", "SOL cannot be scripted; set its price", field="mint")
-    now = time.time()
-    runtime.market.script(mint, prices, interval_ms, now)
-    runtime.engine.follow_paths()
-    runtime.engine.moved()
-    return json_response(
-        {
-            **_price_document(mint, runtime.market.view),
-            "steps": len(prices),
-            "interval_ms": interval_ms,
-            "ends_at": now + interval_ms * (len(prices) - 1) / 1000,
-        }
-    )
-
-
-async def start_scenario(request: web.Request) -> web.Response:
-    """POST /control/scenarios: start a scenario on one token, on several, or on all of the demo market."""
-    runtime = request.app[RUNTIME]
-    fields = await Fields.of(request)
-    name = ScenarioName(fields.choice("scenario", _STARTABLE))
-    everything = fields.flag("all")
-    mints = runtime.market.demo_mints if everything else _mints(fields, runtime.market)
-    change, seconds = _size(fields, name)
-    fields.done()
-    if SOL_MINT in mints:
-        raise BadRequest("INVALID_FIELD", "SOL plays no scenarios; set its price", field="mint")
-    started = []
-    for mint in mints:
-        plan = runtime.market.start(mint, name, change_percent=change, seconds=seconds)
-        started.append(
-            {
-                "mint": mint,
-                "symbol": runtime.market.listing(mint).token.symbol,
-                "scenario": name,
-                "ticks": 0 if plan is None else plan.ticks,
-                "change_percent": None if plan is None else round(fall_percent(plan.log_move), 4),
-            }
-        )
-    runtime.engine.follow_paths()
-    runtime.engine.moved()
-    return json_response({"started": started})
-
-
-def _size(fields: Fields, name: ScenarioName) -> tuple[float | None, float | None]:
-    span = SPANS.get(name)
-    seconds = fields.number("seconds", least=Decimal("0.02"), most=Decimal(3_600))
-    if span is None:
-        return None, None
-    change = fields.number(
-        "change_percent", least=Decimal(str(span.least_percent)), most=Decimal(str(span.most_percent))
-    )
-    return (None if change is None else float(change)), (None if seconds is None else float(seconds))
+    return json_response(price_document(mint, market.view))
 
 
 async def restore(request: web.Request) -> web.Response:
@@ -192,7 +128,7 @@ async def restore(request: web.Request) -> web.Response:
     runtime = request.app[RUNTIME]
     runtime.market.restore()
     runtime.faults.clear()
-    runtime.engine.follow_paths()
+    runtime.engine.follow_scripts()
     runtime.engine.moved()
     return json_response(state_document(runtime))
 
@@ -228,7 +164,7 @@ async def add_fault(request: web.Request) -> web.Response:
     retry_after = fields.integer("retry_after_seconds", least=0, most=3_600, default=2)
     factor = fields.number("factor", least=Decimal("1e-9"), most=Decimal("1e9"), default=Decimal(10))
     age = fields.number("age_seconds", least=Decimal(0), most=Decimal(86_400), default=Decimal(60))
-    mints = frozenset(_listed(mint, runtime.market) for mint in fields.texts("mints", at_most=1_000))
+    mints = frozenset(listed(mint, runtime.market) for mint in fields.texts("mints", at_most=1_000))
     fields.done()
     added = [
         runtime.faults.add(
@@ -294,42 +230,16 @@ def _sources(names: list[str]) -> list[Source]:
     return [Source(name) for name in names]
 
 
-def _listed(mint: str, market: Market) -> str:
-    if mint != SOL_MINT:
-        market.listing(mint)
-    return mint
-
-
-def _mints(fields: Fields, market: Market) -> list[str]:
-    mints = [_listed(mint, market) for mint in fields.texts("mints", at_most=1_000)]
-    return mints or [_one_mint(fields, market)]
-
-
-def _one_mint(fields: Fields, market: Market) -> str:
-    mint, symbol = fields.text("mint"), fields.text("symbol")
-    if mint is not None:
-        return _listed(mint, market)
-    if symbol is not None:
-        return market.mint_of(symbol)
-    raise BadRequest("REQUIRED_FIELD", "name a token by mint or symbol", field="mint")
-
-
 def _fault_documents(runtime: Runtime) -> list[dict[str, Any]]:
     now = time.time()
     return [fault.as_document(now) for fault in runtime.faults.active()]
-
-
-def _price_document(mint: str, view: MarketView) -> dict[str, Any]:
-    if mint == SOL_MINT:
-        return {"mint": mint, "price_sol": "1", "price_usd": view.sol_usd}
-    return {"mint": mint, "price_sol": _plain(view.pools[mint].price_sol), "price_usd": view.usd_price(mint)}
 
 
 def _token_document(listing: Listing, view: MarketView) -> dict[str, Any]:
     token = listing.token
     pool = view.pools[token.mint]
     return {
-        **_price_document(token.mint, view),
+        **price_document(token.mint, view),
         "symbol": token.symbol,
         "name": token.name,
         "decimals": token.decimals,
@@ -366,13 +276,11 @@ def state_document(runtime: Runtime) -> dict[str, Any]:
         "tokens": [
             _token_document(listing, view) for mint, listing in runtime.market.listings.items() if mint != USDC_MINT
         ],
+        "playing": playing_documents(runtime),
+        "held": held_mints(runtime),
         "faults": _fault_documents(runtime),
         "signals": runtime.signals.as_document(),
     }
-
-
-def _plain(price: Decimal) -> str:
-    return format(price.quantize(Decimal("1e-24")).normalize(), "f")
 
 
 def routes() -> list[web.RouteDef]:
@@ -381,8 +289,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/control/state", get_state),
         web.post("/control/tokens", add_tokens),
         web.post("/control/price", set_price),
-        web.post("/control/path", play_path),
-        web.post("/control/scenarios", start_scenario),
         web.post("/control/reset", restore),
         web.post("/control/market", steer_market),
         web.get("/control/faults", list_faults),

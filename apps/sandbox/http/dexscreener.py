@@ -13,9 +13,10 @@ from aiohttp import web
 from apps.core.money import LAMPORTS_PER_SOL, SOL_MINT
 from apps.sandbox.domain import noise, tokens
 from apps.sandbox.domain.activity import Window
-from apps.sandbox.domain.market import Listing
+from apps.sandbox.domain.listing import Listing
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT
-from apps.sandbox.faults import Effects, Source
+from apps.sandbox.faults import Effects
 from apps.sandbox.http.gateway import Voice, provided
 from apps.sandbox.http.runtime import Runtime, json_response
 
@@ -47,6 +48,7 @@ def token_rows(request: web.Request, runtime: Runtime, effects: Effects) -> web.
         return web.Response(status=400, text=f"at most {ADDRESSES_LIMIT} addresses")
     if request.match_info["chain"] != CHAIN:
         return json_response([])
+    runtime.attention.note(addresses)
     return json_response(_main_rows(addresses, request, runtime, effects))
 
 

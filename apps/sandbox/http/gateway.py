@@ -10,7 +10,8 @@ from functools import wraps
 
 from aiohttp import web
 
-from apps.sandbox.faults import Effects, Fault, FaultKind, Source, effects_of
+from apps.sandbox.domain.sources import Source
+from apps.sandbox.faults import Effects, Fault, FaultKind, effects_of
 from apps.sandbox.http.runtime import RUNTIME, Runtime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,7 +42,7 @@ def provided(source: Source, voice: Voice) -> Callable[[Answer], Handler]:
                 refused = await refusal(request, met, voice)
                 if refused is not None:
                     return refused
-            return answer(request, runtime, effects_of(met, runtime.market.view))
+            return answer(request, runtime, effects_of(met, runtime.market.view.told_by(source)))
 
         return handle
 

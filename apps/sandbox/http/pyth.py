@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.views import SOL_USD_EXPONENT, MarketView
-from apps.sandbox.faults import OUTAGES, Effects, FaultKind, Source, effects_of
+from apps.sandbox.faults import OUTAGES, Effects, FaultKind, effects_of
 from apps.sandbox.http.gateway import Voice, provided, refusal
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from apps.sandbox.attention import Attention
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
@@ -22,6 +23,7 @@ class Runtime:
     options: Options
     market: Market
     engine: Engine
+    attention: Attention
     faults: FaultBook
     signals: SignalSource
 

@@ -7,9 +7,10 @@ from typing import Any
 from aiohttp import web
 
 from apps.core.money import SOL_MINT
-from apps.sandbox.domain.market import Listing
+from apps.sandbox.domain.listing import Listing
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.views import MarketView
-from apps.sandbox.faults import Effects, Source
+from apps.sandbox.faults import Effects
 from apps.sandbox.http.gateway import provided
 from apps.sandbox.http.jupiter.voice import SOL_CREATED_AT, VOICE, answer, bad, iso
 from apps.sandbox.http.runtime import Runtime
@@ -25,6 +26,7 @@ def prices(request: web.Request, runtime: Runtime, effects: Effects) -> web.Resp
         return bad("Query parameter ids is required")
     if len(ids) > PRICE_IDS_LIMIT:
         return bad(f"Too many ids, at most {PRICE_IDS_LIMIT}")
+    runtime.attention.note(ids)
     document = {}
     for mint in ids:
         row = _price_row(mint, runtime, effects)

@@ -13,7 +13,8 @@ from aiohttp import web
 from apps.core.money import SOL_MINT
 from apps.sandbox.domain import base58, quotes
 from apps.sandbox.domain.pools import BPS, U64_MAX
-from apps.sandbox.faults import Effects, Source
+from apps.sandbox.domain.sources import Source
+from apps.sandbox.faults import Effects
 from apps.sandbox.http.gateway import provided
 from apps.sandbox.http.jupiter.voice import VOICE, answer, bad
 from apps.sandbox.http.runtime import Runtime

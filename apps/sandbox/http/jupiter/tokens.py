@@ -9,9 +9,10 @@ from aiohttp import web
 from apps.core.money import SOL_MINT
 from apps.sandbox.domain import base58
 from apps.sandbox.domain.activity import Window
-from apps.sandbox.domain.market import Listing
+from apps.sandbox.domain.listing import Listing
+from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import TOKEN_PROGRAM
-from apps.sandbox.faults import Effects, Source
+from apps.sandbox.faults import Effects
 from apps.sandbox.http.gateway import provided
 from apps.sandbox.http.jupiter.voice import SOL_CREATED_AT, VOICE, answer, bad, iso
 from apps.sandbox.http.runtime import Runtime

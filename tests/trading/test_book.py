@@ -74,6 +74,7 @@ class Oracle:
     def __init__(self) -> None:
         rows = Position.objects.filter(closed_at=None).select_related("agent")
         self.positions = {row.pk: self._watched(row) for row in rows}
+        self.peaks = {row.pk: row.peak_price_sol for row in rows}
 
     def _watched(self, row: Position) -> Watched:
         config = read_config(
@@ -111,9 +112,10 @@ class Oracle:
         for key, position in self.positions.items():
             if position.mint in trusted:
                 price = trusted[position.mint].price_sol
+                peak = self.peaks[key] = max(self.peaks[key], price)
                 if position.config is not None and position.config.stop_loss.enabled:
                     percent = watch_rules.raised(
-                        position.stop_percent, position.books.average_price, price, position.config.stop_loss
+                        position.stop_percent, position.books.average_price, peak, position.config.stop_loss
                     )
                     position = self.positions[key] = replace(position, stop_percent=percent)
                 verdict = watch_rules.judge(position, price, now=now)
@@ -170,5 +172,8 @@ def test_the_book_fires_exactly_what_the_exact_rules_fire(seed):
             book = read_book()
     assert fired > 200
     stop_levels.write_back(book, within_seconds=30)
-    stored = dict(Position.objects.values_list("pk", "stop_percent"))
-    assert {key: stored[key] for key in stored} == {key: row.stop_percent for key, row in oracle.positions.items()}
+    stored = Position.objects.all()
+    assert {row.pk: row.peak_price_sol for row in stored} == oracle.peaks
+    assert {row.pk: row.stop_percent for row in stored} == {
+        key: position.stop_percent for key, position in oracle.positions.items()
+    }

@@ -32,7 +32,7 @@ from apps.trading.book.columns import (
 )
 from apps.trading.book.exact import Exactly
 from apps.trading.book.reading import IntentRow, Records
-from apps.trading.book.rules import RuleTable
+from apps.trading.book.rules import CUSTOM, EXACT_ONLY, RuleTable
 from apps.trading.book.tokens import Tokens, TokenSlot
 from apps.trading.domain import watch_rules
 from apps.trading.domain.shards import shard_of
@@ -264,12 +264,24 @@ class PositionBook:
         for tick in ticks:
             slot.remember(tick.point)
         risen, fallen = highs > columns.peak[rows], lows < columns.low[rows]
+        self._replay_custom(rows, first, prices)
         columns.peak[rows[risen]], columns.low[rows[fallen]] = highs[risen], lows[fallen]
         columns.flags[rows[risen]] |= PEAK_RISEN
         columns.flags[rows[fallen]] |= LOW_FALLEN
         self._exactly.settle(screen.raise_stops(columns, self.rules, rows[risen], highs[risen]))
         if risen.any() or fallen.any():
             slot.pending_since = ticks[0].id
+
+    def _replay_custom(self, rows: Rows, first: np.ndarray, prices: np.ndarray) -> None:
+        """Let each rise count for itself where the highest need not have brought the highest stop."""
+        modes = self.rules.mode[self.columns.agent[rows]]
+        own = np.flatnonzero((modes == CUSTOM) | (modes == EXACT_ONLY))
+        for place, price in enumerate(prices.tolist() if len(own) else ()):
+            risen = rows[own[(first[own] <= place) & (price > self.columns.peak[rows[own]])]]
+            self.columns.peak[risen] = price
+            self.columns.flags[risen] |= PEAK_RISEN
+            raised = np.full(len(risen), price)
+            self._exactly.settle(screen.raise_stops(self.columns, self.rules, risen, raised))
 
     def _note_intents(self, intents: Iterable[IntentRow]) -> None:
         columns = self.columns

@@ -21,6 +21,7 @@ UNSAVED = PEAK_RISEN | LOW_FALLEN | STOP_MOVED
 #: Name → type. Prices are SOL per token, times microseconds since 1970, tokens base units, percents 10^-8.
 #: `average_high`, `average_low` are the exact trigger average: (high · 10^18 + low) · 10^-24. Thresholds (`stop`,
 #: `take_profit`, `dca`, `stale_low`, `stale_high`) are widened a hair, so that they flag too much, never too little.
+#: `mode` is how the agent's rules move the stop (`rules.py`).
 COLUMNS: dict[str, str] = {
     "id": "V16",
     "token": "i4",
@@ -49,6 +50,7 @@ COLUMNS: dict[str, str] = {
     "batch_start": "i2",
     "total_levels": "i2",
     "dca_count": "i2",
+    "mode": "u1",
     "flags": "u1",
 }
 BYTES_PER_ROW = sum(np.dtype(kind).itemsize for kind in COLUMNS.values())
@@ -102,6 +104,7 @@ class Columns:
     batch_start: NDArray[np.int16]
     total_levels: NDArray[np.int16]
     dca_count: NDArray[np.int16]
+    mode: NDArray[np.uint8]
     flags: NDArray[np.uint8]
     id: NDArray[np.void]
 

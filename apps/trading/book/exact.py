@@ -219,7 +219,7 @@ class Exactly:
         peak = self._risen_peak(row, slot)
         lowest = slot.points.get(float(columns.low[row])) if flags & LOW_FALLEN else None
         position = self.watched(row)
-        stop = watch_rules.standing_stop(position, Decimal(0)) if flags & (PEAK_RISEN | STOP_MOVED) else None
+        stop = watch_rules.standing_stop(position) if flags & (PEAK_RISEN | STOP_MOVED) else None
         return Rise(
             position_id=position.id,
             agent_id=position.agent_id,

@@ -33,9 +33,8 @@ class Stops:
     unsure: NDArray[np.bool_]
 
 
-def stops_of(changes: Floats, agents: NDArray[np.int32], table: RuleTable) -> Stops:
-    """Return the stops that peak gains of `changes` percent give under the rules of these agents."""
-    modes = table.mode[agents]
+def stops_of(changes: Floats, agents: NDArray[np.int32], modes: NDArray[np.uint8], table: RuleTable) -> Stops:
+    """Return the stops that peak gains of `changes` percent give under the rules of these agents, of these modes."""
     stops = np.full(len(changes), _NOTHING)
     exact = np.full(len(changes), rules.NO_INTEGER, dtype=np.int64)
     unsure = modes == rules.EXACT_ONLY

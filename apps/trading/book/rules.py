@@ -18,7 +18,8 @@ from apps.agents.domain.model import StopLossMode, TradingConfig
 from apps.trading.book.columns import NO_INTEGER
 from apps.trading.book.reading import AgentRules, StateRow
 
-#: How a stop moves: not at all (off), as it stands (unreadable rules), by a formula, or by exact decimals only.
+#: How a stop moves: not at all (off), as it stands (unreadable rules), by a formula that does nothing below a gain of
+#: 20 %, by custom levels, or by exact decimals only.
 OFF, STANDING, FIXED, EXPONENTIAL, ZONES, CUSTOM, EXACT_ONLY = range(7)
 _MODES = {
     StopLossMode.FIXED: FIXED,
@@ -73,7 +74,7 @@ class RuleTable:
                 column[: len(old)] = old
             setattr(self, name, column)
 
-        grown("mode", (size,), "i1", STANDING)
+        grown("mode", (size,), "u1", STANDING)
         grown("default_stop", (size,), "f8", 0.0)
         grown("trailing_change", (size, MOST_TRAILING_LEVELS), "f8", np.inf)
         grown("trailing_stop", (size, MOST_TRAILING_LEVELS), "i8", NO_INTEGER)
@@ -87,7 +88,7 @@ class RuleTable:
         grown("may_sell", (size,), "?", True)
         grown("may_add", (size,), "?", False)
 
-    mode: NDArray[np.int8]
+    mode: NDArray[np.uint8]
     default_stop: NDArray[np.float64]
     trailing_change: NDArray[np.float64]
     trailing_stop: NDArray[np.int64]

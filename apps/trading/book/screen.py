@@ -27,6 +27,8 @@ from apps.trading.book.rules import RuleTable
 
 #: A hair: floats are good to 1e-15, the formulas to 1e-12.
 _ABOVE, _BELOW = 1.0 + 1e-9, 1.0 - 1e-9
+#: Below this share of the average no formula moves a stop; custom levels may.
+_FORMULAS_FROM = 1.2 * _BELOW
 _BLOCK = 16_384
 _BAG_WITHOUT_AMOUNT = -1
 _NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
@@ -37,6 +39,7 @@ def derive(columns: Columns, table: RuleTable, rows: Rows) -> None:
     agents = columns.agent[rows]
     columns.average[rows] = (columns.average_high[rows] * 1e18 + columns.average_low[rows]) * 1e-24
     average = columns.average[rows]
+    columns.mode[rows] = table.mode[agents]
     columns.stop[rows] = _stop_prices(columns, table, rows, average, agents)
     columns.take_profit[rows] = _take_profit_prices(columns, table, rows, average, agents)
     columns.dca[rows] = _dca_prices(columns, table, rows, average, agents)
@@ -100,8 +103,8 @@ class Screen:
         few = self.looked_at * 4 < columns.used
         for block in _slabs(columns, prices) if few else _blocks(columns.used):
             price = self.prices.take(columns.token[block])
-            unsure.append(self._raise(columns, table, block, price))
             self._lower(columns, block, price)
+            unsure.append(self._raise(columns, table, block, price))
             hit = price <= columns.stop[block]
             hit |= price >= columns.take_profit[block]
             hit |= price <= columns.dca[block]
@@ -117,22 +120,24 @@ class Screen:
 
     def _raise(self, columns: Columns, table: RuleTable, block: slice, price: formulas.Floats) -> Rows:
         """Raise peaks, and stops with them; return the rows whose stop only exact decimals can tell."""
-        risen = np.flatnonzero(price > columns.peak[block])
-        if not len(risen):
+        risen = price > columns.peak[block]
+        if not risen.any():
             return _NO_ROWS
-        rows, price = risen + block.start, price[risen]
-        columns.peak[rows] = price
-        columns.flags[rows] |= PEAK_RISEN
-        self.dirtied[columns.token[rows]] = True
-        return raise_stops(columns, table, rows, price)
+        np.copyto(columns.peak[block], price, where=risen)
+        columns.flags[block] |= risen.view(np.uint8) * np.uint8(PEAK_RISEN)
+        self.dirtied[columns.token[block][risen]] = True
+        moves = price >= columns.average[block] * _FORMULAS_FROM
+        moves |= columns.mode[block] >= rules.CUSTOM
+        moves &= risen
+        places = np.flatnonzero(moves)
+        return raise_stops(columns, table, places + block.start, price[places]) if len(places) else _NO_ROWS
 
     def _lower(self, columns: Columns, block: slice, price: formulas.Floats) -> None:
-        fallen = np.flatnonzero(price < columns.low[block])
-        if len(fallen):
-            rows = fallen + block.start
-            columns.low[rows] = price[fallen]
-            columns.flags[rows] |= LOW_FALLEN
-            self.dirtied[columns.token[rows]] = True
+        fallen = price < columns.low[block]
+        if fallen.any():
+            np.copyto(columns.low[block], price, where=fallen)
+            columns.flags[block] |= fallen.view(np.uint8) * np.uint8(LOW_FALLEN)
+            self.dirtied[columns.token[block][fallen]] = True
 
     def _allowed(self, columns: Columns, table: RuleTable, rows: Rows, price: formulas.Floats, now: int) -> Rows:
         """Leave out who is closing already, and what may not be done now."""
@@ -152,7 +157,8 @@ class Screen:
 def raise_stops(columns: Columns, table: RuleTable, rows: Rows, peaks: formulas.Floats) -> Rows:
     """Raise the stops of rows to what these peaks give; return the rows whose stop only exact decimals can tell."""
     average = columns.average[rows]
-    stops = formulas.stops_of((peaks / average - 1.0) * 100.0, columns.agent[rows], table)
+    changes = (peaks / average - 1.0) * 100.0
+    stops = formulas.stops_of(changes, columns.agent[rows], columns.mode[rows], table)
     price = average * (1.0 + stops.percents / 100.0) * _ABOVE
     higher = np.flatnonzero(price > columns.stop[rows] * (1.0 + 1e-12))
     if len(higher):

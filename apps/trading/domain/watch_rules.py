@@ -32,7 +32,8 @@ _SECONDS_PER_MINUTE = Decimal(60)
 class Watched:
     """An open position as the watch sees it. `config` None: it no longer validates, and the stop it had stands.
 
-    `peak_price` (SOL per token) is a rise that `stop_percent` does not tell of yet, None when there is none.
+    `peak_price` (SOL per token) is the highest price seen, the judged one included, where `stop_percent` does not tell
+    of it yet; None when it does.
     `closing` tells that a certain close is open, `adjusting` that a sale in part or a DCA is.
     `may_sell` and `may_add` are what the trading states, and for DCA the automation, allow besides the stop.
     """
@@ -83,7 +84,7 @@ def judge(position: Watched, price: Decimal, *, now: datetime) -> Verdict:
     """Judge a trusted price (SOL per token) against a position; the first rule that fires is the verdict."""
     if position.closing:
         return NOTHING
-    stop = standing_stop(position, price)
+    stop = standing_stop(position)
     if stop is not None and price <= stop.price:
         return Verdict(STOP_LOSS, stop)
     config = position.config
@@ -108,12 +109,12 @@ def judge_doubted(position: Watched, price: Decimal) -> Verdict:
     """Judge a price nobody vouches for: it may fire the stop as it stands, to be confirmed, and does nothing else."""
     if position.closing:
         return NOTHING
-    stop = standing_stop(position, Decimal(0))
+    stop = standing_stop(position)
     return Verdict(STOP_LOSS, stop) if stop is not None and price <= stop.price else NOTHING
 
 
-def standing_stop(position: Watched, price: Decimal) -> Stop | None:
-    """Return the stop of a position once `price` has been seen; None when it has none.
+def standing_stop(position: Watched) -> Stop | None:
+    """Return where the stop of a position stands; None when it has none.
 
     The rules of an agent whose configuration broke cannot be read: the stop it had stands.
     """
@@ -124,21 +125,22 @@ def standing_stop(position: Watched, price: Decimal) -> Stop | None:
     if position.config is not None:
         if not position.config.stop_loss.enabled:
             return None
-        peak = price if position.peak_price is None else max(price, position.peak_price)
-        percent = raised(percent, average, peak, position.config.stop_loss)
+        percent = raised(percent, average, position.peak_price, position.config.stop_loss)
     return None if percent is None else Stop(percent, stop_loss.level(average, percent))
 
 
-def raised(percent: Decimal | None, average_price: Decimal, peak_price: Decimal, rules: StopLoss) -> Decimal:
+def raised(percent: Decimal | None, average_price: Decimal, peak_price: Decimal | None, rules: StopLoss) -> Decimal:
     """Return where a stop stands that stood at `percent` (None: nowhere yet) once a peak was seen. It only rises.
 
     >>> rules = StopLoss(True, Decimal(-32), "fixed")
     >>> raised(Decimal(-32), Decimal(1), Decimal("1.5"), rules), raised(Decimal(50), Decimal(1), Decimal("1.5"), rules)
     (Decimal('40.00000000'), Decimal('50'))
     """
-    peak = max(peak_price, average_price)
-    change = MONEY.divide(MONEY.multiply(peak - average_price, _HUNDRED), average_price)
-    target = quantize_percent(stop_loss.stop_percent(change, rules))
+    target = rules.default_percent
+    if peak_price is not None and peak_price > average_price:
+        change = MONEY.divide(MONEY.multiply(peak_price - average_price, _HUNDRED), average_price)
+        target = stop_loss.stop_percent(change, rules)
+    target = quantize_percent(target)
     return target if percent is None else max(target, percent)
 
 

@@ -135,6 +135,9 @@ def test_a_pause_and_an_open_breaker_reach_the_other_process() -> None:
     assert answer is not None
     assert not answer.admitted
     assert 4 < answer.breaker_seconds <= 5
+    sale = other.take(provider, "quote", Lane.EXIT_QUOTE, KEYLESS)
+    assert sale is not None
+    assert sale.admitted
     unbroken = other.take(provider, "prices", Lane.REST, KEYLESS)
     assert unbroken is not None
     assert unbroken.admitted

@@ -157,6 +157,27 @@ def test_breaker_stops_calls_to_a_dead_provider_and_lets_them_go_when_it_is_back
     assert get().payload == {"ok": 1}
 
 
+def test_exits_neither_open_a_breaker_nor_wait_for_one(
+    get: Callable[..., Any], server: MisbehavingServer, settings: Settings
+) -> None:
+    configure(settings, server.url, breaker_open_seconds=5)
+    server.answers(reply(500))
+    for _ in range(3):
+        with pytest.raises(http.ProviderUnavailable):
+            get(lane=http.Lane.EXIT_QUOTE)
+    server.answers(reply(body={"ok": 1}))
+    assert get().payload == {"ok": 1}
+    server.answers(reply(500))
+    for _ in range(2):
+        with pytest.raises(http.ProviderUnavailable):
+            get()
+    with pytest.raises(http.BreakerOpen):
+        get()
+    server.answers(reply(body={"ok": 1}))
+    assert get(lane=http.Lane.EXIT_QUOTE).payload == {"ok": 1}
+    assert get().payload == {"ok": 1}
+
+
 def test_budget_refuses_without_sending_and_names_the_lane(
     get: Callable[..., Any], server: MisbehavingServer, settings: Settings
 ) -> None:

@@ -119,7 +119,7 @@ class AsyncProviderClient(Provider):
             yield self._split(operation, response)
         except (ProviderError, aiohttp.ClientError, TimeoutError, OSError) as error:
             ours = error if isinstance(error, ProviderError) else self._translate(operation, error)
-            self.gate.failed(operation, ours, time.monotonic() - attempts.started, attempt=1)
+            self.gate.failed(operation, lane, ours, time.monotonic() - attempts.started, attempt=1)
             raise ours from error
         except BaseException:
             attempts.abandoned()

@@ -81,7 +81,7 @@ class Attempts:
             ProviderError: `error` itself, when it must not or cannot be tried again within the deadline.
         """
         elapsed = time.monotonic() - self._started
-        self._gate.failed(self._operation, error, elapsed, attempt=self._count, request_id=request_id)
+        self._gate.failed(self._operation, self._lane, error, elapsed, attempt=self._count, request_id=request_id)
         self._last_error = error
         if self._count >= self._gate.config.max_attempts:
             raise error
@@ -98,4 +98,4 @@ class Attempts:
 
     def abandoned(self) -> None:
         """Record that the attempt was cancelled."""
-        self._gate.abandoned(self._operation)
+        self._gate.abandoned(self._operation, self._lane)

@@ -21,7 +21,7 @@ from apps.core.http.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from apps.core.http.plans import Lane
+from apps.core.http.plans import PAST_BREAKERS, Lane
 from apps.core.http.shared import SharedState
 from apps.core.metrics_registry import PROVIDER_BREAKER, PROVIDER_CALLS, PROVIDER_LANE_REFUSALS, PROVIDER_LATENCY
 
@@ -76,8 +76,8 @@ class Gate:
         name = self.config.name
         if wait := self._pause.remaining():
             raise ProviderRateLimited(name, operation, retry_after_seconds=wait)
-        breaker = self.breaker(operation)
-        if wait := breaker.admit():
+        breaker = None if lane in PAST_BREAKERS else self.breaker(operation)
+        if breaker is not None and (wait := breaker.admit()):
             raise BreakerOpen(name, operation, retry_after_seconds=wait)
         if self.plan is None or self._window is None:
             return
@@ -91,11 +91,12 @@ class Gate:
             wait = answer.wait_seconds
         if not wait:
             return
-        breaker.abandoned()
+        if breaker is not None:
+            breaker.abandoned()
         if answer is not None and answer.paused:
             self._pause.hold(wait)
             raise ProviderRateLimited(name, operation, retry_after_seconds=wait)
-        if answer is not None and answer.breaker_seconds:
+        if breaker is not None and answer is not None and answer.breaker_seconds:
             breaker.adopt(answer.breaker_seconds)
             raise BreakerOpen(name, operation, retry_after_seconds=wait)
         raise BudgetExhausted(name, operation, lane=lane.value, retry_after_seconds=wait)
@@ -108,7 +109,14 @@ class Gate:
             log.info("provider_breaker_closed", provider=self.config.name, operation=operation)
 
     def failed(
-        self, operation: str, error: ProviderError, elapsed_seconds: float, *, attempt: int, request_id: str = ""
+        self,
+        operation: str,
+        lane: Lane,
+        error: ProviderError,
+        elapsed_seconds: float,
+        *,
+        attempt: int,
+        request_id: str = "",
     ) -> None:
         """Learn from a failure: open the breaker, pause after a 429, tell the other processes."""
         name = self.config.name
@@ -132,16 +140,17 @@ class Gate:
             if self.breaker(operation).succeeded():
                 PROVIDER_BREAKER.labels(name, operation).set(0)
             return
-        opened = self.breaker(operation).failed()
+        opened = None if lane in PAST_BREAKERS else self.breaker(operation).failed()
         if opened is not None:
             PROVIDER_BREAKER.labels(name, operation).set(1)
             log.warning("provider_breaker_opened", provider=name, operation=operation, seconds=opened)
             if self._shared:
                 self._shared.open_breaker(name, operation, opened)
 
-    def abandoned(self, operation: str) -> None:
+    def abandoned(self, operation: str, lane: Lane) -> None:
         """A call was cancelled before it could teach anything."""
-        self.breaker(operation).abandoned()
+        if lane not in PAST_BREAKERS:
+            self.breaker(operation).abandoned()
 
     def is_open(self, operation: str) -> bool:
         """True while calls of this operation are refused by the breaker."""

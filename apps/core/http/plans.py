@@ -22,6 +22,9 @@ class Lane(StrEnum):
 
 LANES = tuple(Lane)
 _VITAL = frozenset({Lane.EXIT_QUOTE, Lane.HELD_PRICES})
+#: Calls no breaker holds back, and whose failures open none: one token's quote that hangs must not keep the others from
+#: being sold. Each exit that fails waits longer and longer by itself, which spares a provider in trouble as well.
+PAST_BREAKERS = frozenset({Lane.EXIT_QUOTE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,20 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from apps.core.http.plans import LANES, Lane, Plan
+from apps.core.http.plans import LANES, PAST_BREAKERS, Lane, Plan
 from apps.core.quick_redis import QuickRedis, RedisAway, quick_redis
 
 # KEYS: one sorted set per lane in the order of LANES, the pause, the breaker.
 # ARGV: window in microseconds, limit, the asking lane (1-based), a unique member, then reserved slots per lane and,
 # for each lane, 1 when the asking lane must leave its unused reserved slots alone: first while it is within its own
-# reserve, then beyond it.
+# reserve, then beyond it. The last one is 1 when an open breaker holds the asking lane back.
 _TAKE = """
 local count = #KEYS - 2
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local window = tonumber(ARGV[1])
 local breaker = redis.call('PTTL', KEYS[count + 2])
-if breaker < 0 then breaker = 0 end
+if breaker < 0 or ARGV[#ARGV] == '0' then breaker = 0 end
 local pause = redis.call('PTTL', KEYS[count + 1])
 if pause > 0 then return {0, pause, breaker, 1} end
 if breaker > 0 then return {0, breaker, breaker, 0} end
@@ -87,6 +87,7 @@ class SharedState:
             *(plan.reserved.get(each, 0) for each in LANES),
             *(int(each in within) for each in LANES),
             *(int(each in beyond) for each in LANES),
+            int(lane not in PAST_BREAKERS),
         ]
         keys = [*(_key("calls", provider, each) for each in LANES), _pause(provider), _breaker(provider, operation)]
         try:

@@ -8,8 +8,9 @@ from statistics import pstdev
 import pytest
 
 from apps.core.money import SOL_MINT
-from apps.sandbox.domain import base58, resume, tokens
+from apps.sandbox.domain import base58, director, resume, tokens
 from apps.sandbox.domain.market import Market, UnknownToken
+from apps.sandbox.domain.ready_made import READY_MADE, Topic
 from apps.sandbox.domain.scenarios import ScenarioName
 from apps.sandbox.domain.tokens import Rest, TokenOrder
 
@@ -226,6 +227,54 @@ def test_the_market_plays_scenarios_of_its_own_on_demo_tokens_only() -> None:
     assert len(seen) >= 5
     assert mine not in seen
     assert seen <= set(market.demo_mints)
+
+
+def charts_begun(market: Market, seconds: float, held: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
+    """Return the charts that begin within these seconds, with the tokens that play them."""
+    begun = []
+    for _ in range(round(seconds * 1000 / TICK_MS)):
+        before = {mint for mint, listing in market.listings.items() if listing.playing is not None}
+        market.step(NOW + market.tick * TICK_MS / 1000, held)
+        begun += [
+            (listing.playing.script.name, mint)
+            for mint, listing in market.listings.items()
+            if listing.playing is not None and mint not in before
+        ]
+    return begun
+
+
+def test_within_three_minutes_the_market_plays_a_chart_of_every_topic() -> None:
+    begun = charts_begun(open_market(autonomous=True), 180)
+    assert {READY_MADE[name].about for name, _ in begun} == set(Topic)
+
+
+def test_within_ten_minutes_the_market_plays_every_chart() -> None:
+    begun = charts_begun(open_market(autonomous=True), 600)
+    assert {name for name, _ in begun} == set(READY_MADE)
+
+
+def test_charts_go_to_tokens_that_are_held_while_there_are_any_that_walk() -> None:
+    market = open_market(autonomous=True)
+    held = frozenset(market.demo_mints[:6])
+    begun = charts_begun(market, 300, held)
+    assert len(begun) > 15
+    assert {mint for _, mint in begun} <= held
+
+
+def test_what_is_held_does_not_change_when_charts_begin() -> None:
+    one, other = open_market(autonomous=True), open_market(autonomous=True)
+    names = [name for name, _ in charts_begun(one, 200)]
+    assert [name for name, _ in charts_begun(other, 200, frozenset(other.demo_mints[:8]))] == names
+
+
+def test_a_token_far_above_its_anchor_is_rarely_sent_further_up() -> None:
+    calm = [("high", 1.5), ("low", -0.5)]
+    chosen = {"high": 0, "low": 0}
+    for tick in range(30, 30_000, 30):
+        show = director.decide_show(seed=1, tick=tick, tick_ms=TICK_MS, calm=calm, held=frozenset())
+        if show is not None and show.chart.direction > 0:
+            chosen[show.mint] += 1
+    assert chosen["high"] < chosen["low"] / 10
 
 
 def test_an_hour_of_its_own_life_leaves_every_demo_token_tradable() -> None:

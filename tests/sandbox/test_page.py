@@ -15,7 +15,7 @@ def test_the_page_loads_nothing_from_elsewhere(sandbox: SandboxControl) -> None:
     page = sandbox.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    parts = [page.text, *(sandbox.get(f"/page/{name}").text for name in ("sandbox.css", "sandbox.js"))]
+    parts = [page.text, *(sandbox.get(f"/page/{name}").text for name in ("sandbox.css", "sandbox.js", "charts.js"))]
     for part in parts:
         assert set(re.findall(r"https?://[^'\"\s)]+", part)) <= {"http://www.w3.org/2000/svg"}
     assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -50,4 +50,4 @@ async def test_the_stream_opens_with_the_whole_state_and_goes_on_with_moves(sand
     demo = [token["mint"] for token in opened["tokens"] if token["is_demo"]]
     assert set(opened["history"]) == set(demo)
     assert moved["tick"] > opened["tick"]
-    assert {"tokens", "faults", "signals", "sol_usd"} <= set(moved)
+    assert {"tokens", "playing", "held", "faults", "signals", "sol_usd"} <= set(moved)

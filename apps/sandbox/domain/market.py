@@ -279,8 +279,9 @@ class Market:
         ]
         for act in director.decide(seed=self.seed, tick=self.tick, tick_ms=self.tick_ms, calm=calm, drained=drained):
             self.start(act.mint, act.scenario, change_percent=act.change_percent, seconds=act.seconds)
-        show = director.decide_show(seed=self.seed, tick=self.tick, tick_ms=self.tick_ms, calm=calm, held=held)
-        if show is not None and self.listings[show.mint].scenario == ScenarioName.CALM:
+        stage = [candidate for candidate in calm if self.listings[candidate[0]].scenario == ScenarioName.CALM]
+        show = director.decide_show(seed=self.seed, tick=self.tick, tick_ms=self.tick_ms, calm=stage, held=held)
+        if show is not None:
             self.play([show.mint], show.chart.script, now=now)
 
     def _move(self, listing: Listing) -> None:

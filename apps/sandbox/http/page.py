@@ -14,6 +14,7 @@ from apps.sandbox.http.control import state_document
 from apps.sandbox.http.runtime import RUNTIME, Runtime
 
 _FILES = Path(__file__).resolve().parent.parent / "page"
+_ASSETS = ("sandbox.css", "sandbox.js", "charts.js")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -34,7 +35,7 @@ async def index(_request: web.Request) -> web.Response:
 async def asset(request: web.Request) -> web.Response:
     """GET /page/{name}: the page's script and style."""
     name = request.match_info["name"]
-    if name not in ("sandbox.css", "sandbox.js"):
+    if name not in _ASSETS:
         return web.Response(status=404, text="not found")
     return _file(name)
 

@@ -114,6 +114,9 @@ async function toggleListing(mint, label) {
 function renderListing(token, badge, button) {
   const gone = delistings(token.mint).length > 0;
   badge.textContent = badge.dataset.scenario = gone ? "delisted" : token.scenario;
+  const plays = state.playing.find((one) => one.mint === token.mint);
+  badge.toggleAttribute("data-playing", Boolean(plays) && !gone);
+  if (plays && !gone) badge.textContent = plays.title;
   button.textContent = gone ? "Relist" : "Delist";
   button.setAttribute("aria-label", `${button.textContent} ${token.symbol}`);
 }
@@ -176,7 +179,6 @@ function makeCard(token) {
   const card = byId("card").content.firstElementChild.cloneNode(true);
   card.querySelector("img").src = `/icons/${token.mint}.svg`;
   card.querySelector("strong").textContent = token.symbol;
-  card.querySelector(".names span").textContent = token.name;
   card.title = token.mint;
   for (const button of card.querySelectorAll("[data-scenario]")) {
     button.setAttribute("aria-label", `${button.textContent} ${token.symbol}`);
@@ -188,6 +190,7 @@ function makeCard(token) {
   const parts = {
     card,
     delist,
+    name: card.querySelector(".names span"),
     badge: card.querySelector(".badge"),
     price: card.querySelector(".price b"),
     change: card.querySelector(".change"),
@@ -206,6 +209,7 @@ function renderToken(token) {
   const now = Number(token.price_sol);
   const change = points.length ? (now / points[0] - 1) * 100 : 0;
   renderListing(token, parts.badge, parts.delist);
+  parts.name.textContent = state.held.includes(token.mint) ? `${token.name} · held` : token.name;
   parts.price.textContent = "$" + price(token.price_usd);
   parts.change.textContent = signed(change);
   parts.change.className = "change " + (change >= 0 ? "up" : "down");
@@ -350,6 +354,7 @@ function render() {
   renderAdded(state.tokens.filter((token) => !token.is_demo), state.added_total);
   renderSignals(state.signals);
   renderFaults(state.faults);
+  renderCharts();
   byId("sol-usd").textContent = "$" + state.sol_usd.toFixed(2);
   byId("rising").textContent = changes.filter((change) => change > 0).length;
   byId("falling").textContent = changes.filter((change) => change < 0).length;
@@ -446,4 +451,4 @@ function start() {
   listen();
 }
 
-start();
+addEventListener("DOMContentLoaded", start);

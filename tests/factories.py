@@ -422,7 +422,8 @@ def make_intent(position: Position, *, reason: str = CloseReason.STOP_LOSS, **fi
 def make_stop_move(position: Position, *, peak: str, percent: str, price: str, **fields: Any) -> StopMove:
     """Write a rise of the stop as the watch does; the position's own columns are left to the test."""
     fields.setdefault("source", "jupiter")
-    fields.setdefault("price_at", timezone.now())
+    fields.setdefault("created_at", timezone.now())
+    fields.setdefault("price_at", fields["created_at"])
     return StopMove.objects.create(
         position=position,
         peak_price_sol=Decimal(peak),

@@ -32,6 +32,7 @@ from apps.prices.models import Tick
 from apps.trading import admin_dead_tokens as dead_token_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_exits as exits_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_figures as figures
+from apps.trading import admin_story as stories
 from apps.trading import errors
 from apps.trading.models import (
     BalanceSnapshot,
@@ -47,6 +48,52 @@ from apps.trading.services import exits, trading_state
 
 #: A page waits this long for a sale to tell its result; after that the worker is left to it.
 CLOSE_WAIT_SECONDS = 1.5
+
+#: Tabs of a position's page.
+TAB: dict[str, Any] = {"classes": ["tab"]}
+BOOKS = (
+    "purchase_price",
+    "purchase_amount",
+    "remaining_amount",
+    "total_invested_sol",
+    "remaining_cost_sol",
+    "proceeds_sol",
+    "realized_profit_sol",
+    "generation",
+)
+RULES = (
+    "stop_percent",
+    "stop_price_sol",
+    "stop_updated_at",
+    "peak_price_sol",
+    "peak_from_tick",
+    "peak_generation",
+    "lowest_price_sol",
+    "take_profit_levels_hit",
+    "take_profit_start_level",
+    "take_profit_total_levels",
+    "last_take_profit_at",
+    "moon_bag_activated",
+    "moon_bag_amount",
+    "dca_count",
+    "last_dca_at",
+)
+RECORD = (
+    "id",
+    "agent",
+    "wallet",
+    "epoch",
+    "mint",
+    "symbol",
+    "decimals",
+    "signal",
+    "purchase_transaction",
+    "opened_at",
+    "closed_at",
+    "close_reason",
+    "created_at",
+    "updated_at",
+)
 
 
 class StateForm(buttons.ConfirmForm):
@@ -162,6 +209,12 @@ class PositionAdmin(base.ReadOnlyAdmin):
     actions = ("close_selected",)
     actions_row = ("close_position",)
     actions_detail = ("close_position",)
+    fieldsets = (
+        ("Story", {"fields": (columns.column("Story", lambda row: stories.story_of(row), name="story"),), **TAB}),
+        ("Books", {"fields": BOOKS, **TAB}),
+        ("Rules", {"fields": RULES, **TAB}),
+        ("Record", {"fields": RECORD, **TAB}),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Position]:
         return with_last_price(super().get_queryset(request))

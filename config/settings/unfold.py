@@ -126,7 +126,10 @@ UNFOLD = {
     "ENVIRONMENT": "apps.console.dashboard.environment",
     "ENVIRONMENT_TITLE_PREFIX": "apps.console.dashboard.title_prefix",
     "DASHBOARD_CALLBACK": "apps.console.dashboard.home",
-    "STYLES": [lambda _request: static("admin_soldesk/soldesk.css")],
+    "STYLES": [
+        lambda _request: static("admin_soldesk/soldesk.css"),
+        lambda _request: static("admin_soldesk/story.css"),
+    ],
     "SCRIPTS": [lambda _request: static("admin_soldesk/soldesk.js")],
     "COLORS": {
         "base": {

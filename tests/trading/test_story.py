@@ -10,15 +10,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.core import formatting
-from apps.trading.models import ExitIntent, IntentKind, IntentStatus, Position, Verdict
+from apps.trading.models import ExitIntent, IntentKind, IntentStatus, Position
 from apps.trading.selectors import story
 from tests import factories
-from tests.trading import closing
+from tests.trading import closing, lives
+from tests.trading.lives import PRICED, fired
 
 pytestmark = pytest.mark.django_db
 
 OPENED = datetime(2026, 3, 1, 14, 0, 0, tzinfo=UTC)
-PRICED = {"source": "jupiter", "priceAgeSeconds": 0.4, "doubt": None}
 
 
 def minutes(number: float) -> datetime:
@@ -36,24 +36,6 @@ def told(position: Position, *, folded: bool = True) -> list[tuple[str, str, str
     return [(str(event.kind), shown(event.title), shown(event.text)) for event in events]
 
 
-def done(position: Position, reason: str, sale, *, at: datetime, price: str | None = None, **fields) -> ExitIntent:
-    """Write the intent a fill belongs to, as the watch fired it and the booking left it."""
-    kind = IntentKind.ADJUST if reason in ("take_profit", "dca") else IntentKind.CLOSE
-    intent = factories.make_intent(
-        position,
-        reason=reason,
-        kind=kind,
-        status=IntentStatus.DONE,
-        transaction=sale,
-        trigger_price_sol=None if price is None else Decimal(price),
-        attempts=fields.pop("attempts", 1),
-        finished_at=sale.transaction_time,
-        **fields,
-    )
-    ExitIntent.objects.filter(pk=intent.pk).update(created_at=at)
-    return intent
-
-
 @pytest.fixture
 def agent():
     return factories.make_agent(sol="10")
@@ -61,79 +43,16 @@ def agent():
 
 @pytest.fixture
 def position(agent):
-    token = factories.make_token("WIF", decimals=6)
-    signal = factories.make_signal(agent.user, token, signal_type="Momentum", signal_strength=4, source="scanner")
-    position = factories.make_position(
-        agent, token, signal=signal, invested="1", price="0.001", opened_at=OPENED, stop_updated_at=OPENED
-    )
-    inputs = {"balanceSol": "10", "sizeSol": "1", "category": "medium", "draw": "0.42", "stopPercent": "-32"}
-    factories.make_execution(signal, agent, verdict=Verdict.EXECUTED, position=position, inputs=inputs)
-    return position
+    return lives.bought_on_a_signal(agent, OPENED)
 
 
 def test_a_whole_life_is_told_from_the_first_buy_to_the_last_sale(position):
-    factories.make_stop_move(position, peak="0.0013", percent="20", price="0.0012", created_at=minutes(1))
-    factories.make_stop_move(position, peak="0.00146", percent="36", price="0.00136", created_at=minutes(2))
-    first = factories.take_profit(position, tokens="250", proceeds="0.4", at=minutes(3))
-    done(
-        position,
-        "take_profit",
-        first,
-        at=minutes(3),
-        price="0.0016",
-        details={
-            **PRICED,
-            "averagePriceSol": "0.001",
-            "changePercent": "60",
-            "levels": [{"targetPercent": "50", "sellPercent": "25"}],
-            "firstLevel": 0,
-            "levelsHit": 0,
-            "booked": {"levelsHit": "1"},
-        },
-    )
-    both = factories.take_profit(position, tokens="500", proceeds="2", at=minutes(4), levels=2)
-    done(
-        position,
-        "take_profit",
-        both,
-        at=minutes(4),
-        price="0.004",
-        details={
-            **PRICED,
-            "averagePriceSol": "0.001",
-            "changePercent": "300",
-            "levels": [
-                {"targetPercent": "150", "sellPercent": "25"},
-                {"targetPercent": "300", "sellPercent": "25"},
-            ],
-            "firstLevel": 1,
-            "levelsHit": 1,
-            "booked": {"levelsHit": "3", "moonBagTokens": "100"},
-        },
-    )
-    more = factories.add_to(position, invested="0.6", price="0.0008", at=minutes(5))
-    done(
-        position,
-        "dca",
-        more,
-        at=minutes(5),
-        price="0.0008",
-        details={
-            **PRICED,
-            "averagePriceSol": "0.001",
-            "changePercent": "-20",
-            "dropPercent": "-20",
-            "buyPercent": "75",
-            "dcaNumber": 1,
-            "booked": {"stopPercent": "-32", "stopPriceSol": "0.000621714285714285714286"},
-        },
-    )
-    position.refresh_from_db()
+    lives.live_on(position, OPENED)
     last = factories.close_position(position, proceeds="0.62", reason="stop_loss", at=minutes(6), sol_usd="150")
-    done(
-        position,
+    fired(
         "stop_loss",
         last.sale_transaction,
+        position,
         at=minutes(6) - timedelta(seconds=2),
         price="0.00062",
         attempts=3,
@@ -228,7 +147,7 @@ def test_a_stop_that_followed_its_peak_names_peak_price_and_time(position):
         "stopPercent": "13",
         "stopPriceSol": "0.00113",
     }
-    done(position, "stop_loss", sale, at=minutes(2), price="0.00112", details=details)
+    fired("stop_loss", sale, position, at=minutes(2), price="0.00112", details=details)
     position.refresh_from_db()
     event = story.of_position(position)[-2]
     assert shown(event.text) == (
@@ -244,7 +163,7 @@ def test_a_stop_that_followed_its_peak_names_peak_price_and_time(position):
 
 def test_a_row_of_an_older_version_is_told_with_what_it_has(position):
     sale = factories.close_position(position, proceeds="0.6", reason="stop_loss", at=minutes(3)).sale_transaction
-    done(position, "stop_loss", sale, at=minutes(2), price="0.0006", details=None)
+    fired("stop_loss", sale, position, at=minutes(2), price="0.0006", details=None)
     _, sold, _ = told(position)
     assert sold == (
         "sold",
@@ -266,7 +185,7 @@ def test_a_position_bought_by_hand_says_so_and_names_its_stop(agent):
         agent, factories.make_token(), network_fee="0.000005", opened_at=OPENED, stop_updated_at=OPENED
     )
     assert told(position)[0][2] == (
-        "Bought by hand; bought 999.995 at 0.001 for 1 SOL, 0.000005 SOL of it fees;"
+        "Asked for by hand; bought 999.995 at 0.001 for 1 SOL, 0.000005 SOL of it fees;"
         " average 0.001, stop at −32 % (0.00068)."
     )
 
@@ -274,7 +193,7 @@ def test_a_position_bought_by_hand_says_so_and_names_its_stop(agent):
 def test_a_close_by_hand_names_who_asked_for_it(position):
     who = factories.make_user("ann@example.com")
     sale = factories.close_position(position, proceeds="1.4", reason="manual", at=minutes(3)).sale_transaction
-    done(position, "manual", sale, at=minutes(2), requested_by=who)
+    fired("manual", sale, position, at=minutes(2), requested_by=who)
     assert told(position)[1][2] == (
         "A sale was asked for by ann@example.com at 14:02:00 UTC; sold 1,000 for 1.4 SOL, profit 0.4 SOL."
     )
@@ -283,7 +202,7 @@ def test_a_close_by_hand_names_who_asked_for_it(position):
 def test_a_stale_close_says_how_long_it_was_held(position):
     sale = factories.close_position(position, proceeds="1.05", reason="stale_trade", at=minutes(61)).sale_transaction
     details = {**PRICED, "changePercent": "5", "heldMinutes": "60.5"}
-    done(position, "stale_trade", sale, at=minutes(60.5), price="0.00105", details=details)
+    fired("stale_trade", sale, position, at=minutes(60.5), price="0.00105", details=details)
     assert told(position)[1][2] == (
         "Held for 1 h; price 0.00105 (+5 %) was within the stale range at 15:00:30 UTC;"
         " sold 1,000 for 1.05 SOL, profit 0.05 SOL."

@@ -58,6 +58,7 @@ _COLOURS: dict[StoryKind, str] = {
     StoryKind.RESET: "muted",
     StoryKind.CLOSED: "muted",
 }
+_EARNING = frozenset({StoryKind.SOLD_PART, StoryKind.SOLD, StoryKind.CLOSED})
 #: Events of these kinds that follow each other for the same reason are one.
 _FOLDED = frozenset({StoryKind.STOP_RAISED, StoryKind.CANCELLED})
 
@@ -85,6 +86,14 @@ class StoryEvent:
     count: int = 1
     first_at: datetime | None = None
     code: str = ""
+
+    @property
+    def colour(self) -> str:
+        """The badge colour of its kind; of what it earned where it sold."""
+        earned = Decimal(self.facts.get("profitSol", "0"))
+        if self.kind not in _EARNING or earned == 0:
+            return self.kind.colour
+        return "success" if earned > 0 else "danger"
 
 
 @dataclass(frozen=True, slots=True)

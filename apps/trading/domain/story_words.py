@@ -94,7 +94,7 @@ def opening(why: Opening, bought: FillResult) -> str:
 
 def _asked_for(why: Opening) -> str:
     if why.signal is None:
-        return "bought by hand"
+        return "asked for by hand"
     strength = "" if why.strength is None else f"strength {why.strength} of 5"
     told = ", ".join(part for part in (why.signal_type, strength, why.source and f"from {why.source}") if part)
     return f"signal {why.signal}{f' ({told})' if told else ''}"

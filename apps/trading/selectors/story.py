@@ -226,7 +226,8 @@ def _state(intent: IntentRow, rows: StoryRows) -> tuple[StoryKind, datetime, str
 
 
 def _rise(number: int, rise: StopRise) -> StoryEvent:
-    age = None if rise.price_at is None else Decimal(str((rise.at - rise.price_at).total_seconds()))
+    # A provider's clock may run ahead of ours: then the price is new.
+    age = None if rise.price_at is None else max(Decimal(0), Decimal(str((rise.at - rise.price_at).total_seconds())))
     return StoryEvent(
         id=f"stop-{number}",
         at=rise.at,

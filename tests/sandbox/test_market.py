@@ -233,12 +233,12 @@ def charts_begun(market: Market, seconds: float, held: frozenset[str] = frozense
     """Return the charts that begin within these seconds, with the tokens that play them."""
     begun = []
     for _ in range(round(seconds * 1000 / TICK_MS)):
-        before = {mint for mint, listing in market.listings.items() if listing.playing is not None}
+        before = {mint: listing.playing for mint, listing in market.listings.items()}
         market.step(NOW + market.tick * TICK_MS / 1000, held)
         begun += [
             (listing.playing.script.name, mint)
             for mint, listing in market.listings.items()
-            if listing.playing is not None and mint not in before
+            if listing.playing is not None and listing.playing is not before[mint]
         ]
     return begun
 

@@ -59,7 +59,7 @@ class Fired:
     position: Watched
     verdict: Verdict
     point: PricePoint
-    peak_price: Decimal | None = None
+    peak_price: Decimal
     doubt: str | None = None
 
 
@@ -330,38 +330,40 @@ class PositionBook:
         done = Evaluation(looked_at=pass_.looked_at)
         flagged = np.union1d(pass_.flagged, pass_.unsure) if len(pass_.unsure) else pass_.flagged
         done.judged = len(flagged)
-        for row in flagged.tolist():
-            self._judge(row, by_number[int(self.columns.token[row])], now, done)
+        self._judge(flagged, by_number, now, done)
         for mint, (point, code) in doubted.items():
             self._judge_doubted(mint, point, code, done)
         return done
 
-    def _judge(self, row: int, point: PricePoint, now: datetime, done: Evaluation) -> None:
-        """Judge a row exactly; one that breaks is logged and never stops the others."""
-        try:
-            position = self._exactly.watched(row)
-            verdict = watch_rules.judge(position, point.price_sol, now=now)
-        except Exception as error:
-            log.error("position_not_judged", position_id=str(self._id(row)), exc_info=error)
-            return
-        if verdict.reason is not None:
-            done.fired.append(Fired(position, verdict, point, self._exactly.peak(row)))
+    def _judge(self, rows: Rows, by_number: Mapping[int, PricePoint], now: datetime, done: Evaluation) -> None:
+        """Judge flagged rows exactly; one that breaks is logged and never stops the others."""
+        positions = self._exactly.watched(rows.tolist())
+        for position, peak in zip(positions, self.columns.peak[rows].tolist(), strict=True):
+            point = by_number[self.tokens.by_mint[position.mint].number]
+            try:
+                verdict = watch_rules.judge(position, point.price_sol, now=now)
+            except Exception as error:
+                log.error("position_not_judged", position_id=str(position.id), exc_info=error)
+                continue
+            if verdict.reason is not None:
+                done.fired.append(Fired(position, verdict, point, _peak(position, peak)))
 
     def _judge_doubted(self, mint: str, point: PricePoint, code: str, done: Evaluation) -> None:
         slot = self.tokens.by_mint.get(mint)
         if slot is None:
             return
         fired = {item.position.id for item in done.fired}
-        for row in screen.at_or_below_stop(self.columns, slot.number, float(point.price_sol)).tolist():
-            done.judged += 1
+        rows = screen.at_or_below_stop(self.columns, slot.number, float(point.price_sol))
+        done.judged += len(rows)
+        positions = self._exactly.watched(rows.tolist())
+        for position, peak in zip(positions, self.columns.peak[rows].tolist(), strict=True):
             try:
-                position = self._exactly.watched(row)
                 verdict = watch_rules.judge_doubted(position, point.price_sol)
             except Exception as error:
-                log.error("position_not_judged", position_id=str(self._id(row)), exc_info=error)
+                log.error("position_not_judged", position_id=str(position.id), exc_info=error)
                 continue
             if verdict.reason is not None and position.id not in fired:
-                done.fired.append(Fired(position, verdict, point, self._exactly.peak(row), code))
+                done.fired.append(Fired(position, verdict, point, _peak(position, peak), code))
 
     def rest(self, position_ids: Iterable[UUID], *, now: datetime) -> None:
         """Leave take profit and DCA of positions alone for a moment: one has just been fired."""
@@ -434,6 +436,11 @@ _COPIED = (
     "total_levels",
     "dca_count",
 )
+
+
+def _peak(position: Watched, stored: float) -> Decimal:
+    """Return the peak for people to read: exact while it is not stored yet, else to the digits of a float."""
+    return Decimal(repr(stored)) if position.peak_price is None else position.peak_price
 
 
 def _switch(columns: Columns, row: int, bit: int, on: bool) -> None:

@@ -21,7 +21,7 @@ UNSAVED = PEAK_RISEN | LOW_FALLEN | STOP_MOVED
 #: Name → type. Prices are SOL per token, times microseconds since 1970, tokens base units, percents 10^-8.
 #: `average_high`, `average_low` are the exact trigger average: (high · 10^18 + low) · 10^-24. Thresholds (`stop`,
 #: `take_profit`, `dca`, `stale_low`, `stale_high`) are widened a hair, so that they flag too much, never too little.
-#: `mode` is how the agent's rules move the stop (`rules.py`).
+#: `mode` is how the agent's rules move the stop (`rules.py`); below `moves_from` a rise of the peak moves it nowhere.
 COLUMNS: dict[str, str] = {
     "id": "V16",
     "token": "i4",
@@ -32,6 +32,7 @@ COLUMNS: dict[str, str] = {
     "peak": "f8",
     "low": "f8",
     "stop": "f8",
+    "moves_from": "f8",
     "take_profit": "f8",
     "dca": "f8",
     "stale_low": "f8",
@@ -62,7 +63,7 @@ NO_SMALL = -1
 NOBODY = 0
 _SMALLEST_SLAB = 8
 _GROWTH = 1.25
-_ROOM = 1.0625
+_ROOM = 1.02
 #: Packing is worth it when this share of the rows is unused, and there are enough of them.
 _WASTE = 0.3
 _LEAST_WASTE = 4_096
@@ -82,6 +83,7 @@ class Columns:
     peak: NDArray[np.float64]
     low: NDArray[np.float64]
     stop: NDArray[np.float64]
+    moves_from: NDArray[np.float64]
     take_profit: NDArray[np.float64]
     dca: NDArray[np.float64]
     stale_low: NDArray[np.float64]

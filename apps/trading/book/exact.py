@@ -5,7 +5,7 @@ A rise is known by its float; the price behind it is kept with its token until e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -39,6 +39,27 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _HIGH_PART = 10**18
 _STOP_ABOVE = 1.0 + 1e-9
+#: The columns a position is judged by, in the order `_watched` takes them.
+_JUDGED = (
+    "id",
+    "token",
+    "agent",
+    "average_high",
+    "average_low",
+    "peak",
+    "opened_at",
+    "last_dca_at",
+    "stop_percent",
+    "remaining",
+    "bought",
+    "bag",
+    "generation",
+    "levels_hit",
+    "batch_start",
+    "total_levels",
+    "dca_count",
+    "flags",
+)
 
 
 def moment(microseconds_since_epoch: int) -> datetime:
@@ -95,51 +116,67 @@ class Exactly:
     def __init__(self, columns: Columns, rules: RuleTable, tokens: Tokens) -> None:
         self._columns, self._rules, self._tokens = columns, rules, tokens
 
-    def watched(self, row: int) -> Watched:
-        """Return a position as the exact rules judge it."""
-        columns = self._columns
-        slot = self._tokens[int(columns.token[row])]
-        agent = int(columns.agent[row])
+    def watched(self, rows: Sequence[int]) -> list[Watched]:
+        """Return positions as the exact rules judge them, in the order given."""
+        gathered = {name: getattr(self._columns, name)[rows].tolist() for name in _JUDGED}
+        return [self._watched(*values) for values in zip(rows, *gathered.values(), strict=True)]
+
+    def _watched(
+        self,
+        row: int,
+        position_id: bytes,
+        token: int,
+        agent: int,
+        average_high: int,
+        average_low: int,
+        peak: float,
+        opened_at: int,
+        last_dca_at: int,
+        stop_percent: int,
+        remaining: int,
+        bought: int,
+        bag: int,
+        generation: int,
+        levels_hit: int,
+        batch_start: int,
+        total_levels: int,
+        dca_count: int,
+        flags: int,
+    ) -> Watched:
+        slot = self._tokens[token]
         agent_id = self._rules.ids[agent]
         assert agent_id is not None  # noqa: S101 - a row in use belongs to an agent
-        flags = int(columns.flags[row])
-        peak = self._risen_peak(row, slot)
-        last_dca = int(columns.last_dca_at[row])
+        books = Books(
+            token_decimals=slot.decimals,
+            bought_units=bought,
+            remaining_units=remaining,
+            invested_lamports=0,
+            remaining_cost_lamports=0,
+            average_price=price(average_high, average_low),
+            dca_count=dca_count,
+            levels_hit=levels_hit,
+            batch_start=batch_start,
+            total_levels=None if total_levels == NO_SMALL else total_levels,
+            moon_bag_active=bag != NO_INTEGER,
+            moon_bag_units=bag if bag >= 0 else None,
+        )
+        risen = slot.points.get(peak) if flags & PEAK_RISEN else None
         return Watched(
-            id=UUID(bytes=columns.id[row].tobytes()),
+            id=UUID(bytes=position_id),
             agent_id=agent_id,
             mint=slot.mint,
-            books=self._books(row, slot, flags),
-            stop_percent=percent(int(columns.stop_percent[row])),
-            generation=int(columns.generation[row]),
-            opened_at=moment(int(columns.opened_at[row])),
+            books=self._odd(row, books) if flags & ODD else books,
+            stop_percent=percent(stop_percent),
+            generation=generation,
+            opened_at=moment(opened_at),
             config=self._rules.configs[agent],
-            peak_price=None if peak is None else peak.price_sol,
-            last_dca_at=None if last_dca == NO_INTEGER else moment(last_dca),
+            peak_price=None if risen is None else risen.price_sol,
+            last_dca_at=None if last_dca_at == NO_INTEGER else moment(last_dca_at),
             closing=bool(flags & CLOSING),
             adjusting=bool(flags & ADJUSTING),
             may_sell=bool(self._rules.may_sell[agent]),
             may_add=bool(self._rules.may_add[agent]),
         )
-
-    def _books(self, row: int, slot: TokenSlot, flags: int) -> Books:
-        columns = self._columns
-        bag, total = int(columns.bag[row]), int(columns.total_levels[row])
-        books = Books(
-            token_decimals=slot.decimals,
-            bought_units=int(columns.bought[row]),
-            remaining_units=int(columns.remaining[row]),
-            invested_lamports=0,
-            remaining_cost_lamports=0,
-            average_price=price(int(columns.average_high[row]), int(columns.average_low[row])),
-            dca_count=int(columns.dca_count[row]),
-            levels_hit=int(columns.levels_hit[row]),
-            batch_start=int(columns.batch_start[row]),
-            total_levels=None if total == NO_SMALL else total,
-            moon_bag_active=bag != NO_INTEGER,
-            moon_bag_units=bag if bag >= 0 else None,
-        )
-        return self._odd(row, books) if flags & ODD else books
 
     def _odd(self, row: int, books: Books) -> Books:
         """Figures too large for the columns come from the database; such positions are hardly ever seen."""
@@ -168,15 +205,9 @@ class Exactly:
             return None
         return slot.points.get(float(self._columns.peak[row]))
 
-    def peak(self, row: int) -> Decimal:
-        """Return a position's peak: exact while it is not stored yet, else to the digits of a float."""
-        risen = self._risen_peak(row, self._tokens[int(self._columns.token[row])])
-        return Decimal(repr(float(self._columns.peak[row]))) if risen is None else risen.price_sol
-
     def settle(self, rows: Rows) -> None:
         """Work out the stops of rows exactly from the rises kept with their tokens."""
-        for row in rows.tolist():
-            position = self.watched(row)
+        for row, position in self._each(rows):
             if position.config is not None and position.config.stop_loss.enabled and position.peak_price is not None:
                 self._raise(
                     row,
@@ -188,14 +219,17 @@ class Exactly:
                     ),
                 )
 
+    def _each(self, rows: Rows) -> Iterator[tuple[int, Watched]]:
+        every = rows.tolist()
+        return zip(every, self.watched(every), strict=True)
+
     def fold(self, rows: Rows) -> None:
         """Let rises that are not stored yet count under the rules that stand, before others take their place."""
         self.settle(rows[(self._columns.flags[rows] & PEAK_RISEN) != 0])
 
     def restate(self, rows: Rows, stored: Mapping[UUID, ExactRow]) -> None:
         """Work out the stops of rows from their peaks, as stored or risen since, under the rules that stand."""
-        for row in rows.tolist():
-            position = self.watched(row)
+        for row, position in self._each(rows):
             known = stored.get(position.id)
             if known is None or position.config is None or not position.config.stop_loss.enabled:
                 continue
@@ -218,7 +252,7 @@ class Exactly:
         flags = int(columns.flags[row])
         peak = self._risen_peak(row, slot)
         lowest = slot.points.get(float(columns.low[row])) if flags & LOW_FALLEN else None
-        position = self.watched(row)
+        (position,) = self.watched([row])
         stop = watch_rules.standing_stop(position) if flags & (PEAK_RISEN | STOP_MOVED) else None
         return Rise(
             position_id=position.id,

@@ -74,7 +74,7 @@ def _zones(change: Floats) -> Floats:
 
 def _custom(change: Floats, agents: NDArray[np.int32], table: RuleTable) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the stop of the highest level surely reached, and who may have reached one more."""
-    levels = table.trailing_change[agents]
+    levels = table.trailing_change[:, : table.trailing_width][agents]
     rounding = 1e-9 * (1.0 + np.abs(change))
     surely = (levels <= (change - rounding)[:, None]).sum(axis=1)
     perhaps = (levels <= (change + rounding)[:, None]).sum(axis=1)

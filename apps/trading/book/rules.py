@@ -32,7 +32,9 @@ MOST_TRAILING_LEVELS = 24
 #: Take profit and DCA never use more levels than this (trading.md 1.1).
 MOST_LEVELS = 10
 
+_FORMULAS_FROM_PERCENT = 20.0
 _MICROSECONDS = 1_000_000
+_ZERO = Decimal(0)
 _PERCENT_SCALE = Decimal(10**8)
 _ACTIVE, _HALTED = "active", "halted"
 NEVER = np.iinfo(np.int64).max
@@ -55,6 +57,7 @@ class _Switch:
 class RuleTable:
     """The rules by agent number. Percents are plain percent floats, times microseconds.
 
+    Below a gain of `moves_from` percent no rise moves a stop. At most `trailing_width` levels are in use.
     `trailing_change` and `trailing_stop` are ascending levels padded with infinity; `trailing_stop` in 10^-8 percent.
     """
 
@@ -64,6 +67,7 @@ class RuleTable:
         self._number: dict[UUID, int] = {}
         self._automated: list[bool] = [False]
         self._states: dict[UUID | None, _Switch] = {}
+        self.trailing_width = 1
         self._allocate(64)
 
     def _allocate(self, size: int) -> None:
@@ -76,6 +80,7 @@ class RuleTable:
 
         grown("mode", (size,), "u1", STANDING)
         grown("default_stop", (size,), "f8", 0.0)
+        grown("moves_from", (size,), "f8", np.inf)
         grown("trailing_change", (size, MOST_TRAILING_LEVELS), "f8", np.inf)
         grown("trailing_stop", (size, MOST_TRAILING_LEVELS), "i8", NO_INTEGER)
         grown("hold", (size,), "i8", NEVER)
@@ -90,6 +95,7 @@ class RuleTable:
 
     mode: NDArray[np.uint8]
     default_stop: NDArray[np.float64]
+    moves_from: NDArray[np.float64]
     trailing_change: NDArray[np.float64]
     trailing_stop: NDArray[np.int64]
     hold: NDArray[np.int64]
@@ -174,16 +180,21 @@ class RuleTable:
 
     def _write_stop(self, number: int, config: TradingConfig | None) -> None:
         self.trailing_change[number], self.trailing_stop[number] = np.inf, NO_INTEGER
+        self.moves_from[number] = np.inf
         if config is None:
             self.mode[number] = STANDING
             return
         rules = config.stop_loss
         self.mode[number] = _MODES.get(StopLossMode(rules.mode), STANDING) if rules.enabled else OFF
         self.default_stop[number] = float(rules.default_percent)
+        if self.mode[number] in (FIXED, EXPONENTIAL, ZONES):
+            self.moves_from[number] = _FORMULAS_FROM_PERCENT
         if self.mode[number] != CUSTOM:
             return
         # The first listed wins a tie: the last one written does, so they are written from the end.
         levels = {level.change_percent: level.stop_percent for level in reversed(rules.trailing_levels)}
+        self.moves_from[number] = float(min(levels, default=_ZERO))
+        self.trailing_width = max(self.trailing_width, min(len(levels), MOST_TRAILING_LEVELS))
         if len(levels) > MOST_TRAILING_LEVELS:
             self.mode[number] = EXACT_ONLY
             return

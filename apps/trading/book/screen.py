@@ -27,8 +27,6 @@ from apps.trading.book.rules import RuleTable
 
 #: A hair: floats are good to 1e-15, the formulas to 1e-12.
 _ABOVE, _BELOW = 1.0 + 1e-9, 1.0 - 1e-9
-#: Below this share of the average no formula moves a stop; custom levels may.
-_FORMULAS_FROM = 1.2 * _BELOW
 _BLOCK = 16_384
 _BAG_WITHOUT_AMOUNT = -1
 _NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
@@ -40,6 +38,7 @@ def derive(columns: Columns, table: RuleTable, rows: Rows) -> None:
     columns.average[rows] = (columns.average_high[rows] * 1e18 + columns.average_low[rows]) * 1e-24
     average = columns.average[rows]
     columns.mode[rows] = table.mode[agents]
+    columns.moves_from[rows] = average * (1.0 + table.moves_from[agents] / 100.0) * _BELOW
     columns.stop[rows] = _stop_prices(columns, table, rows, average, agents)
     columns.take_profit[rows] = _take_profit_prices(columns, table, rows, average, agents)
     columns.dca[rows] = _dca_prices(columns, table, rows, average, agents)
@@ -126,8 +125,7 @@ class Screen:
         np.copyto(columns.peak[block], price, where=risen)
         columns.flags[block] |= risen.view(np.uint8) * np.uint8(PEAK_RISEN)
         self.dirtied[columns.token[block][risen]] = True
-        moves = price >= columns.average[block] * _FORMULAS_FROM
-        moves |= columns.mode[block] >= rules.CUSTOM
+        moves = price >= columns.moves_from[block]
         moves &= risen
         places = np.flatnonzero(moves)
         return raise_stops(columns, table, places + block.start, price[places]) if len(places) else _NO_ROWS

@@ -14,6 +14,7 @@ from apps.core.money import MONEY
 
 _SMALLEST_AVERAGE = Decimal("1e-15")
 _ZERO = Decimal(0)
+_ONE = Decimal(1)
 _HUNDRED = Decimal(100)
 
 _FIXED_FROM = Decimal(20)
@@ -118,11 +119,11 @@ def at_buy(purchase_price: Decimal, rules: StopLoss) -> StopState:
 
 
 def after_dca(fill_price: Decimal, rules: StopLoss) -> StopState:
-    """Return where the stop starts over after a DCA: the fill price as the peak, the default stop.
+    """Return where the stop starts over after a DCA: the fill price as the peak, the default stop; none when off.
 
     The stop earned on the old average is not carried to the new one: it could stand above the market at once.
     """
-    return StopState(fill_price, rules.default_percent)
+    return StopState(fill_price, rules.default_percent if rules.enabled else None)
 
 
 def level(average_price: Decimal, percent: Decimal) -> Decimal:
@@ -131,8 +132,7 @@ def level(average_price: Decimal, percent: Decimal) -> Decimal:
     >>> level(Decimal("0.001"), Decimal(-32))
     Decimal('0.00068')
     """
-    with localcontext(MONEY):
-        return average_price * (1 + percent / _HUNDRED)
+    return MONEY.multiply(average_price, MONEY.add(_ONE, MONEY.divide(percent, _HUNDRED)))
 
 
 def evaluate(average_price: Decimal, state: StopState, price: Decimal, rules: StopLoss) -> StopDecision:

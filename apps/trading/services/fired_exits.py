@@ -43,7 +43,7 @@ def _details(fired: Fired, now: datetime) -> dict[str, Any]:
         "doubt": fired.doubt,
         "averagePriceSol": plain(average),
         "changePercent": _percent(change),
-        "peakPriceSol": None if fired.peak_price is None else plain(quantize_price(fired.peak_price)),
+        "peakPriceSol": plain(quantize_price(fired.peak_price)),
         "stopPercent": None if stop is None else plain(stop.percent),
         "stopPriceSol": None if stop is None else plain(quantize_price(stop.price)),
         **_of_rule(fired, now),

@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from apps.core.money import MONEY, quantize_price, quantize_usd
+from apps.core.money import MONEY, PRICE_QUANTUM, quantize_price, quantize_usd
 
 #: Columns hold numeric(40,24); what does not fit is no price.
 PRICE_LIMIT = Decimal(10) ** 16
+#: Half a unit of their last place: this and less is stored as zero (ties go to even).
+_LEAST_PRICE = PRICE_QUANTUM / 2
 
 
 class PriceSource(StrEnum):
@@ -71,7 +73,7 @@ def usable_price(value: Decimal | int | None) -> Decimal | None:
     if not price.is_finite() or not 0 < price < PRICE_LIMIT:
         return None
     price = quantize_price(price)
-    return price if price > 0 else None
+    return price or None
 
 
 def usable_usd(value: Decimal | int | None) -> Decimal | None:
@@ -80,7 +82,10 @@ def usable_usd(value: Decimal | int | None) -> Decimal | None:
     >>> usable_usd(Decimal("164.1482")), usable_usd(Decimal("-1"))
     (Decimal('164.1482'), None)
     """
-    return None if usable_price(value) is None or value is None else Decimal(value)
+    if value is None or isinstance(value, bool):
+        return None
+    price = Decimal(value)
+    return price if price.is_finite() and _LEAST_PRICE < price < PRICE_LIMIT else None
 
 
 def price_in_sol(price_usd: Decimal, sol_usd: Decimal) -> Decimal | None:

@@ -8,7 +8,7 @@ waiting in it: each poll is judged anew, so a doubt lasts one poll and one quote
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ FRESH_SECONDS = Decimal(10)
 _FUTURE_SECONDS = Decimal(5)
 WILD_MOVE_FRACTION = Decimal("0.5")
 AGREEMENT_FRACTION = Decimal("0.05")
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Trust(StrEnum):
@@ -99,7 +100,7 @@ def judge(
     if not point.price_sol.is_finite() or point.price_sol <= 0:
         return TrustDecision(Trust.REFUSED, "not_positive", point)
     age = _age_seconds(point, now)
-    if not is_fresh(point, now, fresh_seconds=fresh_seconds):
+    if not -_FUTURE_SECONDS <= age <= fresh_seconds:
         return TrustDecision(Trust.REFUSED, "stale", point, age)
     move = _fraction(point.price_sol, last_good_sol)
     if move is None or move <= WILD_MOVE_FRACTION:
@@ -123,8 +124,7 @@ def _may_second(point: PricePoint, second: PricePoint, now: datetime, fresh_seco
 
 
 def _age_seconds(point: PricePoint, now: datetime) -> Decimal:
-    age = point.age(now)
-    return Decimal(age.days * 86_400 + age.seconds) + Decimal(age.microseconds).scaleb(-6)
+    return Decimal(point.age(now) // _MICROSECOND).scaleb(-6)
 
 
 def _distance(one: PricePoint, other: PricePoint) -> Decimal:

@@ -1,4 +1,7 @@
-"""The demo desk: five traders of different temper on the sandbox's market, so that a new user sees the desk at work."""
+"""The demo desk: an agent for every way out of a position on the sandbox's market, so that a new user sees each of them.
+
+Names say what is to be seen. Stops are close, cool-downs and hold times short: the sandbox's charts last half a minute.
+"""
 
 from __future__ import annotations
 
@@ -33,49 +36,120 @@ def _sizes(minimum: float, maximum: float) -> dict[str, Any]:
     return {"positionSizes": {"small": span, "medium": span, "large": span}}
 
 
+def _stop(mode: str, default: float, **more: Any) -> dict[str, Any]:
+    return {"mode": mode, "defaultPercentage": default, **more}
+
+
+def _stale(minutes: float, minimum: float, maximum: float) -> dict[str, Any]:
+    return {"minHoldTimeMinutes": minutes, "minProfitPercent": minimum, "maxProfitPercent": maximum}
+
+
+def _take_profit(mode: str) -> dict[str, Any]:
+    return {"enabled": True, "mode": mode}
+
+
+def _dca(mode: str) -> dict[str, Any]:
+    return {"enabled": True, "mode": mode, "cooldownSeconds": 10}
+
+
+#: What has gone nowhere for this long makes room for the next signal.
+_NOWHERE = _stale(8, -4, 4)
+
 DEMO_AGENTS = (
     DemoAgent(
-        "Scalper",
+        "Scalper, stale after a minute",
         Decimal(60),
         {
-            "stopLoss": {"defaultPercentage": -2},
-            "staleTrade": {"minHoldTimeMinutes": 1, "minProfitPercent": -1, "maxProfitPercent": 2},
+            "stopLoss": _stop("fixed", -3),
+            "staleTrade": _stale(1, -1, 2),
             "positionCalculator": _sizes(0.2, 0.5),
         },
     ),
     DemoAgent(
-        "Trend follower",
+        "Fixed stop",
+        Decimal(80),
+        {"stopLoss": _stop("fixed", -6), "staleTrade": _NOWHERE, "positionCalculator": _sizes(0.25, 0.25)},
+    ),
+    DemoAgent(
+        "Exponential stop",
         Decimal(120),
         {
-            "stopLoss": {"defaultPercentage": -8},
-            "signals": {"minScore": 2, "allowedSignalTypes": ["Momentum", "Breakout"]},
+            "stopLoss": _stop("exponential", -12),
+            "staleTrade": _NOWHERE,
+            "signals": {"minScore": 2, "allowedSignalTypes": ["Momentum", "Breakout", "Whale Buy"]},
             "positionCalculator": _sizes(0.8, 1.5),
         },
     ),
     DemoAgent(
-        "Careful",
+        "Zones stop, careful",
         Decimal(40),
         {
-            "stopLoss": {"defaultPercentage": -4},
-            "signals": {"minScore": 4, "liquidityMin": 5000},
+            "stopLoss": _stop("zones", -8),
+            "staleTrade": _NOWHERE,
+            "signals": {"minScore": 3, "liquidityMin": 5000},
             "purchaseLimits": {"maxPriceImpact": 0.02, "minimumAgentBalance": 10},
             "positionCalculator": _sizes(0.3, 0.6),
         },
     ),
     DemoAgent(
-        "Whale watcher",
+        "Own stop levels, whale signals",
         Decimal(250),
         {
-            "stopLoss": {"defaultPercentage": -12},
+            "stopLoss": _stop(
+                "custom",
+                -10,
+                trailingLevels=[
+                    {"change": 100, "stopLoss": 60},
+                    {"change": 50, "stopLoss": 20},
+                    {"change": 15, "stopLoss": 3},
+                ],
+            ),
+            "staleTrade": _NOWHERE,
             "signals": {"allowedSignalTypes": ["Whale Buy"]},
             "purchaseLimits": {"maxPurchasePerToken": 4},
             "positionCalculator": _sizes(2, 4),
         },
     ),
     DemoAgent(
-        "Everything",
+        "Take profit, moderate",
         Decimal(80),
-        {"stopLoss": {"defaultPercentage": -5}, "positionCalculator": _sizes(0.25, 0.25)},
+        {
+            "stopLoss": _stop("zones", -20),
+            "takeProfit": _take_profit("moderate"),
+            "staleTrade": _NOWHERE,
+            "positionCalculator": _sizes(0.4, 0.8),
+        },
+    ),
+    DemoAgent(
+        "Take profit, aggressive, moon bag",
+        Decimal(80),
+        {
+            "stopLoss": _stop("exponential", -15),
+            "takeProfit": _take_profit("aggressive"),
+            "staleTrade": _NOWHERE,
+            "positionCalculator": _sizes(0.4, 0.8),
+        },
+    ),
+    DemoAgent(
+        "DCA, moderate",
+        Decimal(100),
+        {
+            "stopLoss": _stop("fixed", -35),
+            "dca": _dca("moderate"),
+            "staleTrade": _NOWHERE,
+            "positionCalculator": _sizes(0.3, 0.6),
+        },
+    ),
+    DemoAgent(
+        "DCA, aggressive, and take profit",
+        Decimal(120),
+        {
+            "stopLoss": _stop("zones", -30),
+            "dca": _dca("aggressive"),
+            "takeProfit": _take_profit("aggressive"),
+            "staleTrade": _NOWHERE,
+            "positionCalculator": _sizes(0.2, 0.4),
+        },
     ),
 )
 

@@ -1,27 +1,32 @@
 """The home page: is it healthy, are we making money, what needs me, stop it now. Unfold calls `home` for each visit.
 
-Figures come from `apps.console.figures`; here they become cards with words, units and a colour.
+Figures come from `apps.console.figures` and `exit_figures`; here they become cards with words, units and a colour.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
 from apps.agents.models import TradingMode
-from apps.console import figures, health
+from apps.console import exit_figures, figures, health
 from apps.core import formatting, heartbeats
 from apps.prices import selectors as prices
-from apps.trading.models import State
+from apps.trading.models import CloseReason, State
+from apps.trading.selectors import marks
 
 PRICE_LATE_SECONDS = 10
 FEED_LATE_SECONDS = 5
 SIGNAL_LATE_SECONDS = 15
+#: Of each kind of thing that needs a person, the home page names this many.
+ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,17 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedForReason:
+    """Today's trades that one rule closed; `link` lists them."""
+
+    reason: CloseReason | None
+    count: int
+    wins: int
+    profit_sol: Decimal
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """A process of the desk, how it is, and the badge's colour."""
 
@@ -48,22 +64,30 @@ class Process:
 
 def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the home page's figures to the template's context."""
-    money = figures.money()
+    held = marks.worth_by_token()
+    money = figures.money(held=held)
     switched = figures.switched()
     desk = next((row for row in switched if row.agent_id is None), None)
+    attention = {
+        "failures": figures.failures(),
+        "stuck": exit_figures.stuck(),
+        "unwatchable": exit_figures.unwatchable(held)[:ROWS],
+        "dead": exit_figures.dead_tokens(limit=ROWS),
+        "switched": [row for row in switched if row.agent_id is not None],
+    }
     return {
         **context,
+        **attention,
         "title": "Home",
-        "health": health_cards(figures.health()),
+        "needs_me": any(attention.values()),
+        "work": exit_figures.work(),
+        "exits_off": [row for row in switched if row.exits_off],
+        "health": health_cards(figures.health(held)),
         "processes": processes(),
-        "money": [(TradingMode(row.mode).label, money_cards(row)) for row in money],
+        "money": [(TradingMode(row.mode).label, money_cards(row), closed_today(row.mode)) for row in money],
         "sol_usd": _sol_usd(),
         "profit_chart": _profit_chart(money[0].mode),
         "portfolio_chart": _portfolio_chart(money[0].mode),
-        "failures": figures.failures(),
-        "stuck": figures.stuck_intents(),
-        "unwatched": figures.unwatched_positions(),
-        "switched": [row for row in switched if row.agent_id is not None],
         "desk": desk,
         "desk_state": State(desk.state) if desk else State.ACTIVE,
         "states": _states(request, desk),
@@ -106,7 +130,7 @@ def health_cards(health: figures.Health) -> list[Card]:
             "Exits due",
             health.open_intents,
             health.oldest_intent_seconds,
-            figures.STUCK_INTENT_SECONDS,
+            exit_figures.STUCK_SECONDS,
             "trading_exitintent",
         ),
         _queue("Feed waiting", health.outbox_waiting, health.outbox_seconds, FEED_LATE_SECONDS, "core_outboxmessage"),
@@ -154,6 +178,23 @@ def money_cards(money: figures.Money) -> list[Card]:
             note=f"{money.wins_days} of {money.trades_days} trades gained",
             link=trades,
         ),
+    ]
+
+
+def closed_today(mode: str) -> list[ClosedForReason]:
+    """Return today's closed trades of a mode by what closed them, the most frequent first."""
+    now = timezone.now()
+    day = f"sale_time__year={now.year}&sale_time__month={now.month}&sale_time__day={now.day}"
+    trades = f"{reverse('admin:trading_closedtrade_changelist')}?{day}"
+    return [
+        ClosedForReason(
+            reason=CloseReason(row.reason) if row.reason else None,
+            count=row.count,
+            wins=row.wins,
+            profit_sol=row.profit_sol,
+            link=f"{trades}&close_reason__exact={row.reason}",
+        )
+        for row in exit_figures.closed_today(mode=mode)
     ]
 
 

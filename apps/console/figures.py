@@ -1,66 +1,29 @@
 """The numbers of the home page and of an agent's summary, each by one query whatever the number of agents.
 
-Amounts are SOL unless named otherwise. Positions are valued at the newest stored price of their token; what has no
-price is counted, not guessed.
+Amounts are SOL unless named otherwise. Positions are valued at their marks (`trading.selectors.marks`); those that no
+price was told of since their last fill are counted beside. What exits do is `exit_figures`'.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
 from apps.core import bulk
 from apps.core.money import SOL_MINT, ZERO, divide
+from apps.trading.models import State
+from apps.trading.selectors import marks
+from apps.trading.selectors.marks import HeldWorth
 
-STALE_PRICE_SECONDS = 10
-UNWATCHED_SECONDS = 60
-STUCK_INTENT_SECONDS = 30
+STALE_PRICE = timedelta(seconds=10)
 DAYS = 7
 HOURS = 48
 
-_LAST_PRICES = """
-WITH held AS (
-    SELECT DISTINCT mint FROM position WHERE closed_at IS NULL AND (%(agent)s::uuid IS NULL OR agent_id = %(agent)s)
-), last AS (
-    SELECT held.mint, t.price_sol, t.received_at FROM held LEFT JOIN LATERAL (
-        SELECT price_sol, received_at FROM tick WHERE tick.mint = held.mint ORDER BY id DESC LIMIT 1
-    ) t ON true
-)
-"""
-_OPEN = (
-    _LAST_PRICES
-    + """
-SELECT w.wallet_type, count(*), count(*) FILTER (WHERE last.price_sol IS NULL),
-       coalesce(sum(last.price_sol * p.remaining_amount), 0),
-       coalesce(sum(last.price_sol * p.remaining_amount - p.remaining_cost_sol), 0)
-FROM position p JOIN wallet w ON w.id = p.wallet_id JOIN last ON last.mint = p.mint
-WHERE p.closed_at IS NULL AND (%(agent)s::uuid IS NULL OR p.agent_id = %(agent)s) GROUP BY 1
-"""
-)
-_HELD = (
-    _LAST_PRICES
-    + """
-SELECT count(*), count(*) FILTER (
-    WHERE received_at IS NULL OR received_at < now() - make_interval(secs => %(stale)s)) FROM last
-"""
-)
-_UNWATCHED = (
-    _LAST_PRICES
-    + """
-SELECT p.id, p.symbol, a.name,
-       CASE WHEN last.received_at IS NULL THEN 'never had a price' ELSE 'no price' END,
-       extract(epoch FROM now() - last.received_at)::float
-FROM position p JOIN last ON last.mint = p.mint JOIN agent a ON a.id = p.agent_id
-WHERE p.closed_at IS NULL AND p.opened_at < now() - make_interval(secs => %(old)s)
-  AND (last.received_at IS NULL OR last.received_at < now() - make_interval(secs => %(old)s))
-ORDER BY last.received_at NULLS FIRST, p.id LIMIT %(limit)s
-"""
-)
 _NEWEST_TICK = "SELECT extract(epoch FROM now() - received_at)::float FROM tick ORDER BY id DESC LIMIT 1"
 _WAITING = """
 WITH feed AS (SELECT count(*) AS n, min(created_at) AS since FROM outbox WHERE published_at IS NULL),
@@ -70,13 +33,6 @@ SELECT feed.n, extract(epoch FROM now() - feed.since)::float,
        signals.n, extract(epoch FROM now() - signals.since)::float,
        exits.n, extract(epoch FROM now() - exits.since)::float
 FROM feed, signals, exits
-"""
-_STUCK = """
-SELECT i.id, p.symbol, a.name, coalesce(nullif(i.last_error, ''), i.reason) || ', attempt ' || i.attempts,
-       extract(epoch FROM now() - i.created_at)::float
-FROM exit_intent i JOIN position p ON p.id = i.position_id JOIN agent a ON a.id = p.agent_id
-WHERE i.status IN ('due', 'leased') AND (i.created_at < now() - make_interval(secs => %s) OR i.last_error <> '')
-ORDER BY i.created_at LIMIT %s
 """
 _SWITCHED = """
 SELECT s.agent_id, coalesce(a.name, 'The whole desk'), s.state, s.exits_enabled, s.reason, s.updated_at
@@ -162,17 +118,6 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
-    """Something that waits for a person: an intent that does not get done, a position nobody can watch."""
-
-    id: Any
-    symbol: str
-    agent: str
-    detail: str
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Switched:
     """A trading state that is not ACTIVE; `agent_id` None is the desk."""
 
@@ -183,19 +128,28 @@ class Switched:
     reason: str
     updated_at: datetime
 
+    @property
+    def exits_off(self) -> bool:
+        """Nothing is sold, not even by a stop."""
+        return self.state == State.HALTED and not self.exits_enabled
 
-def money(agent_id: UUID | None = None, *, now: datetime | None = None) -> list[Money]:
-    """Return the figures by mode, simulation first; of one agent, or of the desk."""
+
+def money(
+    agent_id: UUID | None = None, *, held: Sequence[HeldWorth] | None = None, now: datetime | None = None
+) -> list[Money]:
+    """Return the figures by mode, simulation first; of one agent, or of the desk. `held` when it was read already."""
     moment = now or timezone.now()
     today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     values = {"agent": agent_id, "sol": SOL_MINT, "today": today, "since": today - timedelta(days=DAYS - 1)}
     modes: dict[str, Money] = {}
     for mode, cash in bulk.fetch_all(_CASH, values):
         modes[mode] = Money(mode, cash_sol=cash)
-    for mode, count, unpriced, value, unrealized in bulk.fetch_all(_OPEN, values):
-        row = modes.setdefault(mode, Money(mode))
-        row.open_positions, row.unpriced_positions = count, unpriced
-        row.positions_value_sol, row.unrealized_sol = value, unrealized
+    for worth in marks.worth_by_token(agent_id=agent_id) if held is None else held:
+        row = modes.setdefault(worth.mode, Money(worth.mode))
+        row.open_positions += worth.positions
+        row.unpriced_positions += worth.unpriced
+        row.positions_value_sol += worth.value_sol
+        row.unrealized_sol += worth.value_sol - worth.cost_sol
     for mode, today_sol, today_count, days_sol, days_count, wins in bulk.fetch_all(_CLOSED, values):
         row = modes.setdefault(mode, Money(mode))
         row.realized_today_sol, row.trades_today = today_sol, today_count
@@ -203,15 +157,17 @@ def money(agent_id: UUID | None = None, *, now: datetime | None = None) -> list[
     return sorted(modes.values(), key=lambda row: row.mode, reverse=True) or [Money("simulation")]
 
 
-def health() -> Health:
-    """Return how late prices, feed, signals and exits are."""
+def health(held: Sequence[HeldWorth], *, now: datetime | None = None) -> Health:
+    """Return how late prices, feed, signals and exits are; `held` are the desk's holdings."""
+    fresh_from = (now or timezone.now()) - STALE_PRICE
+    newest = {row.mint: row.newest for row in held}
+    stale = sum(1 for point in newest.values() if point is None or point.received_at < fresh_from)
     ticks = bulk.fetch_all(_NEWEST_TICK)
-    held = bulk.fetch_all(_HELD, {"agent": None, "stale": STALE_PRICE_SECONDS})[0]
     feed, feed_age, signals, signal_age, exits, exit_age = bulk.fetch_all(_WAITING)[0]
     return Health(
         newest_tick_seconds=ticks[0][0] if ticks else None,
-        held_tokens=held[0],
-        stale_tokens=held[1],
+        held_tokens=len(newest),
+        stale_tokens=stale,
         outbox_waiting=feed,
         outbox_seconds=feed_age,
         due_signals=signals,
@@ -230,17 +186,6 @@ def failures(*, limit: int = 6) -> list[Failure]:
         [limit],
     )
     return [Failure(*row) for row in rows]
-
-
-def stuck_intents(*, limit: int = 6) -> list[Stuck]:
-    """Return intents that have been open too long or failed before, oldest first."""
-    return [Stuck(*row) for row in bulk.fetch_all(_STUCK, [STUCK_INTENT_SECONDS, limit])]
-
-
-def unwatched_positions(*, limit: int = 6) -> list[Stuck]:
-    """Return open positions whose token had no price for a minute: no rule can fire for them."""
-    rows = bulk.fetch_all(_UNWATCHED, {"agent": None, "old": UNWATCHED_SECONDS, "limit": limit})
-    return [Stuck(*row) for row in rows]
 
 
 def switched() -> list[Switched]:

@@ -28,6 +28,8 @@ PING_SECONDS = 30.0
 SILENT_SECONDS = 60.0
 CHECK_SECONDS = 10.0
 PANEL_SECONDS = 1.0
+#: Exits fall due and prices stop without any message: a panel is never older than this.
+PANEL_AT_MOST_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 RELOAD_SPREAD_SECONDS = 1.0
@@ -81,9 +83,11 @@ class Hub:
         writers = list(self._writers.values())
         if writers:
             await asyncio.wait(writers, timeout=2)
-        for task in [*self._tasks, *self._writers.values()]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._writers.values(), return_exceptions=True)
+        pending = {*self._tasks, *self._writers.values()}
+        while pending:  # a library may take a cancellation for its own time-out and swallow it: say it again
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1)
         self._tasks = []
 
     def join(self, client: Client, credential: Any, gone: Callable[[], None]) -> None:
@@ -277,9 +281,15 @@ class Hub:
             self._dirty[scope] = None
 
     async def _refresh_panels(self) -> None:
-        """Rebuild what wide clients see beside positions, at most once a second, whatever happens how often."""
+        """Rebuild what wide clients see beside positions: at most once a second, and every five without a reason."""
+        next_round = 0.0
         while True:
             await asyncio.sleep(PANEL_SECONDS)
+            now = asyncio.get_running_loop().time()
+            if now >= next_round:
+                next_round = now + PANEL_AT_MOST_SECONDS
+                for client in self._clients:
+                    self._mark_dirty(client.scope)
             dirty, self._dirty = self._dirty, {}
             for scope in dirty:
                 clients = [client for client in self._clients if client.scope == scope]

@@ -1,28 +1,28 @@
-"""What the desk shows beside its positions: header figures, the last signals with their verdicts, closed trades.
+"""What the desk shows beside its positions: header figures, exits, the last signals with their verdicts, closed trades.
 
 Rebuilt at most once a second for all who watch the same scope. Figures leave here as JSON numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from apps.console import exit_figures
 from apps.core import bulk
-from apps.core.money import MONEY, ZERO
+from apps.core.money import ZERO
 from apps.prices import selectors as prices
 from apps.trading.presentation import number, timestamp
+from apps.trading.selectors import marks
+from apps.trading.selectors.marks import HeldWorth
 
 SIGNALS = 30
 TRADES = 30
 EXECUTIONS = 500
+STUCK_EXITS = 5
 
-_HELD = """
-SELECT p.mint, count(*), sum(p.remaining_amount), sum(p.remaining_cost_sol)
-FROM position p JOIN agent a ON a.id = p.agent_id
-WHERE p.closed_at IS NULL AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s) GROUP BY p.mint
-"""
 _TODAY = """
 SELECT count(*), count(*) FILTER (WHERE c.profit_sol > 0), coalesce(sum(c.profit_sol), 0), sum(c.profit_usd),
        count(*) FILTER (WHERE c.profit_usd IS NULL)
@@ -31,9 +31,12 @@ WHERE c.sale_time >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'U
   AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
 """
 _STATE = """
-SELECT state, exits_enabled, reason, updated_at,
-       (SELECT count(*) FROM trading_state s JOIN agent a ON a.id = s.agent_id
-        WHERE s.state <> 'active' AND a.archived_at IS NULL)
+WITH switched AS (
+    SELECT s.state, s.exits_enabled FROM trading_state s JOIN agent a ON a.id = s.agent_id
+    WHERE s.state <> 'active' AND a.archived_at IS NULL AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
+)
+SELECT state, exits_enabled, reason, updated_at, (SELECT count(*) FROM switched),
+       (SELECT count(*) FROM switched WHERE state = 'halted' AND NOT exits_enabled)
 FROM (SELECT 1) one LEFT JOIN trading_state ON agent_id IS NULL
 """
 _SIGNALS = """
@@ -69,29 +72,17 @@ def build(user_id: UUID | None) -> dict[str, Any]:
 
 
 def summary(user_id: UUID | None) -> dict[str, Any]:
-    """Return the header's figures; amounts in SOL. Positions without a price count as `unpricedPositions`, not as 0."""
-    held = bulk.fetch_all(_HELD, {"user": user_id})
-    newest = prices.latest_prices([row[0] for row in held])
-    value = unrealized = ZERO
-    positions = unpriced = 0
-    for mint, count, amount, cost in held:
-        positions += count
-        if mint not in newest:
-            unpriced += count
-            continue
-        worth = MONEY.multiply(amount, newest[mint].price_sol)
-        value += worth
-        unrealized += worth - cost
+    """Return the header's figures; amounts in SOL. Positions valued at their last fill are `unpricedPositions`."""
+    held = marks.worth_by_token(user_id=user_id)
     closed, wins, profit_sol, profit_usd, without_usd = bulk.fetch_all(_TODAY, {"user": user_id})[0]
-    state, exits_enabled, reason, since, agents_switched = bulk.fetch_all(_STATE)[0]
     sol_usd = prices.sol_usd()
-    oldest = min((newest[row[0]].at for row in held if row[0] in newest), default=None)
+    value = sum((row.value_sol for row in held), ZERO)
     return {
-        "openPositions": positions,
-        "unpricedPositions": unpriced,
+        "openPositions": sum(row.positions for row in held),
+        "unpricedPositions": sum(row.unpriced for row in held),
         "valueSol": number(value),
-        "unrealizedSol": number(unrealized),
-        "oldestPriceAt": timestamp(oldest),
+        "unrealizedSol": number(value - sum((row.cost_sol for row in held), ZERO)),
+        "oldestPriceAt": timestamp(min((row.newest.at for row in held if row.newest is not None), default=None)),
         "closedToday": closed,
         "winsToday": wins,
         "realizedTodaySol": number(profit_sol),
@@ -99,13 +90,55 @@ def summary(user_id: UUID | None) -> dict[str, Any]:
         "solUsd": None if sol_usd is None else number(sol_usd.value),
         "solUsdAt": None if sol_usd is None else timestamp(sol_usd.at),
         "solUsdSource": None if sol_usd is None else sol_usd.source,
-        "tradingState": {
-            "state": state or "active",
-            "exitsEnabled": True if exits_enabled is None else exits_enabled,
-            "reason": reason or "",
-            "since": timestamp(since),
-            "agentsSwitched": agents_switched,
-        },
+        "tradingState": _trading_state(user_id),
+        "exits": exits(user_id, held),
+    }
+
+
+def _trading_state(user_id: UUID | None) -> dict[str, Any]:
+    state, exits_enabled, reason, since, switched, exits_off = bulk.fetch_all(_STATE, {"user": user_id})[0]
+    return {
+        "state": state or "active",
+        "exitsEnabled": True if exits_enabled is None else exits_enabled,
+        "reason": reason or "",
+        "since": timestamp(since),
+        "agentsSwitched": switched,
+        "agentsExitsOff": exits_off,
+    }
+
+
+def exits(user_id: UUID | None, held: Sequence[HeldWorth]) -> dict[str, Any]:
+    """Return what exits are open, those that are stuck in words, tokens nobody can watch, today's closes by reason."""
+    work = exit_figures.work(user_id)
+    return {
+        "due": work.due,
+        "inWork": work.in_work,
+        "oldestAt": timestamp(work.oldest_at),
+        "heldBack": work.held_back,
+        "stuckCount": work.stuck,
+        "stuck": [_stuck(row) for row in exit_figures.stuck(user_id, limit=STUCK_EXITS)] if work.stuck else [],
+        "unwatchable": [
+            {"mint": row.mint, "symbol": row.symbol, "positions": row.positions, "priceAt": timestamp(row.price_at)}
+            for row in exit_figures.unwatchable(held)
+        ],
+        "closedToday": [
+            {"reason": row.reason, "count": row.count, "wins": row.wins, "profitSol": number(row.profit_sol)}
+            for row in exit_figures.closed_today(user_id)
+        ],
+    }
+
+
+def _stuck(row: exit_figures.StuckExit) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "positionId": str(row.position_id),
+        "tokenSymbol": row.symbol,
+        "agentName": row.agent,
+        "rule": row.rule,
+        "why": row.why,
+        "code": row.last_error,
+        "attempts": row.attempts,
+        "since": timestamp(row.created_at),
     }
 
 

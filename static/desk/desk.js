@@ -1,8 +1,9 @@
 // The live desk: joins the feed to the tables, and the buttons to the API. No library, no build step.
 
 import { ask, byId, el, send, toast, write } from "./dom.js";
+import { Exits } from "./exits.js";
 import { Feed } from "./feed.js";
-import { amount, exact, percent, sol } from "./format.js";
+import { amount, exact, percent, price, sol } from "./format.js";
 import { Header, Signals, Trades } from "./panels.js";
 import { Positions } from "./positions.js";
 
@@ -22,6 +23,7 @@ const SWITCHES = {
 };
 
 const header = new Header();
+const exits = new Exits();
 const signals = new Signals();
 const trades = new Trades();
 const positions = new Positions({ mayClose: options.mayClose, onClose: closePosition });
@@ -32,8 +34,24 @@ function showPanel(data) {
   header.summary = data.summary;
   if (positions.solUsd === null) positions.solUsd = data.summary.solUsd;
   signals.show(data.signals);
-  trades.show(data.closedTrades);
+  trades.show(data.closedTrades, data.summary.exits.closedToday);
+  exits.show(data.summary);
   refresh();
+}
+
+/** Says a partial sale or a DCA as it happens; the row shows the rest. */
+function tellChange(before, after) {
+  if (!before) return;
+  const symbol = after.tokenSymbol || "?";
+  if (after.takeProfitLevelsHit > before.takeProfitLevelsHit) {
+    const profit = after.realizedProfitSol - before.realizedProfitSol;
+    const sold = amount(before.remainingAmount - after.remainingAmount);
+    toast(`${symbol} took profit: sold ${sold} for ${sol(profit, true)} SOL of profit`, profit >= 0 ? "gain" : "loss");
+  }
+  if (after.dcaCount > before.dcaCount) {
+    const spent = sol(after.totalInvestedSol - before.totalInvestedSol);
+    toast(`${symbol} bought more for ${spent} SOL: average now ${price(after.purchasePrice)}`);
+  }
 }
 
 const onDelta = {
@@ -42,6 +60,7 @@ const onDelta = {
       if (positions.remove(data.positionId)) header.total -= 1;
     } else {
       if (data.eventType === "position_created") header.total += 1;
+      tellChange(positions.get(data.position.id), data.position);
       positions.put(data.position);
     }
     refresh();
@@ -102,6 +121,7 @@ async function switchTrading(state) {
   write(byId("state-question"), question);
   byId("state-exits-row").hidden = state !== "halted";
   byId("state-exits").checked = true;
+  byId("state-exits-off").hidden = true;
   byId("state-reason").value = "";
   byId("state-ok").className = tone;
   write(byId("state-ok"), word);
@@ -119,8 +139,12 @@ byId("switches").hidden = !options.maySwitch;
 for (const button of document.querySelectorAll("#switches button")) {
   button.addEventListener("click", () => switchTrading(button.dataset.switch));
 }
+byId("state-exits").addEventListener("change", (event) => {
+  byId("state-exits-off").hidden = event.target.checked;
+});
 byId("theme").addEventListener("click", window.switchTheme);
 setInterval(() => {
   positions.tick();
+  exits.tick();
   refresh();
 }, 1000);

@@ -133,9 +133,11 @@ export class Trades {
     this.rows = new Map();
   }
 
-  show(trades) {
+  /** `today` sums up the trades closed since midnight UTC by what closed them. */
+  show(trades, today) {
     const first = this.rows.size === 0;
     byId("trades-empty").hidden = trades.length > 0;
+    byId("trades-note").replaceChildren(...today.map((total) => this.total(total)));
     const present = new Set(trades.map((trade) => trade.id));
     for (const [id, row] of this.rows) {
       if (!present.has(id)) {
@@ -150,6 +152,12 @@ export class Trades {
       this.body.prepend(row);
       if (!first) flash(row, trade.profitLossSol >= 0 ? "flash-up" : "flash-down");
     }
+  }
+
+  total({ reason, count, wins, profitSol }) {
+    const [label, badge] = REASONS[reason] ?? [reason || "other", ""];
+    return el("span", { class: "total", title: `Today: ${wins} of ${count} gained, ${exact(profitSol, "SOL")}` },
+      el("span", { class: `badge ${badge}` }, `${label} ${count}`), " ", el("span", { class: tone(profitSol) }, sol(profitSol, true)));
   }
 
   make(trade) {
@@ -229,10 +237,10 @@ export class Header {
   showState(state) {
     const [word, badge] = STATES[state.state] ?? [state.state, ""];
     byId("state").dataset.state = state.state;
-    write(byId("state-word"), word);
+    write(byId("state-word"), state.state === "halted" && !state.exitsEnabled ? "Halted, exits off" : word);
     byId("state-word").className = `badge ${badge}`;
     const notes = [];
-    if (state.state === "halted") notes.push(state.exitsEnabled ? "exits on" : "exits off");
+    if (state.state === "halted") notes.push(state.exitsEnabled ? "stops go on" : "nothing is sold");
     if (state.reason) notes.push(state.reason);
     if (state.agentsSwitched) notes.push(`${state.agentsSwitched} agent${state.agentsSwitched > 1 ? "s" : ""} switched`);
     write(byId("state-under"), notes.join(" · ") || (state.state === "active" ? "entries and exits" : "\u00a0"));

@@ -7,6 +7,28 @@ const STALE_SECONDS = 10;
 const NEAR_STOP = 0.3; // of the room a position had when it was opened
 const CLOSING_SECONDS = 30;
 
+/** What exits did to a position so far, in a word each: "75 % left · TP 1 · DCA 2 · bag". */
+function done(position) {
+  const left = (position.remainingAmount / position.purchaseAmount) * 100;
+  return [
+    left < 100 && `${left.toFixed(left < 1 ? 2 : 0)}\u202f% left`,
+    position.takeProfitLevelsHit && `TP ${position.takeProfitLevelsHit}`,
+    position.dcaCount && `DCA ${position.dcaCount}`,
+    position.moonBagActivated && "bag",
+  ].filter(Boolean).join(" · ");
+}
+
+/** The same in full. */
+function held(position) {
+  const { tokenSymbol, totalTakeProfitLevels: levels } = position;
+  const parts = [exact(position.remainingAmount, tokenSymbol)];
+  if (position.purchaseAmount > position.remainingAmount) parts[0] += ` of ${exact(position.purchaseAmount, "bought")}`;
+  if (position.takeProfitLevelsHit) parts.push(`take profit sold ${position.takeProfitLevelsHit}${levels === null ? "" : ` of ${levels}`} levels`);
+  if (position.dcaCount) parts.push(`DCA bought ${position.dcaCount} times`);
+  if (position.moonBagActivated) parts.push(`a moon bag of ${exact(position.moonBagAmount, tokenSymbol)} is kept`);
+  return parts.join("; ");
+}
+
 export class Positions {
   /** `options`: mayClose, onClose(position). */
   constructor(options) {
@@ -32,6 +54,10 @@ export class Positions {
 
   get all() {
     return [...this.rows.values()].map((row) => row.position);
+  }
+
+  get(id) {
+    return this.rows.get(id)?.position;
   }
 
   /** Replaces everything by a snapshot, keeping the rows that stay. */
@@ -135,22 +161,27 @@ export class Positions {
     if (closing) row.closingTimer = setTimeout(() => this.markClosing(id, false), CLOSING_SECONDS * 1000);
   }
 
-  /** Value, cost and profit of all rows at the newest prices; SOL. */
+  /** What a position is valued at: its token's newest price, or its own last fill's while that is the newer one. */
+  mark(position) {
+    const known = this.prices.get(position.tokenAddress);
+    const filledAt = Date.parse(position.lastFillTime);
+    if (known && known.at > filledAt) return known;
+    return { price: position.lastFillPrice, usd: null, source: "its last fill", at: filledAt, isFill: true };
+  }
+
+  /** Value, cost and profit of all rows at their marks; SOL. */
   totals() {
     const totals = { count: this.rows.size, value: 0, unrealised: 0, cost: 0, unpriced: 0, newest: 0, oldest: Infinity, stale: 0 };
     const now = Date.now();
     const mints = new Set();
     for (const { position } of this.rows.values()) {
-      const known = this.prices.get(position.tokenAddress);
-      if (!known) {
-        totals.unpriced += 1;
-        continue;
-      }
-      const worth = known.price * position.remainingAmount;
+      const mark = this.mark(position);
+      const worth = mark.price * position.remainingAmount;
       totals.value += worth;
       totals.cost += position.remainingCostSol;
       totals.unrealised += worth - position.remainingCostSol;
-      mints.add(position.tokenAddress);
+      if (mark.isFill) totals.unpriced += 1;
+      else mints.add(position.tokenAddress);
     }
     for (const mint of mints) {
       const { at } = this.prices.get(mint);
@@ -162,18 +193,16 @@ export class Positions {
   }
 
   figures(position) {
-    const known = this.prices.get(position.tokenAddress);
-    const at = known?.price ?? null;
-    const worth = at === null ? null : at * position.remainingAmount;
-    const profit = at === null ? null : worth - position.remainingCostSol + position.realizedProfitSol;
+    const { price: at } = this.mark(position);
+    const worth = at * position.remainingAmount;
+    const profit = worth - position.remainingCostSol + position.realizedProfitSol;
     return {
-      known,
       price: at,
       worth,
       profit,
-      profitUsd: profit === null || this.solUsd === null ? null : profit * this.solUsd,
-      change: at === null ? null : ((at - position.purchasePrice) / position.purchasePrice) * 100,
-      room: at === null || position.stopLossPrice === null ? null : ((at - position.stopLossPrice) / at) * 100,
+      profitUsd: this.solUsd === null ? null : profit * this.solUsd,
+      change: ((at - position.purchasePrice) / position.purchasePrice) * 100,
+      room: position.stopLossPrice === null ? null : ((at - position.stopLossPrice) / at) * 100,
     };
   }
 
@@ -183,8 +212,10 @@ export class Positions {
       token: el("th", { scope: "row" }), agent: cell("agent"), age: cell("num"), amount: cell("num"),
       average: cell("num"), price: cell("num"), change: cell("num"), money: cell("num"), stop: cell("stop"),
       profit: el("span", { class: "strong" }), usd: el("span", { class: "second" }),
+      held: el("span"), done: el("span", { class: "second" }),
     };
     cells.money.append(cells.profit, cells.usd);
+    cells.amount.append(cells.held, cells.done);
     const mark = el("i");
     const average = el("b");
     cells.bar = el("span", { class: "bar-track", "aria-hidden": "true" }, average, mark);
@@ -216,9 +247,9 @@ export class Positions {
     }
     write(cells.agent, agent);
     attribute(cells.agent, "title", agent);
-    write(cells.amount, amount(position.remainingAmount));
-    const sold = position.purchaseAmount > position.remainingAmount ? ` of ${exact(position.purchaseAmount, "bought")}` : "";
-    attribute(cells.amount, "title", exact(position.remainingAmount, position.tokenSymbol) + sold);
+    write(cells.held, amount(position.remainingAmount));
+    write(cells.done, done(position));
+    attribute(cells.amount, "title", held(position));
     write(cells.average, price(position.purchasePrice));
     attribute(cells.average, "title", exact(position.purchasePrice, "SOL"));
     write(cells.price, price(figures.price));
@@ -247,14 +278,13 @@ export class Positions {
       return;
     }
     cells.bar.hidden = false;
-    const top = Math.max(position.peakPrice ?? 0, figures.price ?? 0, position.purchasePrice);
+    const top = Math.max(position.peakPrice ?? 0, figures.price, position.purchasePrice);
     const place = (value) => `${Math.min(100, Math.max(0, ((value - stop) / (top - stop || 1)) * 100)).toFixed(1)}%`;
     write(cells.level, price(stop));
     write(cells.room, figures.room === null ? "" : percent(figures.room).replace("+", ""));
     attribute(cells.stop, "title", `Stop ${exact(stop, "SOL")} (${percent(position.currentStopLossPercentage)} of the average)`);
     cells.averageMark.style.left = place(position.purchasePrice);
-    cells.mark.hidden = figures.price === null;
-    if (figures.price !== null) cells.mark.style.left = place(figures.price);
+    cells.mark.style.left = place(figures.price);
     const first = (position.purchasePrice - stop) / position.purchasePrice;
     const near = figures.room !== null && figures.room / 100 < Math.max(first * NEAR_STOP, 0.005);
     cells.stop.classList.toggle("near", near);
@@ -264,11 +294,11 @@ export class Positions {
     const { position, cells } = row;
     write(cells.age, duration((Date.now() - new Date(position.createdAt)) / 1000));
     attribute(cells.age, "title", `Opened ${time(position.createdAt)} · ${utc(position.createdAt)}`);
-    const known = this.prices.get(position.tokenAddress);
-    const seconds = known ? (Date.now() - known.at) / 1000 : null;
-    const stale = seconds === null || seconds > STALE_SECONDS;
-    cells.price.classList.toggle("stale", stale);
-    attribute(cells.price, "title", known ? `${exact(known.price, "SOL")}, ${usd(known.usd)}; ${known.source}, ${duration(seconds)} ago` : "No price yet");
+    const mark = this.mark(position);
+    const seconds = (Date.now() - mark.at) / 1000;
+    cells.price.classList.toggle("stale", seconds > STALE_SECONDS);
+    const told = mark.isFill ? "no price since" : usd(mark.usd);
+    attribute(cells.price, "title", `${exact(mark.price, "SOL")}, ${told}; ${mark.source}, ${duration(seconds)} ago`);
   }
 
   sortBy(key) {
@@ -292,8 +322,8 @@ export class Positions {
       agent: (this.agents.get(position.agentId) ?? "").toLowerCase(),
       age: position.createdAt,
       amount: position.remainingAmount,
-      change: figures.change ?? -Infinity,
-      profit: figures.profit ?? -Infinity,
+      change: figures.change,
+      profit: figures.profit,
       stop: figures.room ?? Infinity,
     }[this.order.key];
   }

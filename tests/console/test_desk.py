@@ -18,7 +18,7 @@ from apps.core.feed import publish_prices
 from apps.core.money import SOL_MINT
 from apps.core.outbox import Message
 from apps.trading import presentation
-from apps.trading.models import ExitIntent, IntentStatus, TradingState
+from apps.trading.models import ExitIntent, IntentStatus, Position, TradingState
 from apps.trading.services import trading_state
 from tests import factories
 from tests.console.test_feed import closed, open_position
@@ -117,10 +117,13 @@ def test_an_operator_halts_and_resumes_trading(window, web, relaying):
     def halt(page):
         page.click('[data-switch="halted"]')
         page.fill("#state-reason", "provider looks wrong")
+        expect(page.locator("#state-exits-off")).to_be_hidden()
         page.uncheck("#state-exits")
+        expect(page.locator("#state-exits-off")).to_contain_text("not even by a stop loss")
         page.click("#state-ok")
-        expect(page.locator("#state-word")).to_have_text("Halted")
+        expect(page.locator("#state-word")).to_have_text("Halted, exits off")
         expect(page.locator("#state-under")).to_contain_text("provider looks wrong")
+        expect(page.locator("#alarms")).to_contain_text("Exits are off: nothing is sold, not even by a stop loss")
 
     window.do(halt)
     row = TradingState.objects.get(agent=None)
@@ -130,6 +133,7 @@ def test_an_operator_halts_and_resumes_trading(window, web, relaying):
         page.click('[data-switch="active"]')
         page.click("#state-ok")
         expect(page.locator("#state-word")).to_have_text("Active")
+        expect(page.locator("#alarms")).to_be_hidden()
 
     window.do(resume)
     assert trading_state.get_state().state == "active"
@@ -256,10 +260,12 @@ def test_the_panel_takes_the_same_few_queries_however_much_there_is(django_asser
         factories.make_position(agent, token)
         signal = factories.make_signal(user, token)
         factories.make_execution(signal, agent, verdict="skipped", code="X")
-    with django_assert_max_num_queries(8):
+        factories.make_intent(Position.objects.get(agent=agent), attempts=3)
+    with django_assert_max_num_queries(11):
         built = panel.build(user.pk)
     assert built["summary"]["openPositions"] == 5
     assert built["signals"][0]["skipped"] == 1
+    assert built["summary"]["exits"]["stuckCount"] == len(built["summary"]["exits"]["stuck"]) == 5
     assert panel.build(factories.make_user().pk)["summary"]["openPositions"] == 0
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from apps.core import bulk
 from apps.prices import selectors as prices
 from apps.prices.domain.points import PricePoint
 from apps.trading import presentation
@@ -25,6 +29,52 @@ CASE WHEN {IS_MARKED} THEN newest.price_sol
                     WHERE t.position_id = p.id AND (t.is_dca OR t.is_take_profit)
                     ORDER BY t.transaction_time DESC, t.id DESC LIMIT 1), p.purchase_price) END
 """
+
+_SCOPE = """
+p.closed_at IS NULL AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
+AND (%(agent)s::uuid IS NULL OR p.agent_id = %(agent)s)
+"""
+_HELD_MINTS = f"SELECT DISTINCT p.mint FROM position p JOIN agent a ON a.id = p.agent_id WHERE {_SCOPE}"
+_HELD = f"""
+SELECT w.wallet_type, p.mint, max(p.symbol), count(*), count(*) FILTER (WHERE NOT {IS_MARKED}),
+       sum(p.remaining_amount * {MARK}), sum(p.remaining_cost_sol), min(p.opened_at)
+FROM position p JOIN agent a ON a.id = p.agent_id JOIN wallet w ON w.id = p.wallet_id
+LEFT JOIN unnest(%(mints)s::text[], %(prices)s::numeric[], %(times)s::timestamptz[]) AS newest (mint, price_sol, at)
+       ON newest.mint = p.mint
+WHERE {_SCOPE}
+GROUP BY w.wallet_type, p.mint
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWorth:
+    """All open positions in one token in wallets of one mode, valued at their marks; SOL.
+
+    `unpriced` of them are valued at their last fill. `newest` is the token's newest price, however old.
+    """
+
+    mode: str
+    mint: str
+    symbol: str
+    positions: int
+    unpriced: int
+    value_sol: Decimal
+    cost_sol: Decimal
+    held_since: datetime
+    newest: PricePoint | None
+
+
+def worth_by_token(*, user_id: UUID | None = None, agent_id: UUID | None = None) -> list[HeldWorth]:
+    """Return what is held by mode and token, of everybody, a user or an agent, in two queries however much it is."""
+    scope = {"user": user_id, "agent": agent_id}
+    newest = prices.latest_prices(row[0] for row in bulk.fetch_all(_HELD_MINTS, scope))
+    points = list(newest.values())
+    told = {
+        "mints": [point.mint for point in points],
+        "prices": [point.price_sol for point in points],
+        "times": [point.at for point in points],
+    }
+    return [HeldWorth(*row, newest.get(row[1])) for row in bulk.fetch_all(_HELD, {**scope, **told})]
 
 
 def of_positions(positions: Iterable[Any], fills: Mapping[UUID, PositionFills]) -> dict[UUID, Mark]:

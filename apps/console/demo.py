@@ -1,4 +1,4 @@
-"""The demo desk: an agent for every way out of a position on the sandbox's market, so that a new user sees each of them.
+"""The demo desk: an agent for every way out of a position on the sandbox's market: a new user sees each of them.
 
 Names say what is to be seen. Stops are close, cool-downs and hold times short: the sandbox's charts last half a minute.
 """

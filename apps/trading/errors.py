@@ -28,6 +28,24 @@ class TokenNotTradable(Invalid):
         self.reason = reason
 
 
+class TokenNotDead(Conflict):
+    """Too little speaks for a token being dead to write its positions off; `reason` is the rule's code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "TOKEN_NOT_DEAD",
+            "No recent check found this token without a price and without a buyer",
+            details={"reason": reason},
+        )
+
+
+class NothingToWriteOff(Conflict):
+    """Nobody holds the token in a simulated wallet; what a live wallet holds is on the chain."""
+
+    def __init__(self) -> None:
+        super().__init__("NOTHING_TO_WRITE_OFF", "No simulated wallet holds this token")
+
+
 class PositionNotFound(NotFound):
     def __init__(self) -> None:
         super().__init__("POSITION_NOT_FOUND", "This agent has no such open position")

@@ -9,6 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from apps.trading.domain.exit_decision import (
+    ALLOWED,
+    EXITS_HALTED,
+    POSITION_CLOSED,
+    WALLET_RESET,
+    Action,
+    CloseDecision,
+)
+
 #: Checks of one token are at least this far apart.
 CHECK_EVERY = timedelta(seconds=30)
 #: Nobody knows what a token did while it was not checked: after such a gap the evidence starts over.
@@ -22,7 +31,7 @@ EVIDENCE_TOO_OLD = "EVIDENCE_TOO_OLD"
 NOT_AUTOMATIC = "NOT_AUTOMATIC"
 TOO_FEW_CHECKS = "TOO_FEW_CHECKS"
 TOO_SHORT = "TOO_SHORT"
-ALLOWED = "ALLOWED"
+TOKEN_LIVES = "TOKEN_LIVES"  # noqa: S105 - a code
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +100,28 @@ def speaks_of_the_token(refusal: str) -> bool:
     (True, False)
     """
     return refusal not in _ABOUT_THE_AMOUNT
+
+
+def decide_booking(
+    *, is_open: bool, wallet_current: bool, exits_allowed: bool, evidence: Evidence | None, now: datetime
+) -> CloseDecision:
+    """Decide a fired write-off under lock; `evidence` None means that nothing speaks against the token any more.
+
+    >>> noon = datetime(2026, 1, 1, 12)
+    >>> held = dict(is_open=True, wallet_current=True, exits_allowed=True, now=noon)
+    >>> decide_booking(evidence=None, **held)
+    CloseDecision(action=<Action.CANCEL: 'cancel'>, code='TOKEN_LIVES')
+    >>> decide_booking(evidence=Evidence(3, noon, noon), **held).allowed
+    True
+    """
+    if not is_open:
+        return CloseDecision(Action.CANCEL, POSITION_CLOSED)
+    if not wallet_current:
+        return CloseDecision(Action.CANCEL, WALLET_RESET)
+    if evidence is None or evidence.last_seen_at is None:
+        return CloseDecision(Action.CANCEL, TOKEN_LIVES)
+    if not exits_allowed:
+        return CloseDecision(Action.WAIT, EXITS_HALTED)
+    if is_too_old(evidence.last_seen_at, now):
+        return CloseDecision(Action.WAIT, EVIDENCE_TOO_OLD)
+    return CloseDecision(Action.BOOK, ALLOWED)

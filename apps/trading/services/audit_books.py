@@ -94,7 +94,7 @@ _PARTLY_SOLD = """
 SELECT p.id, p.decimals, p.remaining_cost_sol, t.output_mint = p.mint,
        CASE WHEN t.output_mint = p.mint THEN t.output_amount ELSE t.input_amount END,
        CASE WHEN t.output_mint = p.mint THEN t.input_amount + COALESCE(t.network_fee_sol, 0)
-            ELSE t.output_amount - COALESCE(t.protocol_fee_sol, 0) - COALESCE(t.network_fee_sol, 0) END
+            ELSE COALESCE(t.output_amount, 0) - COALESCE(t.protocol_fee_sol, 0) - COALESCE(t.network_fee_sol, 0) END
 FROM position p
 JOIN transaction t ON t.position_id = p.id
 JOIN LATERAL (SELECT min(id) AS place FROM ledger_entry WHERE transaction_id = t.id) AS booked ON true

@@ -123,7 +123,7 @@ CROSS JOIN LATERAL (VALUES
 WHERE abs(fact.expected - fact.found) > fact.tolerance
 UNION ALL
 SELECT concat_ws(' ', 'position', p.id), 'nothing left of a sold position', 0, p.remaining_amount
-FROM position p WHERE p.closed_at IS NOT NULL AND p.close_reason NOT IN ('reset', 'write_off')
+FROM position p WHERE p.closed_at IS NOT NULL AND p.close_reason <> 'reset'
   AND p.remaining_amount <> 0
 """
 

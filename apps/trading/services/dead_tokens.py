@@ -6,7 +6,7 @@ each at most every 30 s. What follows from evidence is `write_off`'s; when it co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -91,20 +91,6 @@ def check() -> list[Found]:
     _store(found)
     return found
 
-
-def evidence_stands(mints: Iterable[str]) -> dict[str, rules.Evidence]:
-    """Return the evidence against each of `mints` that has any now, locked until commit. Locks come after intents'."""
-    rows = bulk.fetch_all(_LOCK_EVIDENCE, [sorted(set(mints))])
-    return {row[0]: rules.Evidence(*row[1:]) for row in rows}
-
-
-_LOCK_EVIDENCE = """
-SELECT d.mint, d.checks, d.first_seen_at, d.last_seen_at FROM dead_token d
-WHERE d.mint = ANY(%s) AND d.cleared_at IS NULL AND d.checks > 0
-  AND NOT COALESCE((SELECT t.received_at > d.last_seen_at FROM tick t WHERE t.mint = d.mint
-                    ORDER BY t.id DESC LIMIT 1), false)
-ORDER BY d.mint FOR NO KEY UPDATE OF d
-"""
 
 # What ticks have answered since, and what nobody holds any more, needs no question.
 _OVER = """

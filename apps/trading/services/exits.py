@@ -15,6 +15,7 @@ from django.db import transaction as database
 from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.core import wake
+from apps.core.money import ZERO
 from apps.trading import errors
 from apps.trading.models import ClosedTrade, ExitIntent, IntentKind, IntentStatus, Position
 from apps.trading.services import exit_intents, exit_runner, gate
@@ -29,7 +30,10 @@ _OPEN = (IntentStatus.DUE, IntentStatus.LEASED)
 
 @dataclass(frozen=True, slots=True)
 class CloseResult:
-    """A position as it was sold: whole tokens in, SOL out before fees, SOL per token; USD None while unknown."""
+    """A position as it ended: whole tokens in, SOL out before fees, SOL per token; USD None while unknown.
+
+    Nothing comes out of one that was written off.
+    """
 
     transaction_id: UUID
     historical_swap_id: UUID
@@ -124,14 +128,14 @@ def wait_for_close(*, intent: ExitIntent, timeout_seconds: float = 15.0) -> Clos
 def _result(intent: ExitIntent) -> CloseResult:
     trade = ClosedTrade.objects.select_related("sale_transaction").filter(position_id=intent.position_id).first()
     sale = None if trade is None else trade.sale_transaction
-    if trade is None or sale is None or sale.input_amount is None or sale.output_amount is None:
+    if trade is None or sale is None or sale.input_amount is None:
         raise errors.CloseCancelled(intent.last_error)
     return CloseResult(
         transaction_id=sale.pk,
         historical_swap_id=trade.pk,
         position_id=intent.position_id,
         input_amount=sale.input_amount,
-        output_amount=sale.output_amount,
+        output_amount=ZERO if sale.output_amount is None else sale.output_amount,
         sale_price=trade.sale_price,
         profit_loss_sol=trade.profit_sol,
         profit_loss_usd=trade.profit_usd,

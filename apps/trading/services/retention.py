@@ -27,6 +27,7 @@ HOUR_CANDLES = timedelta(days=5 * 365)
 #: Verdicts that traded are part of the books and stay; the others go.
 EXECUTIONS_WITHOUT_TRADE = timedelta(days=30)
 CANCELLED_EXITS = timedelta(days=30)
+ENDED_EVIDENCE = timedelta(days=30)
 DUPLICATE_KEYS = timedelta(days=1)
 _AT_ONCE = 10_000
 
@@ -40,6 +41,10 @@ _EXPIRED = {
         "DELETE FROM exit_intent WHERE id IN (SELECT id FROM exit_intent WHERE finished_at < %s"
         " AND status = 'cancelled' LIMIT %s)",
         CANCELLED_EXITS,
+    ),
+    "dead_tokens": (
+        "DELETE FROM dead_token WHERE mint IN (SELECT mint FROM dead_token WHERE cleared_at < %s LIMIT %s)",
+        ENDED_EVIDENCE,
     ),
     "duplicate_keys": (
         "DELETE FROM signal_dedup WHERE (user_id, token_address, signal_type, signal_strength) IN (SELECT user_id,"

@@ -114,6 +114,15 @@ class PositionBook:
         """Drop everything, to be read anew."""
         self._forget()
 
+    def heal(self, records: Records) -> None:
+        """Take records over once more, whatever the book holds of them."""
+        self._take(records)
+
+    def drop(self, position_id: UUID) -> None:
+        """Forget one position."""
+        self._held = None
+        self.columns.remove(position_id.bytes)
+
     def _load(self) -> None:
         self._forget()
         self.rules.learn_states(reading.states())
@@ -198,7 +207,7 @@ class PositionBook:
         columns.low[kept] = np.minimum(columns.low[kept], records["low"][~over])
         columns.stop_percent[kept] = np.maximum(columns.stop_percent[kept], records["stop_percent"][~over])
         columns.agent[rows] = [self._agents[agent_id] for agent_id in records["agent_id"].tolist()]
-        for name in _COPIED:
+        for name in COPIED:
             getattr(columns, name)[rows] = records[name]
         columns.bag[rows] = np.where(
             records["bag_active"], np.where(records["bag"] == NO_INTEGER, -1, records["bag"]), NO_INTEGER
@@ -422,7 +431,8 @@ class PositionBook:
 
 
 _NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
-_COPIED = (
+#: The columns that are the records', as they are.
+COPIED = (
     "average_high",
     "average_low",
     "opened_at",

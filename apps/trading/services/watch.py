@@ -26,8 +26,11 @@ from apps.prices import services as prices
 from apps.prices.domain.points import PricePoint, SolUsd, price_in_usd
 from apps.prices.domain.trust import TrustDecision
 from apps.prices.services import FetchResult
+from apps.trading import watch_metrics
 from apps.trading.adapters.shard_lock import ShardLock
+from apps.trading.book import reading
 from apps.trading.book.book import Evaluation, PositionBook
+from apps.trading.book.check import Checker
 from apps.trading.models import IntentKind
 from apps.trading.selectors.watched import HeldToken
 from apps.trading.services import exit_intents, fired_exits, stop_levels
@@ -43,6 +46,8 @@ FETCH_SECONDS = 0.8
 _SPACING_SECONDS = 0.85
 #: What writing back peaks and stops may take of a tick.
 _WRITE_BACK_SECONDS = 0.25
+#: How often a part of the book is compared with the database.
+_CHECK_EVERY_TICKS = 10
 _SLOW_SECONDS = 1.0
 
 Fetch = Callable[..., FetchResult]
@@ -85,6 +90,8 @@ class ShardWatch:
         self._busy = threading.Lock()
         self._started_at = 0.0
         self._next_poll_at = 0.0
+        self._checker = Checker(self._book)
+        self._ticks_to_check = _CHECK_EVERY_TICKS
         self._unsaved_exits: dict[UUID, FiredExit] = {}
         self._unwatchable = Unwatchable(shard)
         self._sol_usd_alarm = SolUsdAlarm()
@@ -128,7 +135,8 @@ class ShardWatch:
         self._unwatchable.note(self._book.held(), trusted, now=time.monotonic())
         if self.shard == 0:
             self._sol_usd_alarm.note(sol_usd is not None, now=time.monotonic())
-        return TickReport(
+        self._check_if_due()
+        report = TickReport(
             ran=True,
             tokens=len(held),
             trusted=len(trusted),
@@ -138,6 +146,8 @@ class ShardWatch:
             fired=len(fired),
             took_seconds=time.monotonic() - started,
         )
+        self._measure(report)
+        return report
 
     def judge(
         self, trusted: Mapping[str, PricePoint], doubted: Mapping[str, TrustDecision]
@@ -146,6 +156,7 @@ class ShardWatch:
 
         Returns what was judged and the intents by position. This is what stands between a price and its sale.
         """
+        started = time.perf_counter()
         self._book.synchronise()
         now = datetime.now(UTC)
         wild = {mint: (doubt.point, doubt.code) for mint, doubt in doubted.items() if doubt.point is not None}
@@ -154,7 +165,26 @@ class ShardWatch:
         fired = self._store(exits, trusted)
         if fired:
             wake.wake(exit_intents.TASK)
+        watch_metrics.JUDGE_SECONDS.labels(self.shard).observe(time.perf_counter() - started)
+        for item in evaluation.fired:
+            watch_metrics.FIRED.labels(item.verdict.reason).inc()
         return evaluation, fired
+
+    def _check_if_due(self) -> None:
+        """Compare a part of the book with the database now and then."""
+        self._ticks_to_check -= 1
+        if self._ticks_to_check > 0:
+            return
+        self._ticks_to_check = _CHECK_EVERY_TICKS
+        for kind, count in self._checker.step().items():
+            watch_metrics.DIFFERENCES.labels(kind).inc(count)
+        watch_metrics.WATERMARK_AGE.labels(self.shard).set(reading.watermark_age())
+
+    def _measure(self, report: TickReport) -> None:
+        watch_metrics.TICK_SECONDS.labels(self.shard).observe(report.took_seconds)
+        watch_metrics.POSITIONS.labels(self.shard).set(len(self._book))
+        watch_metrics.BOOK_BYTES.labels(self.shard).set(self._book.columns.bytes_held)
+        watch_metrics.UNSAVED.labels(self.shard).set(self._book.unsaved_count())
 
     def close(self) -> None:
         """Give the shard up."""

@@ -59,7 +59,7 @@ def test_positions_of_one_token_share_quotes_pro_rata(market):
 
     outcomes = exit_runner.run_due()
 
-    assert all(outcome.sold for outcome in outcomes) and len(outcomes) == 8
+    assert all(outcome.booked for outcome in outcomes) and len(outcomes) == 8
     sales = Transaction.objects.filter(input_mint=positions[0].mint)
     quoted = {sale.swap_payload["inAmount"] for sale in sales}
     assert len(quoted) <= 3
@@ -135,7 +135,7 @@ def test_two_sellers_at_once_sell_every_position_once(market):
     for thread in threads:
         thread.join()
 
-    assert sorted(outcome.exit.position_id for outcome in outcomes if outcome.sold) == sorted(
+    assert sorted(outcome.exit.position_id for outcome in outcomes if outcome.booked) == sorted(
         position.pk for position in positions
     )
     assert Transaction.objects.filter(input_mint=positions[0].mint).count() == 12
@@ -148,7 +148,7 @@ def test_a_seller_that_died_leaves_the_close_to_the_next_when_its_lease_ends(mar
     (leased,) = exit_intents.lease_due()
     assert exit_runner.run_due() == []
     ExitIntent.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert [outcome.sold for outcome in exit_runner.run_due()] == [True]
+    assert [outcome.booked for outcome in exit_runner.run_due()] == [True]
     assert leased.attempts == 1 and ExitIntent.objects.get().attempts == 2
 
 
@@ -162,11 +162,11 @@ def test_a_seller_that_lost_its_lease_books_nothing(market):
     quote = quote_of(market, position, units)
 
     (late,) = sale_booking.book_sales([sale_booking.Sale(slow, quote, units)], sol_usd=None)
-    assert (late.sold, late.code) == (False, "LEASE_LOST")
+    assert (late.booked, late.code) == (False, "LEASE_LOST")
     (first,) = sale_booking.book_sales([sale_booking.Sale(quick, quote, units)], sol_usd=Decimal(150))
-    assert first.sold
+    assert first.booked
     (again,) = sale_booking.book_sales([sale_booking.Sale(quick, quote, units)], sol_usd=None)
-    assert not again.sold
+    assert not again.booked
     trade = ClosedTrade.objects.get()
     assert trade.profit_usd == (trade.profit_sol * 150).quantize(Decimal("1e-8"))
     assert closing.differences() == []
@@ -206,9 +206,9 @@ def test_a_position_that_shrank_since_the_quote_is_quoted_again_for_what_remains
     units = int(position.remaining_amount.scaleb(position.decimals))
     quote = quote_of(market, position, units * 2)
     (outcome,) = sale_booking.book_sales([sale_booking.Sale(leased, quote, units * 2)], sol_usd=None)
-    assert (outcome.sold, outcome.code) == (False, "AMOUNT_CHANGED")
+    assert (outcome.booked, outcome.code) == (False, "AMOUNT_CHANGED")
     exit_intents.give_back([leased], outcome.code, at_once=True)
-    assert [again.sold for again in exit_runner.run_due()] == [True]
+    assert [again.booked for again in exit_runner.run_due()] == [True]
 
 
 def test_a_dca_cancels_a_stop_that_fired_before_it_but_no_other_close(market):
@@ -251,7 +251,7 @@ def test_halted_exits_wait_without_being_tried_and_are_sold_when_they_come_back(
     assert (intent.status, intent.attempts) == ("due", 0)
 
     trading_state.set_state(agent=agent, state="active", actor=None)
-    assert [outcome.sold for outcome in exit_runner.run_due()] == [True]
+    assert [outcome.booked for outcome in exit_runner.run_due()] == [True]
 
 
 def test_a_halt_between_quote_and_booking_books_nothing(market):
@@ -263,7 +263,7 @@ def test_a_halt_between_quote_and_booking_books_nothing(market):
     (outcome,) = sale_booking.book_sales(
         [sale_booking.Sale(leased, quote_of(market, position, units), units)], sol_usd=None
     )
-    assert (outcome.sold, outcome.code) == (False, "EXITS_HALTED")
+    assert (outcome.booked, outcome.code) == (False, "EXITS_HALTED")
 
 
 def test_a_wallet_reset_while_a_close_is_being_sold_books_nothing(market):
@@ -276,7 +276,7 @@ def test_a_wallet_reset_while_a_close_is_being_sold_books_nothing(market):
 
     (outcome,) = sale_booking.book_sales([sale_booking.Sale(leased, quote, units)], sol_usd=None)
 
-    assert not outcome.sold
+    assert not outcome.booked
     assert Transaction.objects.filter(input_mint=position.mint).count() == 0
     assert ExitIntent.objects.get().last_error == "WALLET_RESET"
     assert closing.differences() == []
@@ -309,10 +309,10 @@ def test_a_lock_that_is_held_too_long_leaves_the_close_due(market, settings):
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '200ms'")
         (outcome,) = exit_runner.run_due()
-        assert (outcome.sold, outcome.code) == (False, "DATABASE_BUSY")
+        assert (outcome.booked, outcome.code) == (False, "DATABASE_BUSY")
     connection.close()
     due_now()
-    assert [again.sold for again in exit_runner.run_due()] == [True]
+    assert [again.booked for again in exit_runner.run_due()] == [True]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from apps.agents.domain.model import PurchaseLimits, TakeProfit, TradingConfig
-from apps.core.money import MONEY, SOL_MINT, lamports_to_sol, sol_to_lamports
+from apps.core.money import MONEY, SOL_MINT, sol_to_lamports
 from apps.trading.domain import dca, entry_rules, exit_decision, fills, position_changes, take_profit
 from apps.trading.domain.exit_decision import (
     ALLOWED,
@@ -173,12 +173,13 @@ def intended_purchase(
     wanted = dca.evaluate(books.for_dca(seconds_since_last), price, config.dca)
     if wanted.buy_sol is None:
         return PurchaseDecision(Action.CANCEL, wanted.code.upper())
-    buy_sol = wanted.buy_sol if most_lamports is None else min(wanted.buy_sol, lamports_to_sol(most_lamports))
     balance = Decimal(0) if balance_sol is None else balance_sol
-    size = dca.affordable(buy_sol, balance, config.purchase_limits)
+    size = dca.affordable(wanted.buy_sol, balance, config.purchase_limits)
     if size is None:
-        return PurchaseDecision(Action.CANCEL, _unaffordable(buy_sol, balance, config.purchase_limits))
+        return PurchaseDecision(Action.CANCEL, _unaffordable(wanted.buy_sol, balance, config.purchase_limits))
     lamports = sol_to_lamports(size)
+    if most_lamports is not None:
+        lamports = min(lamports, most_lamports)
     if lamports <= 0:
         return PurchaseDecision(Action.CANCEL, entry_rules.INVALID_POSITION_SIZE)
     return PurchaseDecision(Action.BOOK, ALLOWED, lamports)

@@ -1,11 +1,12 @@
-"""Exit intents as work: fired, leased by whoever sells, due again when that fails, done or cancelled in the end.
+"""Exit intents as work: fired, leased by whoever books, due again when that fails, done or cancelled in the end.
 
-Set-based, one statement each. Nothing here sells: `exits` and `exit_runner` drive intents, `sale_booking` ends them.
+Set-based, one statement each. Nothing here trades: `exits` and `exit_runner` drive intents, `sale_booking` and
+`dca_booking` end them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from apps.core import bulk
+from apps.trading.domain import adjust_decision
 from apps.trading.models import IntentKind
 
 TASK = "trading.run_exits"
@@ -22,6 +24,9 @@ LEASE_SECONDS = 8
 BATCH = 500
 #: A position whose doubt a quote has just disproved is not asked again for this long by a doubted price.
 DISPROVED_REST_SECONDS = 3
+#: An adjust that was cancelled is not fired again for the same reason for this long, and longer for want of money.
+ADJUST_REST_SECONDS = 3
+MONEY_REST_SECONDS = 60
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 
@@ -48,7 +53,10 @@ class FiredExit:
 
 @dataclass(frozen=True, slots=True)
 class LeasedExit:
-    """A close in the hands of one process until `lease_until`, with what its quote needs."""
+    """An intent in the hands of one process until `lease_until`, with what its quote needs.
+
+    `attempts` counts this one and those that failed before.
+    """
 
     id: int
     position_id: UUID
@@ -61,10 +69,17 @@ class LeasedExit:
     decimals: int
     remaining_amount: Decimal
     is_open: bool
+    kind: str
+    trigger_price_sol: Decimal | None
+    created_at: datetime
+
+    @property
+    def is_adjust(self) -> bool:
+        return self.kind == IntentKind.ADJUST
 
 
 # An open close stays what it is; only a doubted one becomes certain when a trusted price (or a person) says the same.
-# An open close bars adjusts; an open adjust stays what it is.
+# An open close bars adjusts; an open adjust stays what it is. What was cancelled a moment ago rests.
 _FIRE = """
 INSERT INTO exit_intent AS kept (position_id, kind, reason, generation, status, trigger_price_sol, trigger_tick,
                                  needs_confirmation, details, attempts, last_error, requested_by_id)
@@ -74,11 +89,16 @@ FROM unnest(%(positions)s::uuid[], %(kinds)s::text[], %(reasons)s::text[], %(gen
     AS v (position_id, kind, reason, generation, price, tick, doubted, details, requested_by)
 JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL AND p.generation = v.generation
 WHERE (NOT v.doubted OR NOT EXISTS (
-    SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.last_error = 'BAD_TICK'
-    AND past.finished_at > clock_timestamp() - make_interval(secs => %(rest)s)))
+    SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.status = 'cancelled'
+    AND past.last_error = 'BAD_TICK' AND past.finished_at > clock_timestamp() - make_interval(secs => %(rest)s)))
   AND (v.kind = 'close' OR NOT EXISTS (
     SELECT 1 FROM exit_intent open WHERE open.position_id = p.id AND open.kind = 'close'
-    AND open.status IN ('due', 'leased')))
+    AND open.status IN ('due', 'leased')
+  ) AND NOT EXISTS (
+    SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.status = 'cancelled' AND past.kind = 'adjust'
+    AND past.finished_at > clock_timestamp() - make_interval(secs => %(money_rest)s) AND past.reason = v.reason
+    AND (past.last_error = ANY(%(money_codes)s)
+         OR past.finished_at > clock_timestamp() - make_interval(secs => %(adjust_rest)s))))
 ORDER BY p.id
 ON CONFLICT (position_id, kind) WHERE status IN ('due', 'leased') DO UPDATE
 SET needs_confirmation = false, reason = EXCLUDED.reason, trigger_price_sol = EXCLUDED.trigger_price_sol,
@@ -92,8 +112,8 @@ RETURNING kept.id, kept.position_id, kept.kind
 def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
     """Insert intents in the caller's transaction, one per position; return the new (or newly certain) ones by position.
 
-    A position that is closed, has changed since it was judged, or has an open close already, is left out. Open adjusts
-    of positions that close are cancelled: an open close bars them.
+    A position that is closed, has changed since it was judged, or has an open close already, is left out; so is an
+    adjust that rests. Open adjusts of positions that close are cancelled: an open close bars them.
     """
     wanted = sorted(exits, key=lambda item: item.position_id)
     if not wanted:
@@ -111,6 +131,9 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
             "details": [None if item.details is None else orjson.dumps(item.details).decode() for item in wanted],
             "actors": [item.requested_by_id for item in wanted],
             "rest": DISPROVED_REST_SECONDS,
+            "adjust_rest": ADJUST_REST_SECONDS,
+            "money_rest": MONEY_REST_SECONDS,
+            "money_codes": sorted(adjust_decision.MONEY_CODES),
         },
     )
     closing = [position_id for _, position_id, kind in rows if kind == IntentKind.CLOSE]
@@ -119,8 +142,8 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
     return {position_id: intent_id for intent_id, position_id, _ in rows}
 
 
-# Live positions belong to the orders process. Where exits are halted nothing is taken: it stays due, and is sold within
-# a second of their coming back.
+# Live positions belong to the orders process. Where exits are halted nothing is taken: a close stays due, and is sold
+# within a second of their coming back; an adjust lapses.
 _LEASE = """
 WITH due AS (
     SELECT i.id FROM exit_intent i
@@ -128,8 +151,12 @@ WITH due AS (
     JOIN wallet w ON w.id = p.wallet_id AND w.wallet_type = 'simulation'
     WHERE (i.status = 'due' AND i.due_at <= clock_timestamp()
            OR i.status = 'leased' AND i.lease_until < clock_timestamp())
-      AND i.kind = 'close' AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s::bigint[]))
+      AND i.kind = %(kind)s AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s::bigint[]))
       AND (i.reason = 'write_off') = %(write_offs)s
+      AND (i.kind = 'close' OR i.created_at > clock_timestamp() - make_interval(secs => %(lapse)s)
+           AND (%(buys)s OR i.reason <> 'dca') AND NOT EXISTS (
+             SELECT 1 FROM exit_intent barring WHERE barring.position_id = i.position_id AND barring.kind = 'close'
+             AND barring.status IN ('due', 'leased')))
       AND NOT EXISTS (SELECT 1 FROM trading_state t WHERE (t.agent_id IS NULL OR t.agent_id = p.agent_id)
                       AND t.state = 'halted' AND NOT t.exits_enabled)
     ORDER BY i.due_at, i.id
@@ -141,7 +168,7 @@ SET status = 'leased', lease_until = statement_timestamp() + %(lease)s, attempts
 FROM due, position p
 WHERE i.id = due.id AND p.id = i.position_id
 RETURNING i.id, i.position_id, i.reason, i.attempts, i.lease_until, p.agent_id, p.wallet_id, p.mint, p.decimals,
-          p.remaining_amount, p.closed_at IS NULL
+          p.remaining_amount, p.closed_at IS NULL, i.kind, i.trigger_price_sol, i.created_at
 """
 
 
@@ -152,28 +179,58 @@ def lease_due(
 
     Those to be sold or, with `write_offs`, those to be written off: never both, for nobody buys the latter.
     """
+    return _lease(IntentKind.CLOSE, limit, intent_ids, write_offs=write_offs)
+
+
+def lease_adjusts(
+    *, limit: int = BATCH, intent_ids: Sequence[int] | None = None, buys: bool = True
+) -> list[LeasedExit]:
+    """Take due take profits and, with `buys`, DCAs that have not lapsed and that no close bars, as `lease_due` does."""
+    return _lease(IntentKind.ADJUST, limit, intent_ids, buys=buys)
+
+
+def _lease(
+    kind: IntentKind, limit: int, intent_ids: Sequence[int] | None, *, write_offs: bool = False, buys: bool = True
+) -> list[LeasedExit]:
     rows = bulk.fetch_all(
         _LEASE,
         {
+            "kind": str(kind),
             "ids": None if intent_ids is None else list(intent_ids),
             "limit": limit,
             "write_offs": write_offs,
+            "buys": buys,
+            "lapse": adjust_decision.LAPSE_SECONDS,
             "lease": timedelta(seconds=LEASE_SECONDS),
         },
     )
     return [LeasedExit(*row) for row in rows]
 
 
-def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) -> None:
-    """Make leased closes due again: after a pause that grows with the attempts, or at once. `code` is kept to be seen.
+def cancel_lapsed() -> int:
+    """Cancel adjusts nobody could book in time, with what stood in the way last; return how many."""
+    return bulk.execute(
+        "UPDATE exit_intent SET status = 'cancelled', lease_until = NULL, finished_at = clock_timestamp(),"
+        " last_error = %(code)s, details = CASE WHEN last_error = '' THEN details"
+        " ELSE COALESCE(details, '{}') || jsonb_build_object('lastError', last_error) END"
+        " WHERE kind = 'adjust' AND (status = 'due' OR status = 'leased' AND lease_until < clock_timestamp())"
+        " AND created_at <= clock_timestamp() - make_interval(secs => %(seconds)s)",
+        {"code": adjust_decision.LAPSED, "seconds": adjust_decision.LAPSE_SECONDS},
+    )
 
-    An intent whose lease has passed to somebody else is left alone.
+
+def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) -> None:
+    """Make leased intents due again: after a pause that grows with the attempts, or at once. `code` is kept to be seen.
+
+    What is due again at once has not failed: its attempt does not count. An intent whose lease has passed to somebody
+    else is left alone.
     """
     if not exits:
         return
     bulk.execute(
         "UPDATE exit_intent i SET status = 'due', lease_until = NULL, last_error = v.code,"
-        " due_at = clock_timestamp() + make_interval(secs => v.seconds)"
+        " due_at = clock_timestamp() + make_interval(secs => v.seconds),"
+        " attempts = i.attempts - CASE WHEN v.seconds = 0 THEN 1 ELSE 0 END"
         " FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[]) AS v (id, lease, seconds, code)"
         " WHERE i.id = v.id AND i.status = 'leased' AND i.lease_until = v.lease",
         [
@@ -186,7 +243,7 @@ def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) 
 
 
 def retry_seconds(attempts: int) -> float:
-    """Return how long a close waits after its `attempts`-th failure: half a second, doubling, at most thirty.
+    """Return how long an intent waits after its `attempts`-th failure: half a second, doubling, at most thirty.
 
     >>> [retry_seconds(n) for n in (1, 2, 5, 50)]
     [0.5, 1.0, 8.0, 30.0]
@@ -194,14 +251,24 @@ def retry_seconds(attempts: int) -> float:
     return min(_FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), _LONGEST_RETRY_SECONDS)
 
 
-def finish(done: dict[int, UUID]) -> None:
-    """Mark intents done with the transaction that sold, inside the transaction that booked it."""
+def finish(done: Mapping[int, UUID], booked: Mapping[int, Mapping[str, str]] | None = None) -> None:
+    """Mark intents done with the transaction that filled them, inside the transaction that booked it.
+
+    `booked` are the figures of the fill, by intent; they stand under `booked` in its details.
+    """
     if not done:
         return
+    facts = booked or {}
     bulk.execute(
-        "UPDATE exit_intent i SET status = 'done', lease_until = NULL, last_error = '', transaction_id = v.sale,"
-        " finished_at = clock_timestamp() FROM unnest(%s::bigint[], %s::uuid[]) AS v (id, sale) WHERE i.id = v.id",
-        [list(done), list(done.values())],
+        "UPDATE exit_intent i SET status = 'done', lease_until = NULL, last_error = '', transaction_id = v.fill,"
+        " finished_at = clock_timestamp(), details = CASE WHEN v.booked IS NULL THEN i.details"
+        " ELSE COALESCE(i.details, '{}') || jsonb_build_object('booked', v.booked) END"
+        " FROM unnest(%s::bigint[], %s::uuid[], %s::jsonb[]) AS v (id, fill, booked) WHERE i.id = v.id",
+        [
+            list(done),
+            list(done.values()),
+            [orjson.dumps(facts[intent]).decode() if intent in facts else None for intent in done],
+        ],
     )
 
 
@@ -217,13 +284,20 @@ def cancel(cancelled: dict[int, str]) -> None:
     )
 
 
+# In the order in which every booking locks intents (`exit_locks`).
+_CANCEL_OPEN = """
+WITH held AS (
+    SELECT id FROM exit_intent
+    WHERE position_id = ANY(%s) AND kind = ANY(%s) AND status IN ('due', 'leased')
+    ORDER BY kind DESC, position_id FOR NO KEY UPDATE
+)
+UPDATE exit_intent i SET status = 'cancelled', lease_until = NULL, last_error = %s, finished_at = clock_timestamp()
+FROM held WHERE i.id = held.id
+"""
+
+
 def cancel_open(
     position_ids: Iterable[UUID], code: str, *, kinds: Sequence[str] = (IntentKind.CLOSE, IntentKind.ADJUST)
 ) -> int:
     """Cancel every open intent of the positions, in the caller's transaction; return how many."""
-    return bulk.execute(
-        "UPDATE exit_intent SET status = 'cancelled', lease_until = NULL, last_error = %s,"
-        " finished_at = clock_timestamp()"
-        " WHERE position_id = ANY(%s) AND kind = ANY(%s) AND status IN ('due', 'leased')",
-        [code, list(position_ids), [str(kind) for kind in kinds]],
-    )
+    return bulk.execute(_CANCEL_OPEN, [list(position_ids), [str(kind) for kind in kinds], code])

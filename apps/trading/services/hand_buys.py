@@ -103,11 +103,11 @@ def _token(mint: str, symbol: str | None) -> TokenView:
 
 def _share(token: TokenView, wanted: Wanted) -> Share:
     quoted = quoting.share_out([wanted], quoting.quotes_for_buy(token.mint))
-    if wanted.agent_id in quoted.errors:
-        raise quoted.errors[wanted.agent_id]
-    if wanted.agent_id not in quoted.shares:
+    if wanted.buyer in quoted.errors:
+        raise quoted.errors[wanted.buyer]
+    if wanted.buyer not in quoted.shares:
         raise _refusal(price_impact.PRICE_IMPACT_TOO_HIGH)
-    return quoted.shares[wanted.agent_id]
+    return quoted.shares[wanted.buyer]
 
 
 _MESSAGES = {

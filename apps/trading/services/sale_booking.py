@@ -1,4 +1,4 @@
-"""The one function that books full sales: every close, whoever wanted it, is decided again under lock and booked here.
+"""The one function that books sales: every close and every take profit is decided again under lock and booked here.
 
 A chunk of sales is one transaction: locks, decisions, then a handful of set-based writes. If the process dies anywhere,
 either all of a chunk stands or none of it, and what does not stand is still due.
@@ -11,45 +11,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction as database
 
 from apps.agents import locks
 from apps.core import bulk, outbox
-from apps.core.errors import SoldeskError
-from apps.core.money import (
-    MONEY,
-    SOL_MINT,
-    divide,
-    lamports_to_sol,
-    quantize_percent,
-    quantize_price,
-    quantize_sol,
-    quantize_usd,
-    to_base_units,
-)
+from apps.core.money import ZERO, lamports_to_sol, to_base_units
 from apps.trading import presentation
-from apps.trading.domain import exit_decision, fills, pnl
+from apps.trading.domain import adjust_decision, exit_decision, fills, position_changes
+from apps.trading.domain.adjust_decision import SaleDecision
 from apps.trading.domain.exit_decision import Action, CloseDecision, CloseSituation
 from apps.trading.domain.fills import Fill, Quote, UnusableQuote
-from apps.trading.models import ClosedTrade
-from apps.trading.services import exit_intents, gate
+from apps.trading.domain.take_profit import TakeProfitDecision
+from apps.trading.models import Position
+from apps.trading.selectors import adjusting
+from apps.trading.selectors.adjusting import Adjusting
+from apps.trading.services import (
+    exit_alarms,
+    exit_facts,
+    exit_intents,
+    exit_locks,
+    gate,
+    new_closed_trades,
+    position_feed,
+    swap_rows,
+)
 from apps.trading.services.exit_intents import LeasedExit
+from apps.trading.services.exit_locks import Claim, HeldPosition
+from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
 from apps.trading.services.gate import Gate
+from apps.trading.services.new_closed_trades import NewClosedTrade
 from apps.trading.services.quote_texts import QuoteTexts
-from apps.wallets.models import LedgerReason, TransactionType
+from apps.trading.services.swap_rows import Swap
 from apps.wallets.services import books
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
-
-CHUNK = 250
-LEASE_LOST = "LEASE_LOST"
 
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """A leased close with its part of a quote: `base_units` of the quote's input are this position's."""
+    """A leased close or take profit with its part of a quote: `base_units` of its input are this position's."""
 
     exit: LeasedExit
     quote: Quote
@@ -57,103 +58,63 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one close. `code` is "" for a sale, else why not; `lost`: another process holds it now."""
+class _Situation:
+    """What holds for the whole chunk, read under lock. `adjusting` has the positions that take profit."""
 
-    exit: LeasedExit
-    action: Action
-    code: str = ""
-    transaction_id: UUID | None = None
-    profit_sol: Decimal | None = None
-
-    @property
-    def sold(self) -> bool:
-        return self.transaction_id is not None
+    positions: dict[UUID, HeldPosition]
+    wallets: dict[UUID, LockedWallet]
+    claims: dict[int, Claim]
+    adjusting: dict[UUID, Adjusting]
+    switches: Gate
+    at: datetime
+    sol_usd: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """A position as it stands under lock; amounts in whole tokens and SOL."""
+class _Effect:
+    """What a sale leaves of a position, whole tokens and SOL. The last two are a take profit's, None otherwise.
 
-    id: UUID
-    agent_id: UUID
-    wallet_id: UUID
-    epoch: int
-    mint: str
-    symbol: str
-    decimals: int
-    signal_id: int | None
-    purchase_transaction_id: UUID
-    purchase_price: Decimal
-    purchase_amount: Decimal
+    `moon_bag_amount` is the bag this very sale sets aside.
+    """
+
     remaining_amount: Decimal
-    total_invested_sol: Decimal
     remaining_cost_sol: Decimal
-    realized_profit_sol: Decimal
     proceeds_sol: Decimal
-    generation: int
-    peak_generation: int
-    stop_price_sol: Decimal | None
-    opened_at: datetime
-    is_open: bool
-    user_id: UUID
-
-
-_LOCK_POSITIONS = """
-SELECT p.id, p.agent_id, p.wallet_id, p.epoch, p.mint, p.symbol, p.decimals, p.signal_id, p.purchase_transaction_id,
-       p.purchase_price, p.purchase_amount, p.remaining_amount, p.total_invested_sol, p.remaining_cost_sol,
-       p.realized_profit_sol, p.proceeds_sol, p.generation, p.peak_generation, p.stop_price_sol, p.opened_at,
-       p.closed_at IS NULL, a.user_id
-FROM position p JOIN agent a ON a.id = p.agent_id
-WHERE p.id = ANY(%s) ORDER BY p.id FOR NO KEY UPDATE OF p
-"""
-_LOCK_INTENTS = """
-SELECT i.id, i.reason, i.generation, i.needs_confirmation, (i.details ->> 'stopPriceSol')::numeric
-FROM exit_intent i JOIN unnest(%s::bigint[], %s::timestamptz[]) AS v (id, lease) ON v.id = i.id
-WHERE i.status = 'leased' AND i.lease_until = v.lease ORDER BY i.id FOR NO KEY UPDATE OF i
-"""
+    realized_profit_sol: Decimal
+    levels_hit: int | None = None
+    moon_bag_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """An intent still ours, as it stands under lock: a person may have joined it since it was leased."""
+class _Change:
+    """A position as it was, and what a sale made of it; `trade` when that ended it."""
 
-    reason: str
-    generation: int
-    needs_confirmation: bool
-    stop_price_sol: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    """A position as the sale leaves it."""
-
-    position: _Held
+    position: HeldPosition
     wallet: LockedWallet
-    trade: ClosedTrade
-    proceeds_sol: Decimal
-    realized_profit_sol: Decimal
+    exit: LeasedExit
+    effect: _Effect
+    trade: NewClosedTrade | None
 
 
 @dataclass(slots=True)
 class _Chunk:
     """Rows gathered while a chunk is decided, written together."""
 
-    at: datetime
-    sol_usd: Decimal | None
     transactions: list[NewTransaction] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
-    closed: list[_Closed] = field(default_factory=list)
+    changes: list[_Change] = field(default_factory=list)
     done: dict[int, UUID] = field(default_factory=dict)
+    booked: dict[int, dict[str, str]] = field(default_factory=dict)
     cancelled: dict[int, str] = field(default_factory=dict)
     texts: QuoteTexts = field(default_factory=QuoteTexts)
 
 
 def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcome]:
-    """Decide and book a chunk of simulated full sales in one transaction; return what became of each.
+    """Decide and book a chunk of simulated sales in one transaction; return what became of each.
 
-    Each sells exactly what its position still holds. What is not sold and not cancelled stays leased: the caller gives
-    it back. Locks: desk state (shared), agent states, wallets, positions, intents. `sol_usd` None leaves USD empty.
+    A close sells exactly what its position still holds, a take profit exactly what was quoted for its levels. What is
+    not booked and not cancelled stays leased: the caller gives it back. Locks: desk state (shared), agent states,
+    wallets, positions, intents. `sol_usd` None leaves USD empty.
 
     Raises:
         Whatever the database raises; nothing is booked then.
@@ -165,49 +126,49 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
         gate.lock_desk()
         locks.lock_states(agent_ids)
         wallets = books.lock_wallets({item.wallet_id for item in exits})
-        positions = {row[0]: _Held(*row) for row in bulk.fetch_all(_LOCK_POSITIONS, [[e.position_id for e in exits]])}
-        claims = {
-            row[0]: _Claim(*row[1:])
-            for row in bulk.fetch_all(_LOCK_INTENTS, [[e.id for e in exits], [e.lease_until for e in exits]])
-        }
-        switches = gate.read(agent_ids)
+        positions = exit_locks.lock_positions(exits)
+        claims = exit_locks.lock_claims(exits)
         ((at,),) = bulk.fetch_all("SELECT clock_timestamp()")
-        chunk = _Chunk(at=at, sol_usd=sol_usd)
-        outcomes = [
-            _settle(
-                sale,
-                positions[sale.exit.position_id],
-                wallets[sale.exit.wallet_id],
-                claims.get(sale.exit.id),
-                switches,
-                chunk,
-            )
-            for sale in sales
-        ]
-        _write(chunk)
+        now = _Situation(
+            positions=positions,
+            wallets=wallets,
+            claims=claims,
+            adjusting=adjusting.read(item.position_id for item in exits if item.is_adjust),
+            switches=gate.read(agent_ids),
+            at=at,
+            sol_usd=sol_usd,
+        )
+        chunk = _Chunk()
+        outcomes = [_settle(sale, now, chunk) for sale in sales]
+        _write(chunk, at)
     return outcomes
 
 
-def _settle(
-    sale: Sale, position: _Held, wallet: LockedWallet, claim: _Claim | None, switches: Gate, chunk: _Chunk
-) -> Outcome:
+def _settle(sale: Sale, now: _Situation, chunk: _Chunk) -> Outcome:
+    claim = now.claims.get(sale.exit.id)
     if claim is None:
         return Outcome(sale.exit, Action.WAIT, LEASE_LOST)
+    position = now.positions[sale.exit.position_id]
     try:
         fill = fills.simulated_sell(sale.quote, token_decimals=position.decimals, share=sale.base_units)
     except UnusableQuote as unusable:
         return Outcome(sale.exit, Action.WAIT, unusable.code)
-    decision = _decide(sale, fill, position, wallet, claim, switches)
+    decision: CloseDecision | SaleDecision = (
+        _decide_take_profit(sale, claim, now) if claim.is_adjust else _decide_close(sale, fill, claim, now)
+    )
     if decision.action is Action.CANCEL:
         chunk.cancelled[sale.exit.id] = decision.code
-    if not decision.allowed:
+    if decision.action is not Action.BOOK:
         return Outcome(sale.exit, decision.action, decision.code)
-    return _sell(sale, fill, claim.reason, position, wallet, chunk)
+    if isinstance(decision, SaleDecision) and decision.profit is not None:
+        effect = _effect_of_take_profit(now.adjusting[position.id], fill, decision.profit)
+    else:
+        effect = _effect_of_close(position, fill)
+    return _book(sale, fill, claim.reason, effect, now, chunk)
 
 
-def _decide(
-    sale: Sale, fill: Fill, position: _Held, wallet: LockedWallet, claim: _Claim, switches: Gate
-) -> CloseDecision:
+def _decide_close(sale: Sale, fill: Fill, claim: Claim, now: _Situation) -> CloseDecision:
+    position = now.positions[sale.exit.position_id]
     stop = position.stop_price_sol if claim.stop_price_sol is None else claim.stop_price_sol
     return exit_decision.decide(
         CloseSituation(
@@ -215,8 +176,8 @@ def _decide(
             fired_generation=claim.generation,
             averaged_generation=position.peak_generation,
             is_open=position.is_open,
-            wallet_current=not wallet.released and wallet.epoch == position.epoch,
-            exits_allowed=switches.exits_allowed(position.agent_id),
+            wallet_current=_is_current(position, now),
+            exits_allowed=now.switches.exits_allowed(position.agent_id),
             remaining_base_units=to_base_units(position.remaining_amount, position.decimals),
             quoted_base_units=sale.base_units,
             needs_confirmation=claim.needs_confirmation,
@@ -226,153 +187,160 @@ def _decide(
     )
 
 
-def _sell(sale: Sale, fill: Fill, reason: str, position: _Held, wallet: LockedWallet, chunk: _Chunk) -> Outcome:
-    """Gather the rows of one sale: transaction, ledger lines, closed position, closed trade."""
-    transaction_id = uuid.uuid4()
+def _decide_take_profit(sale: Sale, claim: Claim, now: _Situation) -> SaleDecision:
+    position, present = now.positions[sale.exit.position_id], now.adjusting[sale.exit.position_id]
+    return adjust_decision.decide_sale(
+        exit_locks.standing(
+            sale.exit, claim, position, wallet_current=_is_current(position, now), config=present.config, at=now.at
+        ),
+        present.books,
+        trigger_price=claim.trigger_price_sol,
+        market_price=adjust_decision.market_price(sale.quote, position.decimals),
+        quoted_units=sale.base_units,
+        exits_allowed=now.switches.exits_allowed(position.agent_id),
+    )
+
+
+def _is_current(position: HeldPosition, now: _Situation) -> bool:
+    return exit_locks.is_current(position, now.wallets[position.wallet_id])
+
+
+def _effect_of_close(position: HeldPosition, fill: Fill) -> _Effect:
+    """Return what a sale of everything leaves: it takes what is left of the cost."""
     net = lamports_to_sol(fill.net_lamports)
-    chunk.transactions.append(_transaction(transaction_id, sale, fill, position, wallet, chunk))
-    chunk.postings.extend(_postings(transaction_id, fill, position, wallet))
-    proceeds = position.proceeds_sol + net
-    realised = position.realized_profit_sol + net - position.remaining_cost_sol
-    trade = _closed_trade(transaction_id, reason, position, proceeds, chunk)
-    chunk.closed.append(_Closed(position, wallet, trade, proceeds, realised))
-    chunk.done[sale.exit.id] = transaction_id
-    return Outcome(sale.exit, Action.BOOK, transaction_id=transaction_id, profit_sol=trade.profit_sol)
-
-
-def _transaction(
-    transaction_id: UUID, sale: Sale, fill: Fill, position: _Held, wallet: LockedWallet, chunk: _Chunk
-) -> NewTransaction:
-    swapped = lamports_to_sol(fill.swap_lamports)
-    quoted = chunk.texts.of(sale.quote)
-    return NewTransaction(
-        id=transaction_id,
-        agent_id=position.agent_id,
-        wallet_id=wallet.id,
-        epoch=wallet.epoch,
-        transaction_type=TransactionType.SWAP,
-        transaction_time=chunk.at,
-        position_id=position.id,
-        signal_id=position.signal_id,
-        value_usd=None if chunk.sol_usd is None else quantize_usd(MONEY.multiply(swapped, chunk.sol_usd)),
-        input_mint=position.mint,
-        input_symbol=position.symbol,
-        input_amount=position.remaining_amount,
-        input_price=fill.price_sol,
-        output_mint=SOL_MINT,
-        output_symbol="SOL",
-        output_amount=swapped,
-        output_price=Decimal(1),
-        slippage_percent=fill.slippage_percent,
-        price_impact=fill.price_impact,
-        network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
-        protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
-        routes=quoted.routes,
-        swap_payload=quoted.payload,
+    return _Effect(
+        remaining_amount=ZERO,
+        remaining_cost_sol=ZERO,
+        proceeds_sol=position.proceeds_sol + net,
+        realized_profit_sol=position.realized_profit_sol + net - position.remaining_cost_sol,
     )
 
 
-def _postings(transaction_id: UUID, fill: Fill, position: _Held, wallet: LockedWallet) -> list[Posting]:
-    """Return the ledger lines of a sale: the tokens, what the swap gave, each fee."""
-    lines = [
-        (position.mint, position.symbol, position.remaining_amount.copy_negate(), LedgerReason.SWAP),
-        (SOL_MINT, "SOL", lamports_to_sol(fill.swap_lamports), LedgerReason.SWAP),
-        (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
-        (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
-    ]
-    return [
-        Posting(wallet.id, wallet.epoch, mint, symbol, delta, reason, transaction_id)
-        for mint, symbol, delta, reason in lines
-        if delta
-    ]
-
-
-def _closed_trade(
-    transaction_id: UUID, reason: str, position: _Held, proceeds_sol: Decimal, chunk: _Chunk
-) -> ClosedTrade:
-    """Return the trade as it ended: profit is all SOL received minus all SOL ever paid, fees included in both."""
-    result = pnl.full_sale(
-        invested_sol=position.total_invested_sol,
-        received_sol=proceeds_sol,
-        original_cost_sol=position.total_invested_sol,
-        sol_usd=chunk.sol_usd,
+def _effect_of_take_profit(present: Adjusting, fill: Fill, profit: TakeProfitDecision) -> _Effect:
+    after = position_changes.took_profit(present.books, fill, profit).books
+    return _Effect(
+        remaining_amount=after.tokens(after.remaining_units),
+        remaining_cost_sol=lamports_to_sol(after.remaining_cost_lamports),
+        proceeds_sol=lamports_to_sol(after.proceeds_lamports),
+        realized_profit_sol=lamports_to_sol(after.realised_lamports),
+        levels_hit=after.levels_hit,
+        moon_bag_amount=after.moon_bag_tokens if profit.activates_moon_bag else None,
     )
-    return ClosedTrade(
+
+
+def _book(sale: Sale, fill: Fill, reason: str, effect: _Effect, now: _Situation, chunk: _Chunk) -> Outcome:
+    """Gather the rows of one sale: transaction, ledger lines, what becomes of the position, the trade it may end."""
+    position = now.positions[sale.exit.position_id]
+    wallet = now.wallets[position.wallet_id]
+    swap = Swap(
         id=uuid.uuid4(),
         agent_id=position.agent_id,
-        wallet_id=position.wallet_id,
-        epoch=position.epoch,
+        wallet=wallet,
         position_id=position.id,
+        signal_id=position.signal_id,
         mint=position.mint,
         symbol=position.symbol,
-        amount=position.purchase_amount,
-        purchase_price=position.purchase_price,
-        sale_price=quantize_price(divide(proceeds_sol, position.purchase_amount)),
-        change_percent=quantize_percent(result.change_percent),
-        profit_sol=quantize_sol(result.profit_sol),
-        profit_usd=None if result.profit_usd is None else quantize_usd(result.profit_usd),
-        purchase_time=position.opened_at,
-        sale_time=chunk.at,
-        purchase_transaction_id=position.purchase_transaction_id,
-        sale_transaction_id=transaction_id,
-        signal_id=position.signal_id,
-        close_reason=reason,
-        created_at=chunk.at,
+        fill=fill,
+        quoted=chunk.texts.of(sale.quote),
+        at=now.at,
+        sol_usd=now.sol_usd,
     )
+    tokens = position.remaining_amount - effect.remaining_amount
+    chunk.transactions.append(swap_rows.sale(swap, tokens, is_take_profit=effect.levels_hit is not None))
+    chunk.postings.extend(swap_rows.sale_lines(swap, tokens))
+    trade = None
+    if not effect.remaining_amount:
+        trade = new_closed_trades.ended(
+            position,
+            transaction_id=swap.id,
+            reason=reason,
+            proceeds_sol=effect.proceeds_sol,
+            at=now.at,
+            sol_usd=now.sol_usd,
+        )
+    chunk.changes.append(_Change(position, wallet, sale.exit, effect, trade))
+    chunk.done[sale.exit.id] = swap.id
+    chunk.booked[sale.exit.id] = exit_facts.of_sale(
+        fill,
+        tokens=tokens,
+        cost_sol=position.remaining_cost_sol - effect.remaining_cost_sol,
+        average_price_sol=position.purchase_price,
+        remaining_tokens=effect.remaining_amount,
+        levels_hit=effect.levels_hit,
+        moon_bag_tokens=effect.moon_bag_amount,
+    )
+    return Outcome(sale.exit, Action.BOOK, transaction_id=swap.id, reason=reason, booked_at=now.at)
 
 
-_TRADE_COLUMNS = {str(item.column): item.attname for item in ClosedTrade._meta.concrete_fields}
-
-_CLOSE_POSITIONS = """
+_CHANGE_POSITIONS = """
 UPDATE position p
-SET remaining_amount = 0, remaining_cost_sol = 0, proceeds_sol = v.proceeds, realized_profit_sol = v.realised,
-    generation = p.generation + 1, closed_at = %(at)s, close_reason = v.reason, updated_at = %(at)s
-FROM unnest(%(ids)s::uuid[], %(proceeds)s::numeric[], %(realised)s::numeric[], %(reasons)s::text[])
-    AS v (id, proceeds, realised, reason)
+SET remaining_amount = v.remaining, remaining_cost_sol = v.cost, proceeds_sol = v.proceeds,
+    realized_profit_sol = v.realised, generation = p.generation + 1, updated_at = %(at)s,
+    closed_at = CASE WHEN v.reason <> '' THEN %(at)s END, close_reason = v.reason,
+    take_profit_levels_hit = COALESCE(v.levels, p.take_profit_levels_hit),
+    last_take_profit_at = CASE WHEN v.levels IS NULL THEN p.last_take_profit_at ELSE %(at)s END,
+    moon_bag_activated = p.moon_bag_activated OR v.bag IS NOT NULL,
+    moon_bag_amount = COALESCE(v.bag, p.moon_bag_amount)
+FROM unnest(%(ids)s::uuid[], %(remaining)s::numeric[], %(costs)s::numeric[], %(proceeds)s::numeric[],
+            %(realised)s::numeric[], %(reasons)s::text[], %(levels)s::int[], %(bags)s::numeric[])
+    AS v (id, remaining, cost, proceeds, realised, reason, levels, bag)
 WHERE p.id = v.id
 """
 
 
-def _write(chunk: _Chunk) -> None:
+def _write(chunk: _Chunk, at: datetime) -> None:
     exit_intents.cancel(chunk.cancelled)
-    if not chunk.closed:
+    if not chunk.changes:
         return
     books.insert_transactions(chunk.transactions)
     books.post(chunk.postings)
     bulk.execute(
-        _CLOSE_POSITIONS,
+        _CHANGE_POSITIONS,
         {
-            "at": chunk.at,
-            "ids": [item.position.id for item in chunk.closed],
-            "proceeds": [item.proceeds_sol for item in chunk.closed],
-            "realised": [item.realized_profit_sol for item in chunk.closed],
-            "reasons": [item.trade.close_reason for item in chunk.closed],
+            "at": at,
+            "ids": [item.position.id for item in chunk.changes],
+            "remaining": [item.effect.remaining_amount for item in chunk.changes],
+            "costs": [item.effect.remaining_cost_sol for item in chunk.changes],
+            "proceeds": [item.effect.proceeds_sol for item in chunk.changes],
+            "realised": [item.effect.realized_profit_sol for item in chunk.changes],
+            "reasons": ["" if item.trade is None else item.trade.close_reason for item in chunk.changes],
+            "levels": [item.effect.levels_hit for item in chunk.changes],
+            "bags": [item.effect.moon_bag_amount for item in chunk.changes],
         },
     )
-    bulk.insert_rows(
-        "closed_trade",
-        list(_TRADE_COLUMNS),
-        ([getattr(item.trade, name) for name in _TRADE_COLUMNS.values()] for item in chunk.closed),
-    )
-    locks.count_positions(_slots_freed(chunk))
-    exit_intents.finish(chunk.done)
-    exit_intents.cancel_open([item.position.id for item in chunk.closed], exit_decision.POSITION_CLOSED)
-    outbox.append(_messages(chunk))
+    ended = [item for item in chunk.changes if item.trade is not None]
+    if ended:
+        new_closed_trades.insert(item.trade for item in ended if item.trade is not None)
+        locks.count_positions(_slots_freed(ended))
+    exit_intents.finish(chunk.done, chunk.booked)
+    if ended:
+        exit_intents.cancel_open([item.position.id for item in ended], exit_decision.POSITION_CLOSED)
+    outbox.append([*_updates(chunk), *_ends(ended), *_recoveries(chunk)])
 
 
-def _slots_freed(chunk: _Chunk) -> dict[UUID, int]:
+def _slots_freed(ended: Sequence[_Change]) -> dict[UUID, int]:
     freed: dict[UUID, int] = {}
-    for item in chunk.closed:
+    for item in ended:
         freed[item.position.agent_id] = freed.get(item.position.agent_id, 0) - 1
     return freed
 
 
-def _messages(chunk: _Chunk) -> list[outbox.Message]:
+def _updates(chunk: _Chunk) -> list[outbox.Message]:
+    """Tell of the positions that were sold in part, as they stand now."""
+    addresses = {item.position.id: item.wallet.address for item in chunk.changes if item.trade is None}
+    if not addresses:
+        return []
+    rows = Position.objects.filter(pk__in=addresses).order_by("agent_id", "pk")
+    return position_feed.updated((row, addresses[row.pk]) for row in rows)
+
+
+def _ends(ended: Sequence[_Change]) -> list[outbox.Message]:
+    """Tell of the positions that are gone, and of their trades."""
     messages = []
-    for item in chunk.closed:
+    for item in ended:
         position = item.position
-        messages.append(closed_message(position.agent_id, position.id))
-        trade: dict[str, Any] = {
+        messages.append(position_feed.closed(position.agent_id, position.id))
+        trade = {
             "agentId": str(position.agent_id),
             "trade": presentation.closed_trade(item.trade, item.wallet.address),
         }
@@ -380,12 +348,10 @@ def _messages(chunk: _Chunk) -> list[outbox.Message]:
     return messages
 
 
-def closed_message(agent_id: UUID, position_id: UUID) -> outbox.Message:
-    """Tell the agent's feed that a position is gone."""
-    payload = {"eventType": "position_closed", "positionId": str(position_id)}
-    return outbox.Message(outbox.agent_stream(agent_id), "position_update", payload)
-
-
-def error_code(error: Exception) -> str:
-    """Return the code an intent keeps of what went wrong."""
-    return error.code if isinstance(error, SoldeskError) else "EXECUTION_FAILED"
+def _recoveries(chunk: _Chunk) -> list[outbox.Message]:
+    """Tell of the closes people were told had failed."""
+    return [
+        exit_alarms.recovered(item.exit, item.position.user_id, item.position.symbol)
+        for item in chunk.changes
+        if exit_alarms.was_raised(item.exit)
+    ]

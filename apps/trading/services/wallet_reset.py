@@ -18,7 +18,7 @@ from apps.agents import locks
 from apps.core import bulk, outbox
 from apps.trading import errors
 from apps.trading.models import BalanceSnapshot, ClosedTrade, CloseReason
-from apps.trading.services import exit_intents, sale_booking
+from apps.trading.services import exit_intents, position_feed
 from apps.wallets.errors import WalletReleased
 from apps.wallets.models import LedgerReason, Transaction, Wallet
 from apps.wallets.services import books
@@ -86,7 +86,7 @@ def end_epoch(wallet: LockedWallet) -> ResetCounts:
         balance_snapshots=BalanceSnapshot.objects.filter(wallet_id=wallet.id, epoch=wallet.epoch).count(),
     )
     bulk.execute("UPDATE wallet SET epoch = epoch + 1, updated_at = clock_timestamp() WHERE id = %s", [wallet.id])
-    outbox.append(sale_booking.closed_message(wallet.agent_id, position_id) for position_id in closed)
+    outbox.append(position_feed.closed(wallet.agent_id, position_id) for position_id in closed)
     return counts
 
 

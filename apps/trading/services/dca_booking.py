@@ -1,0 +1,285 @@
+"""The one function that adds to positions: each DCA passes the gate every buy passes, is decided again and booked here.
+
+A chunk of DCAs is one transaction, as a chunk of entries or sales is. A DCA starts the position over for the watch: new
+average, the fill as its peak, the default stop; a stop that fired before it falls (`exit_decision`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction as database
+
+from apps.agents import locks
+from apps.agents.domain.trading_config import TradingConfig
+from apps.core import bulk, outbox
+from apps.core.money import ZERO, lamports_to_sol, quantize_percent, quantize_price
+from apps.trading.domain import adjust_decision, entry_rules, fills, position_changes, stop_loss
+from apps.trading.domain.adjust_decision import PurchaseDecision
+from apps.trading.domain.exit_decision import Action
+from apps.trading.domain.fills import Fill, Quote, UnusableQuote
+from apps.trading.domain.position_changes import Books
+from apps.trading.models import Position
+from apps.trading.selectors import adjusting
+from apps.trading.selectors.adjusting import Adjusting
+from apps.trading.services import exit_facts, exit_intents, exit_locks, gate, position_feed, swap_rows
+from apps.trading.services.exit_intents import LeasedExit
+from apps.trading.services.exit_locks import Claim, HeldPosition
+from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
+from apps.trading.services.quote_texts import QuoteTexts
+from apps.trading.services.swap_rows import Swap
+from apps.wallets.services import books
+from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """A leased DCA with its part of a quote: it spends at most `lamports` of the quote's input."""
+
+    exit: LeasedExit
+    quote: Quote
+    lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """What holds for the whole chunk, read under lock."""
+
+    positions: dict[UUID, HeldPosition]
+    wallets: dict[UUID, LockedWallet]
+    claims: dict[int, Claim]
+    adjusting: dict[UUID, Adjusting]
+    at: datetime
+    sol_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """A position as a DCA leaves it: its books, and where its stop starts over (None: it has none)."""
+
+    position_id: UUID
+    wallet_address: str
+    books: Books
+    fill_price_sol: Decimal
+    stop_percent: Decimal | None
+    stop_price_sol: Decimal | None
+    last_tick: int
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Rows gathered while a chunk is decided, written together. `spent` is what its wallets have spent in it so far."""
+
+    transactions: list[NewTransaction] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    added: list[_Added] = field(default_factory=list)
+    done: dict[int, UUID] = field(default_factory=dict)
+    booked: dict[int, dict[str, str]] = field(default_factory=dict)
+    cancelled: dict[int, str] = field(default_factory=dict)
+    spent: dict[UUID, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    texts: QuoteTexts = field(default_factory=QuoteTexts)
+
+
+def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) -> list[Outcome]:
+    """Decide and book a chunk of simulated DCAs in one transaction; return what became of each.
+
+    What is not booked and not cancelled stays leased: the caller gives it back. Locks: desk state (shared), agent
+    states, wallets, positions, intents. `sol_usd` None leaves USD empty.
+
+    Raises:
+        Whatever the database raises; nothing is booked then.
+        InsufficientBalance: the books refused although the rules allowed.
+    """
+    exits = [purchase.exit for purchase in purchases]
+    with database.atomic():
+        gate.lock_desk()
+        locks.lock_states({item.agent_id for item in exits})
+        wallets = books.lock_wallets({item.wallet_id for item in exits})
+        positions = exit_locks.lock_positions(exits)
+        claims = exit_locks.lock_claims(exits)
+        present = adjusting.read(item.position_id for item in exits)
+        at = next(iter(present.values())).at
+        now = _Situation(positions, wallets, claims, present, at, sol_usd)
+        chunk = _Chunk()
+        outcomes = [_settle(purchase, now, chunk) for purchase in purchases]
+        _write(chunk, at)
+    return outcomes
+
+
+def _settle(purchase: Purchase, now: _Situation, chunk: _Chunk) -> Outcome:
+    leased = purchase.exit
+    claim = now.claims.get(leased.id)
+    if claim is None:
+        return Outcome(leased, Action.WAIT, LEASE_LOST)
+    decision = _decide(purchase, claim, now, chunk)
+    config = now.adjusting[leased.position_id].config
+    if decision.action is not Action.BOOK or config is None:
+        return _cancelled(leased, decision.code, chunk)
+    try:
+        fill = fills.simulated_buy(
+            purchase.quote, token_decimals=now.positions[leased.position_id].decimals, share=decision.lamports
+        )
+    except UnusableQuote as unusable:
+        return Outcome(leased, Action.WAIT, unusable.code)
+    if fill.debit_sol > (_free_sol(leased, now, chunk) or ZERO):
+        return _cancelled(leased, entry_rules.INSUFFICIENT_BALANCE, chunk)
+    return _add(purchase, claim.reason, fill, config, now, chunk)
+
+
+def _cancelled(leased: LeasedExit, code: str, chunk: _Chunk) -> Outcome:
+    chunk.cancelled[leased.id] = code
+    return Outcome(leased, Action.CANCEL, code)
+
+
+def _free_sol(leased: LeasedExit, now: _Situation, chunk: _Chunk) -> Decimal | None:
+    """Return what the wallet may still spend: other DCAs of this chunk may be its own."""
+    balance = now.adjusting[leased.position_id].balance_sol
+    return None if balance is None else balance - chunk.spent[leased.wallet_id]
+
+
+def _decide(purchase: Purchase, claim: Claim, now: _Situation, chunk: _Chunk) -> PurchaseDecision:
+    leased = purchase.exit
+    position, present = now.positions[leased.position_id], now.adjusting[leased.position_id]
+    wallet = now.wallets[position.wallet_id]
+    return adjust_decision.decide_purchase(
+        exit_locks.standing(
+            leased,
+            claim,
+            position,
+            wallet_current=exit_locks.is_current(position, wallet),
+            config=present.config,
+            at=now.at,
+        ),
+        present.books,
+        market_price=adjust_decision.market_price(purchase.quote, position.decimals),
+        quoted_lamports=purchase.lamports,
+        seconds_since_last=present.seconds_since_dca,
+        balance_sol=_free_sol(leased, now, chunk),
+        gate_refusal=gate_refusal(present, wallet, position.epoch),
+    )
+
+
+def gate_refusal(present: Adjusting, wallet: LockedWallet | None, epoch: int) -> str | None:
+    """Return why the gate lets this agent add to nothing, or None. An agent adds in its own mode's wallet only."""
+    refusal = gate.buy_refusal(
+        desk_state=present.desk_state,
+        own_state=present.own_state,
+        archived=present.archived,
+        wallet=wallet,
+        epoch=epoch,
+        paused=present.paused,
+    )
+    if refusal is None and present.other_mode:
+        return entry_rules.TRADING_MODE_MISMATCH
+    return None if refusal is None else refusal.upper()
+
+
+def _add(purchase: Purchase, reason: str, fill: Fill, config: TradingConfig, now: _Situation, chunk: _Chunk) -> Outcome:
+    """Gather the rows of one DCA: transaction, ledger lines, what it makes of the position."""
+    leased = purchase.exit
+    position, present = now.positions[leased.position_id], now.adjusting[leased.position_id]
+    wallet = now.wallets[position.wallet_id]
+    swap = Swap(
+        id=uuid.uuid4(),
+        agent_id=position.agent_id,
+        wallet=wallet,
+        position_id=position.id,
+        signal_id=position.signal_id,
+        mint=position.mint,
+        symbol=position.symbol,
+        fill=fill,
+        quoted=chunk.texts.of(purchase.quote),
+        at=now.at,
+        sol_usd=now.sol_usd,
+    )
+    chunk.transactions.append(swap_rows.buy(swap, is_dca=True))
+    chunk.postings.extend(swap_rows.buy_lines(swap))
+    chunk.spent[wallet.id] += fill.debit_sol
+    after = position_changes.added(present.books, fill, config.take_profit)
+    added = _restarted(position, wallet, after, fill, config, present.last_tick)
+    chunk.added.append(added)
+    chunk.done[leased.id] = swap.id
+    chunk.booked[leased.id] = exit_facts.of_purchase(
+        fill,
+        average_price_sol=after.average_price,
+        remaining_tokens=after.tokens(after.remaining_units),
+        dca_number=after.dca_count,
+        stop_percent=added.stop_percent,
+        stop_price_sol=added.stop_price_sol,
+    )
+    return Outcome(leased, Action.BOOK, transaction_id=swap.id, reason=reason, booked_at=now.at)
+
+
+def _restarted(
+    position: HeldPosition, wallet: LockedWallet, after: Books, fill: Fill, config: TradingConfig, last_tick: int
+) -> _Added:
+    """Return the position with its stop started over from the new average."""
+    percent = None
+    if config.stop_loss.enabled:
+        percent = stop_loss.after_dca(fill.price_sol, config.stop_loss).stop_percent
+    return _Added(
+        position_id=position.id,
+        wallet_address=wallet.address,
+        books=after,
+        fill_price_sol=fill.price_sol,
+        stop_percent=None if percent is None else quantize_percent(percent),
+        stop_price_sol=None if percent is None else quantize_price(stop_loss.level(after.average_price, percent)),
+        last_tick=last_tick,
+    )
+
+
+_ADD = """
+UPDATE position p
+SET purchase_price = v.average, purchase_amount = v.bought, remaining_amount = v.remaining,
+    total_invested_sol = v.invested, remaining_cost_sol = v.cost, dca_count = v.dcas, last_dca_at = %(at)s,
+    take_profit_start_level = v.first_level, take_profit_total_levels = v.total_levels,
+    peak_price_sol = v.fill_price, peak_from_tick = v.last_tick, peak_generation = p.generation + 1,
+    stop_percent = v.stop_percent, stop_price_sol = v.stop_price,
+    stop_updated_at = CASE WHEN v.stop_percent IS NULL THEN p.stop_updated_at ELSE %(at)s END,
+    generation = p.generation + 1, updated_at = %(at)s
+FROM unnest(%(ids)s::uuid[], %(averages)s::numeric[], %(bought)s::numeric[], %(remaining)s::numeric[],
+            %(invested)s::numeric[], %(costs)s::numeric[], %(dcas)s::int[], %(first_levels)s::int[],
+            %(total_levels)s::int[], %(fill_prices)s::numeric[], %(last_ticks)s::bigint[],
+            %(stop_percents)s::numeric[], %(stop_prices)s::numeric[])
+    AS v (id, average, bought, remaining, invested, cost, dcas, first_level, total_levels, fill_price, last_tick,
+          stop_percent, stop_price)
+WHERE p.id = v.id
+"""
+
+
+def _write(chunk: _Chunk, at: datetime) -> None:
+    exit_intents.cancel(chunk.cancelled)
+    added = chunk.added
+    if not added:
+        return
+    books.insert_transactions(chunk.transactions)
+    books.post(chunk.postings)
+    bulk.execute(
+        _ADD,
+        {
+            "at": at,
+            "ids": [item.position_id for item in added],
+            "averages": [item.books.average_price for item in added],
+            "bought": [item.books.tokens(item.books.bought_units) for item in added],
+            "remaining": [item.books.tokens(item.books.remaining_units) for item in added],
+            "invested": [lamports_to_sol(item.books.invested_lamports) for item in added],
+            "costs": [lamports_to_sol(item.books.remaining_cost_lamports) for item in added],
+            "dcas": [item.books.dca_count for item in added],
+            "first_levels": [item.books.batch_start for item in added],
+            "total_levels": [item.books.total_levels for item in added],
+            "fill_prices": [item.fill_price_sol for item in added],
+            "last_ticks": [item.last_tick for item in added],
+            "stop_percents": [item.stop_percent for item in added],
+            "stop_prices": [item.stop_price_sol for item in added],
+        },
+    )
+    exit_intents.finish(chunk.done, chunk.booked)
+    addresses = {item.position_id: item.wallet_address for item in added}
+    rows = Position.objects.filter(pk__in=addresses).order_by("agent_id", "pk")
+    outbox.append(position_feed.updated((row, addresses[row.pk]) for row in rows))

@@ -1,0 +1,123 @@
+"""What bookings of exits lock once agents and wallets are locked: positions by id, then their intents.
+
+Intents are locked closes first, each kind by position: the order in which `exit_intents.fire` meets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from apps.agents.domain.trading_config import TradingConfig
+from apps.core import bulk
+from apps.trading.domain.adjust_decision import Standing
+from apps.trading.models import IntentKind
+from apps.trading.services.exit_intents import LeasedExit
+from apps.wallets.services.books import LockedWallet
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPosition:
+    """A position as it stands under lock; amounts in whole tokens and SOL."""
+
+    id: UUID
+    agent_id: UUID
+    wallet_id: UUID
+    epoch: int
+    mint: str
+    symbol: str
+    decimals: int
+    signal_id: int | None
+    purchase_transaction_id: UUID
+    purchase_price: Decimal
+    purchase_amount: Decimal
+    remaining_amount: Decimal
+    total_invested_sol: Decimal
+    remaining_cost_sol: Decimal
+    realized_profit_sol: Decimal
+    proceeds_sol: Decimal
+    generation: int
+    peak_generation: int
+    stop_price_sol: Decimal | None
+    opened_at: datetime
+    is_open: bool
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An intent still ours, as it stands under lock: a person may have joined it since it was leased.
+
+    `barred` tells of an adjust that a close of its position is open.
+    """
+
+    kind: str
+    reason: str
+    generation: int
+    needs_confirmation: bool
+    stop_price_sol: Decimal | None
+    trigger_price_sol: Decimal | None
+    barred: bool
+
+    @property
+    def is_adjust(self) -> bool:
+        return self.kind == IntentKind.ADJUST
+
+
+_LOCK_POSITIONS = """
+SELECT p.id, p.agent_id, p.wallet_id, p.epoch, p.mint, p.symbol, p.decimals, p.signal_id, p.purchase_transaction_id,
+       p.purchase_price, p.purchase_amount, p.remaining_amount, p.total_invested_sol, p.remaining_cost_sol,
+       p.realized_profit_sol, p.proceeds_sol, p.generation, p.peak_generation, p.stop_price_sol, p.opened_at,
+       p.closed_at IS NULL, a.user_id
+FROM position p JOIN agent a ON a.id = p.agent_id
+WHERE p.id = ANY(%s) ORDER BY p.id FOR NO KEY UPDATE OF p
+"""
+_LOCK_INTENTS = """
+SELECT i.id, i.kind, i.reason, i.generation, i.needs_confirmation, (i.details ->> 'stopPriceSol')::numeric,
+       i.trigger_price_sol, i.kind = 'adjust' AND EXISTS (
+         SELECT 1 FROM exit_intent barring WHERE barring.position_id = i.position_id AND barring.kind = 'close'
+         AND barring.status IN ('due', 'leased'))
+FROM exit_intent i JOIN unnest(%s::bigint[], %s::timestamptz[]) AS v (id, lease) ON v.id = i.id
+WHERE i.status = 'leased' AND i.lease_until = v.lease ORDER BY i.kind DESC, i.position_id FOR NO KEY UPDATE OF i
+"""
+
+
+def lock_positions(exits: Sequence[LeasedExit]) -> dict[UUID, HeldPosition]:
+    """Lock the positions of these exits, in order, and return them by id."""
+    return {row[0]: HeldPosition(*row) for row in bulk.fetch_all(_LOCK_POSITIONS, [[e.position_id for e in exits]])}
+
+
+def lock_claims(exits: Sequence[LeasedExit]) -> dict[int, Claim]:
+    """Lock those of these intents that are still in our hands, in order, and return them by id."""
+    rows = bulk.fetch_all(_LOCK_INTENTS, [[e.id for e in exits], [e.lease_until for e in exits]])
+    return {row[0]: Claim(*row[1:]) for row in rows}
+
+
+def is_current(position: HeldPosition, wallet: LockedWallet) -> bool:
+    """Tell whether a position still belongs to its wallet's books: neither released nor reset since."""
+    return not wallet.released and wallet.epoch == position.epoch
+
+
+def standing(
+    leased: LeasedExit,
+    claim: Claim,
+    position: HeldPosition,
+    *,
+    wallet_current: bool,
+    config: TradingConfig | None,
+    at: datetime,
+) -> Standing:
+    """Return what the rules of adjusts look at besides the price; `at` is the database's clock."""
+    age = at - leased.created_at
+    return Standing(
+        fired_generation=claim.generation,
+        generation=position.generation,
+        is_open=position.is_open,
+        wallet_current=wallet_current,
+        barred=claim.barred,
+        age_seconds=Decimal(age.days * 86_400 + age.seconds) + Decimal(age.microseconds).scaleb(-6),
+        config=config,
+    )

@@ -1,0 +1,167 @@
+"""From due intents to what is to be quoted: leased, worked out, put into lots that share a quote. Books nothing.
+
+Closes and take profits of one token share quotes; DCAs of one token share theirs. What cannot be done any more is
+cancelled here, before it costs a quote; what passes is decided again under lock.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from apps.core.money import to_base_units
+from apps.trading.domain import adjust_decision, eligibility, exit_decision, position_changes, price_impact
+from apps.trading.domain.exit_decision import Action
+from apps.trading.domain.price_impact import SizeRequest
+from apps.trading.models import CloseReason
+from apps.trading.selectors import adjusting
+from apps.trading.selectors.adjusting import Adjusting
+from apps.trading.services import exit_intents, gate
+from apps.trading.services.exit_intents import LeasedExit
+from apps.trading.services.exit_outcomes import Outcome
+from apps.trading.services.quoting import Wanted
+
+ZERO_BALANCE = "ZERO_BALANCE"
+
+
+@dataclass(frozen=True, slots=True)
+class SaleLot:
+    """Sales of one token that share one quote, asked for at `amount`, the largest of them in base units."""
+
+    mint: str
+    amount: int
+    exits: tuple[LeasedExit, ...]
+    shares: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuyLot:
+    """DCAs of one token; their quotes are shared out by size, as those of entries are."""
+
+    mint: str
+    exits: tuple[LeasedExit, ...]
+    wanted: tuple[Wanted, ...]
+
+
+@dataclass(slots=True)
+class Lots:
+    """What was leased: lots to be quoted, and what has ended or waits already."""
+
+    sales: list[SaleLot] = field(default_factory=list)
+    buys: list[BuyLot] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def taken(self) -> int:
+        """How many intents were leased."""
+        quoted = sum(len(lot.exits) for lot in self.sales) + sum(len(lot.exits) for lot in self.buys)
+        return quoted + len(self.outcomes)
+
+
+def take(*, limit: int, intent_ids: Sequence[int] | None = None, buys: bool = True) -> Lots:
+    """Lease at most `limit` due intents, closes first, and put them into lots; DCAs only with `buys`."""
+    closes = exit_intents.lease_due(limit=limit, intent_ids=intent_ids)
+    room = limit - len(closes)
+    adjusts = exit_intents.lease_adjusts(limit=room, intent_ids=intent_ids, buys=buys) if room > 0 else []
+    plan = _Plan(adjusting.read(item.position_id for item in adjusts))
+    for item in closes:
+        plan.close(item)
+    for item in adjusts:
+        if item.reason == CloseReason.TAKE_PROFIT:
+            plan.take_profit(item)
+        else:
+            plan.buy(item)
+    return plan.finish()
+
+
+class _Plan:
+    """Leased intents as they are sorted out."""
+
+    def __init__(self, present: dict[UUID, Adjusting]) -> None:
+        self._present = present
+        self._sales: dict[str, list[tuple[LeasedExit, int]]] = defaultdict(list)
+        self._buys: dict[str, list[tuple[LeasedExit, Wanted]]] = defaultdict(list)
+        self._empty: list[LeasedExit] = []
+        self._cancelled: list[tuple[LeasedExit, str]] = []
+
+    def close(self, item: LeasedExit) -> None:
+        units = to_base_units(item.remaining_amount, item.decimals)
+        if not item.is_open:
+            self._cancelled.append((item, exit_decision.POSITION_CLOSED))
+        elif units > 0:
+            self._sales[item.mint].append((item, units))
+        else:
+            self._empty.append(item)
+
+    def take_profit(self, item: LeasedExit) -> None:
+        present = self._present[item.position_id]
+        if not item.is_open:
+            self._cancelled.append((item, exit_decision.POSITION_CLOSED))
+            return
+        if present.config is None:
+            self._cancelled.append((item, adjust_decision.CONFIG_ERROR))
+            return
+        profit = adjust_decision.intended_sale(present.books, item.trigger_price_sol, present.config.take_profit)
+        if isinstance(profit, str):
+            self._cancelled.append((item, profit))
+        else:
+            self._sales[item.mint].append((item, position_changes.units_to_sell(present.books, profit)))
+
+    def buy(self, item: LeasedExit) -> None:
+        wanted = _wanted(item, self._present[item.position_id])
+        if isinstance(wanted, str):
+            self._cancelled.append((item, wanted))
+        else:
+            self._buys[item.mint].append((item, wanted))
+
+    def finish(self) -> Lots:
+        """Write what has ended or waits already, and return the lots."""
+        exit_intents.give_back(self._empty, ZERO_BALANCE)
+        exit_intents.cancel({item.id: code for item, code in self._cancelled})
+        return Lots(
+            sales=[lot for mint, wanted in self._sales.items() for lot in _sale_lots(mint, wanted)],
+            buys=[BuyLot(mint, *_unzip(wanted)) for mint, wanted in self._buys.items()],
+            outcomes=[
+                *(Outcome(item, Action.WAIT, ZERO_BALANCE) for item in self._empty),
+                *(Outcome(item, Action.CANCEL, code) for item, code in self._cancelled),
+            ],
+        )
+
+
+def _wanted(item: LeasedExit, present: Adjusting) -> Wanted | str:
+    """Return what a DCA wants quoted, by the price that fired it, or the code of why nothing."""
+    if not item.is_open:
+        return exit_decision.POSITION_CLOSED
+    if present.config is None:
+        return adjust_decision.CONFIG_ERROR
+    if item.trigger_price_sol is None:
+        return adjust_decision.NOT_REACHED
+    if present.paused:
+        return eligibility.PAUSED.upper()
+    closed = gate.entry_refusal(present.desk_state, present.own_state)
+    if closed is not None:
+        return closed
+    purchase = adjust_decision.intended_purchase(
+        present.books,
+        item.trigger_price_sol,
+        present.config,
+        seconds_since_last=present.seconds_since_dca,
+        balance_sol=present.balance_sol,
+    )
+    if purchase.action is not Action.BOOK:
+        return purchase.code
+    return Wanted(item.position_id, purchase.lamports, present.config.purchase_limits.max_price_impact_fraction)
+
+
+def _sale_lots(mint: str, wanted: Sequence[tuple[LeasedExit, int]]) -> Iterable[SaleLot]:
+    units_of = {item.id: (item, units) for item, units in wanted}
+    for group in price_impact.group_sizes(SizeRequest(item.id, units) for item, units in wanted):
+        members = [units_of[int(str(member.key))] for member in group.members]
+        exits, shares = zip(*members, strict=True)
+        yield SaleLot(mint, group.amount, exits, shares)
+
+
+def _unzip(wanted: Sequence[tuple[LeasedExit, Wanted]]) -> tuple[tuple[LeasedExit, ...], tuple[Wanted, ...]]:
+    return tuple(item for item, _ in wanted), tuple(want for _, want in wanted)

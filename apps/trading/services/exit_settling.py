@@ -1,0 +1,148 @@
+"""What arrived is booked, and what could not be booked is given back: every leased intent is accounted for here.
+
+A data error costs the one exit it belongs to; what passes (connection, deadlock, lock) leaves the rest to its lease.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Protocol, TypeVar
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connections
+from django.db import transaction as database
+
+from apps.core import database_errors, outbox
+from apps.core.errors import SoldeskError
+from apps.prices import services as prices
+from apps.trading import metrics
+from apps.trading.domain import price_impact
+from apps.trading.domain.exit_decision import EXITS_HALTED, Action
+from apps.trading.services import dca_booking, exit_alarms, exit_intents, exit_outcomes, exit_quotes, sale_booking
+from apps.trading.services.dca_booking import Purchase
+from apps.trading.services.exit_intents import LeasedExit
+from apps.trading.services.exit_outcomes import CHUNK, LEASE_LOST, Outcome
+from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales
+from apps.trading.services.sale_booking import Sale
+
+log = structlog.get_logger(__name__)
+
+DATABASE_BUSY = "DATABASE_BUSY"
+
+
+Bookable = TypeVar("Bookable", Sale, Purchase)
+
+
+class _Book(Protocol[Bookable]):
+    """What books a chunk: `book_sales` or `book_purchases`."""
+
+    def __call__(self, part: Sequence[Bookable], /, *, sol_usd: Decimal | None) -> list[Outcome]: ...
+
+
+def settle_sales(arrived: Iterable[QuotedSales]) -> list[Outcome]:
+    """Book quoted closes and take profits; return what became of each."""
+    sales: list[Sale] = []
+    outcomes: list[Outcome] = []
+    for item in arrived:
+        if item.quote is not None:
+            sales += [Sale(one, item.quote, units) for one, units in zip(item.lot.exits, item.lot.shares, strict=True)]
+        else:
+            code = exit_quotes.error_code(item.error, mint=item.lot.mint, exits=len(item))
+            outcomes += [Outcome(one, Action.WAIT, code) for one in item.lot.exits]
+    return _settle(sales, sale_booking.book_sales, outcomes)
+
+
+def settle_buys(arrived: Iterable[QuotedBuys]) -> list[Outcome]:
+    """Book quoted DCAs; return what became of each."""
+    purchases: list[Purchase] = []
+    outcomes: list[Outcome] = []
+    for item in arrived:
+        for leased, wanted in zip(item.lot.exits, item.lot.wanted, strict=True):
+            share = None if item.quoted is None else item.quoted.shares.get(wanted.buyer)
+            error = item.error if item.quoted is None else item.quoted.errors.get(wanted.buyer)
+            if share is not None:
+                purchases.append(Purchase(leased, share.quote, share.lamports))
+            elif error is not None:
+                code = exit_quotes.error_code(error, mint=leased.mint, exits=1)
+                outcomes.append(Outcome(leased, Action.WAIT, code))
+            else:
+                outcomes.append(Outcome(leased, Action.CANCEL, price_impact.PRICE_IMPACT_TOO_HIGH))
+    return _settle(purchases, dca_booking.book_purchases, outcomes)
+
+
+def _settle(wanted: Sequence[Bookable], book: _Book[Bookable], outcomes: list[Outcome]) -> list[Outcome]:
+    """Book what is wanted and write what has been decided without a booking; return all outcomes."""
+    try:
+        exit_intents.cancel({item.exit.id: item.code for item in outcomes if item.action is Action.CANCEL})
+        sol_usd = prices.usable_sol_usd()
+        for start in range(0, len(wanted), CHUNK):
+            outcomes += _book(wanted[start : start + CHUNK], book, sol_usd)
+    except (DatabaseError, InterfaceError) as error:
+        settled = {item.exit.id for item in outcomes}
+        left = [item.exit for item in wanted if item.exit.id not in settled]
+        log.warning("exits_interrupted", error=type(error).__name__, exits=len(left))
+        connections.close_all()
+        outcomes += [Outcome(item, Action.WAIT, DATABASE_BUSY) for item in left]
+    try:
+        _give_back(outcomes)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("exits_left_to_their_lease", error=type(error).__name__, exits=len(outcomes))
+        connections.close_all()
+    _measure(outcomes)
+    return outcomes
+
+
+def _book(part: Sequence[Bookable], book: _Book[Bookable], sol_usd: Decimal | None) -> list[Outcome]:
+    """Book a chunk; a data error bisects it until the one exit it belongs to waits alone."""
+    started = time.monotonic()
+    try:
+        outcomes = book(part, sol_usd=sol_usd)
+    except (DatabaseError, SoldeskError) as error:
+        if isinstance(error, DatabaseError) and not database_errors.is_data_error(error):
+            raise
+        if len(part) == 1:
+            code = exit_outcomes.error_code(error)
+            log.warning("exit_failed", position_id=str(part[0].exit.position_id), code=code, exc_info=error)
+            return [Outcome(part[0].exit, Action.WAIT, code)]
+        middle = len(part) // 2
+        return _book(part[:middle], book, sol_usd) + _book(part[middle:], book, sol_usd)
+    booked = [item for item in outcomes if item.booked]
+    if booked:
+        took = round((time.monotonic() - started) * 1000, 1)
+        log.info("exits_booked", count=len(booked), reasons=sorted({item.reason for item in booked}), ms=took)
+    return outcomes
+
+
+def _give_back(outcomes: Iterable[Outcome]) -> None:
+    """Make due again what was not booked, and tell people of closes that fail again and again."""
+    waiting: dict[tuple[str, bool], list[LeasedExit]] = defaultdict(list)
+    failed: list[Outcome] = []
+    for item in outcomes:
+        if item.action in (Action.WAIT, Action.REQUOTE) and item.code != LEASE_LOST:
+            waiting[item.code, item.action is Action.REQUOTE].append(item.exit)
+            if _has_failed(item):
+                failed.append(item)
+    if not waiting:
+        return
+    with database.atomic():
+        for (code, at_once), exits in waiting.items():
+            exit_intents.give_back(exits, code, at_once=at_once)
+        outbox.append(exit_alarms.stuck(failed))
+
+
+def _measure(outcomes: Iterable[Outcome]) -> None:
+    for item in outcomes:
+        if item.booked_at is not None:
+            metrics.exit_booked(item.reason, (item.booked_at - item.exit.created_at).total_seconds())
+        elif item.action is Action.CANCEL:
+            metrics.exit_cancelled(item.exit.reason, item.code)
+        elif _has_failed(item):
+            metrics.exit_failed(item.exit.reason, item.code)
+
+
+def _has_failed(item: Outcome) -> bool:
+    """Tell a failure from what waits for another reason: exits are halted, or the intent is another process's now."""
+    return item.action is Action.WAIT and item.code not in (LEASE_LOST, EXITS_HALTED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from apps.core.money import MONEY, quantize_percent, quantize_price, quantize_sol, quantize_usd
+from apps.core.money import MONEY
 
 _HUNDRED = Decimal(100)
 
@@ -43,7 +43,7 @@ def full_sale(
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The figures of a position that is sold out, rounded as its closed trade keeps them.
+    """The figures of a position that is sold out, exact: its closed trade rounds them to its columns.
 
     `sale_price_sol` is what a token brought on average, fees and earlier sales in; USD at the SOL price of the end.
     """
@@ -61,17 +61,17 @@ def ended(*, invested_sol: Decimal, received_sol: Decimal, bought_tokens: Decima
 
     >>> result = ended(invested_sol=Decimal("1.5"), received_sol=Decimal("2.25"), bought_tokens=Decimal(2000),
     ...                sol_usd=Decimal(100))
-    >>> result.profit_sol, result.profit_usd, result.change_percent.normalize(), result.sale_price_sol.normalize()
-    (Decimal('0.750000000'), Decimal('75.00000000'), Decimal('5E+1'), Decimal('0.001125'))
+    >>> result.profit_sol, result.profit_usd, result.change_percent, result.sale_price_sol
+    (Decimal('0.75'), Decimal('75.00'), Decimal('50.0'), Decimal('0.001125'))
     """
     result = full_sale(
         invested_sol=invested_sol, received_sol=received_sol, original_cost_sol=invested_sol, sol_usd=sol_usd
     )
     return Ended(
-        sale_price_sol=quantize_price(MONEY.divide(received_sol, bought_tokens)),
-        change_percent=quantize_percent(result.change_percent),
-        profit_sol=quantize_sol(result.profit_sol),
-        profit_usd=None if result.profit_usd is None else quantize_usd(result.profit_usd),
+        sale_price_sol=MONEY.divide(received_sol, bought_tokens),
+        change_percent=result.change_percent,
+        profit_sol=result.profit_sol,
+        profit_usd=result.profit_usd,
     )
 
 

@@ -1,13 +1,14 @@
 """How an outcome is held against an expectation.
 
 Numbers: one part in 10^9, or 10^-12 near zero; prices by the relative rule alone; SOL to one lamport. All else exactly.
+Where a topic's figures are rounded to whole base units or to columns, its units say what that may come to.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -44,10 +45,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Which keys hold SOL amounts (compared to a lamport) and which prices (compared relatively only)."""
+    """Which keys hold SOL amounts (compared to a lamport) and which prices (compared relatively only).
+
+    `slack` allows more for a key, absolutely, and `price_part` more for prices, as a part of them.
+    """
 
     sol: frozenset[str] = frozenset()
     price: frozenset[str] = frozenset()
+    price_part: Decimal = Decimal(0)
+    slack: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 NO_UNITS = Units()
@@ -96,11 +102,11 @@ def _agree(expected: Any, actual: Any, units: Units, key: str) -> bool:
         return str(left) == str(right)
     with localcontext(MONEY):
         difference, scale = abs(left - right), max(abs(left), abs(right))
-        if difference <= scale * _RELATIVE:
+        if difference <= scale * _RELATIVE or difference <= units.slack.get(key, 0):
             return True
         if key in units.sol:
             return difference <= _LAMPORT
-        return key not in units.price and difference <= _NEAR_ZERO
+        return difference <= (scale * units.price_part if key in units.price else _NEAR_ZERO)
 
 
 def _number(value: Any) -> Decimal | None:

@@ -10,6 +10,7 @@ FLOAT_SENSITIVE = "floatSensitive"
 EXPLANATIONS: dict[str, str] = {
     FLOAT_SENSITIVE: "The decision sits within binary rounding of a threshold; exact decimals decide (decision 12).",
     "W1": "A DCA starts the stop over (peak = fill price, stop = default), so the old peak cannot sell at once.",
+    "W3": "Amounts are whole base units and lamports; the original multiplies doubles and keeps fractions of a unit.",
     "W4": "Any rise of the peak is stored, not only one above 0.0001 SOL.",
     "W5": "Take-profit presets resolve levels and moon bag from the mode.",
     "W6": "The balance is read from the books, never from a cache that may be empty.",
@@ -30,8 +31,9 @@ EXPLANATIONS: dict[str, str] = {
 }
 
 #: What a tag may change. A difference in any other key of such a case is a failure; tags not listed may change all.
-_PROFIT_KEYS = frozenset({"profitLossSol", "profitLossUsd", "realizedProfitSol", "changePercent"})
-SCOPES: dict[str, frozenset[str]] = {"W9": _PROFIT_KEYS}
+#: `salePrice` of a trade that take profit closed was worked out from the drifted profit. W24 ended its tick in an error.
+_PROFIT_KEYS = frozenset({"profitLossSol", "profitLossUsd", "realizedProfitSol", "changePercent", "salePrice"})
+SCOPES: dict[str, frozenset[str]] = {"W9": _PROFIT_KEYS, "W24": frozenset({"error", "transaction"})}
 
 
 def covers(codes: tuple[str, ...], path: str) -> bool:

@@ -4,53 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from apps.trading.vector_checks import configuration, entries, levels, money, stops
+from apps.trading.vector_checks import configuration, entries, executor, levels, money, scenarios, stops
 from apps.trading.vector_checks.compare import NO_UNITS, Units
-
-Outcome = dict[str, Any]
-
-
-def _as_expected(expected: Outcome, actual: Outcome) -> Outcome:
-    return expected
+from apps.trading.vector_checks.restated import Outcome, Restated
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`run` gives the outcome of an input; `expectation` may loosen or normalise what it is compared with."""
+    """`run` gives the outcome of an input; `restate` what it is compared with, where that is not what was recorded."""
 
     name: str
-    run: Callable[[dict[str, Any]], Outcome]
+    run: Callable[[Outcome], Outcome]
     units: Units = NO_UNITS
-    expectation: Callable[[Outcome, Outcome], Outcome] = _as_expected
+    restate: Callable[[Outcome, Outcome, Outcome], Restated] | None = None
+
+    def expectation(self, given: Outcome, expected: Outcome, actual: Outcome) -> Restated:
+        """Return what the outcome of an input is held against."""
+        return Restated(expected, self.units) if self.restate is None else self.restate(given, expected, actual)
 
 
 def _units(sol: str = "", price: str = "") -> Units:
     return Units(frozenset(sol.split()), frozenset(price.split()))
 
 
-def _sorted_issues(expected: Outcome, actual: Outcome) -> Outcome:
-    return configuration.sorted_issues(expected)
+def _sorted_issues(given: Outcome, expected: Outcome, actual: Outcome) -> Restated:
+    return Restated(configuration.sorted_issues(expected), NO_UNITS)
 
 
-def _exact_balances(expected: Outcome, actual: Outcome) -> Outcome:
-    return money.exact_balances(expected)
+def _exact_balances(given: Outcome, expected: Outcome, actual: Outcome) -> Restated:
+    return Restated(money.exact_balances(expected), _units("SOL"))
+
+
+def _stored_peaks(given: Outcome, expected: Outcome, actual: Outcome) -> Restated:
+    lenient = stops.without_unstored_peaks(expected, actual)
+    return Restated(lenient, _units(price="stopLossPrice storedPeak"), frozenset(["W4"] if lenient != expected else []))
 
 
 _TOPICS = (
-    Topic("config_validation", configuration.config_validation, expectation=_sorted_issues),
-    Topic("config_merge", configuration.config_merge, expectation=_sorted_issues),
+    Topic("config_validation", configuration.config_validation, restate=_sorted_issues),
+    Topic("config_merge", configuration.config_merge, restate=_sorted_issues),
     Topic("eligibility", entries.eligibility),
     Topic("position_size", entries.position_size, _units("size")),
     Topic("trade_validation", entries.trade_validation, _units("currentSolBalance positionSize")),
     Topic("stop_loss_percentage", stops.stop_loss_percentage),
-    Topic(
-        "stop_loss_paths",
-        stops.stop_loss_paths,
-        _units(price="stopLossPrice storedPeak"),
-        stops.without_unstored_peaks,
-    ),
+    Topic("stop_loss_paths", stops.stop_loss_paths, restate=_stored_peaks),
     Topic("take_profit", levels.take_profit),
     Topic(
         "take_profit_sequences",
@@ -60,12 +58,14 @@ _TOPICS = (
     Topic("dca", levels.dca, _units("buyAmountSol newTotalInvested", "newAveragePrice")),
     Topic("pnl", money.pnl, _units("profitLossSol costBasis")),
     Topic("swap_fees", money.swap_fees, _units("protocolFeeSol networkFeeSol")),
-    Topic("balances", money.balances, _units("SOL"), _exact_balances),
+    Topic("balances", money.balances, restate=_exact_balances),
     Topic(
         "performance",
         money.performance,
         _units("portfolioBalanceSol totalProfitLossSol realizedProfitLossSol unrealizedProfitLossSol"),
     ),
+    Topic("executor_simulation", executor.executor_simulation, restate=executor.restate),
+    Topic("scenarios", scenarios.scenarios, restate=scenarios.restate),
 )
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in _TOPICS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ class Command(BaseCommand):
             f"{report.topic}: {counts[runner.PASSED]} passed, {counts[runner.FAILED]} failed, "
             f"{counts[runner.DEVIATION]} deviations"
         )
-        codes = ", ".join(f"{code} {count}" for code, count in sorted(report.deviation_codes.items()))
-        self.stdout.write(f"{line} ({codes})" if codes else line)
+        self.stdout.write(f"{line} ({_counted(report.deviation_codes)})" if report.deviation_codes else line)
+        if report.restated_codes:
+            self.stdout.write(f"  passed as the decisions restate them: {_counted(report.restated_codes)}")
         for status in (runner.FAILED, runner.DEVIATION):
             for result in report.of(status)[:most]:
                 self._print_case(status, result)
@@ -68,9 +70,17 @@ class Command(BaseCommand):
             self.stdout.write(f"    {difference}")
 
     def _explain(self, reports: list[runner.TopicReport]) -> None:
-        codes = sorted({code for report in reports for code in report.deviation_codes})
-        if codes:
-            self.stdout.write("Deviations, by code (docs/vectors.md):")
-        for code in codes:
-            total = sum(report.deviation_codes[code] for report in reports)
+        deviating = sum((report.deviation_codes for report in reports), Counter[str]())
+        restated = sum((report.restated_codes for report in reports), Counter[str]())
+        self._explain_codes("Deviations, by code (docs/vectors.md):", deviating)
+        self._explain_codes("Restated, by code (docs/vectors.md):", restated)
+
+    def _explain_codes(self, heading: str, counts: Counter[str]) -> None:
+        if counts:
+            self.stdout.write(heading)
+        for code, total in sorted(counts.items()):
             self.stdout.write(f"  {code}: {total}. {deviations.explain(code)}")
+
+
+def _counted(codes: Counter[str]) -> str:
+    return ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))

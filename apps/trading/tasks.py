@@ -10,7 +10,7 @@ from django.conf import settings
 
 from apps.core import sweep
 from apps.signals import queue as signals
-from apps.trading.services import entries, exit_runner, retention, snapshots
+from apps.trading.services import dead_tokens, entries, exit_runner, retention, snapshots, write_off
 from apps.trading.services import watch as watching
 
 
@@ -41,6 +41,12 @@ def run_exits() -> None:
     exit_runner.start_due()
 
 
+@shared_task(name="trading.write_off")
+def write_off_dead_tokens() -> None:
+    """Write off what an operator, or the settings, want written off."""
+    write_off.run()
+
+
 @shared_task(name="trading.snapshot_balances")
 def snapshot_balances() -> None:
     """Write this hour's balance snapshots."""
@@ -66,5 +72,7 @@ def finish_exits(**_: object) -> None:
 
 
 sweep.register("exits", queue="critical", every=1.0, run=exit_runner.start_due)
+sweep.register("dead tokens", queue="default", every=15.0, run=dead_tokens.check)
+sweep.register("write-offs", queue="default", every=5.0, run=write_off.run)
 for _shard in range(settings.PRICE_SHARDS):
     sweep.register(f"watch {_shard}", queue=f"prices.{_shard}", every=1.0, run=partial(watching.tick, _shard))

@@ -54,7 +54,7 @@ CROSS JOIN LATERAL (
 """
 _TRADES = """
 SELECT c.id, c.agent_id, a.name, c.mint, c.symbol, c.amount, c.purchase_price, c.sale_price, c.change_percent,
-       c.profit_sol, c.profit_usd, c.purchase_time, c.sale_time, c.close_reason, c.signal_id
+       c.profit_sol, c.profit_usd, c.purchase_time, c.sale_time, c.close_reason, c.signal_id, c.position_id
 FROM closed_trade c JOIN agent a ON a.id = c.agent_id
 WHERE (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
 ORDER BY c.sale_time DESC, c.id DESC LIMIT %(limit)s
@@ -191,6 +191,7 @@ def closed_trades(user_id: UUID | None) -> list[dict[str, Any]]:
             "saleTime": timestamp(row[12]),
             "closeReason": row[13],
             "signalId": row[14],
+            "positionId": None if row[15] is None else str(row[15]),
         }
         for row in rows
     ]

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
@@ -21,7 +22,9 @@ from apps.console.admission import DESK_PERMISSION
 from apps.core.api import wire
 from apps.core.errors import SoldeskError
 from apps.signals.models import TradingSignal
+from apps.trading.api.story_shapes import StoryShape
 from apps.trading.models import CloseReason, Position
+from apps.trading.selectors import exit_plans, position_stories
 from apps.trading.services import exits
 
 CLOSE_PERMISSION = "trading.change_position"
@@ -82,6 +85,28 @@ def signal(request: HttpRequest, signal_id: int) -> HttpResponse:
     if not TradingSignal.objects.filter(pk=signal_id).exists():
         raise Http404
     return _json({"signalId": signal_id, "executions": panel.executions(signal_id)})
+
+
+@require_GET
+@operators_only()
+def position(request: HttpRequest, position_id: UUID) -> HttpResponse:
+    """A position's books, plan and story, whoever owns it; the API's own shape and where it is in the admin."""
+    story = position_stories.find_story(position_id)
+    if story is None:
+        return _json({"error": "The position does not exist.", "code": "POSITION_NOT_FOUND"}, 404)
+    place = {
+        "agentName": story.position.agent.name,
+        "adminUrl": reverse("admin:trading_position_change", args=[position_id]),
+    }
+    return _json(StoryShape.present(story) | place)
+
+
+@require_GET
+@operators_only()
+def levels(request: HttpRequest) -> HttpResponse:
+    """How many take-profit levels and DCA buys each agent's positions may go through: what "2 of 4" is of."""
+    counts = exit_plans.level_counts()
+    return _json({str(agent): {"takeProfit": count.take_profit, "dca": count.dca} for agent, count in counts.items()})
 
 
 @require_POST

@@ -1,6 +1,7 @@
 // The live desk: joins the feed to the tables, and the buttons to the API. No library, no build step.
 
 import { ask, byId, el, send, toast, write } from "./dom.js";
+import { Drawer } from "./drawer.js";
 import { Exits } from "./exits.js";
 import { Feed } from "./feed.js";
 import { amount, exact, percent, price, sol } from "./format.js";
@@ -28,7 +29,12 @@ const signals = new Signals();
 const trades = new Trades();
 const positions = new Positions({ mayClose: options.mayClose, onClose: closePosition });
 
-const refresh = () => header.show(positions.totals());
+const drawer = new Drawer({ positions, mayClose: options.mayClose, onClose: closePosition });
+
+function refresh() {
+  header.show(positions.totals());
+  drawer.tick();
+}
 
 function showPanel(data) {
   header.summary = data.summary;
@@ -58,10 +64,13 @@ const onDelta = {
   position_update(data) {
     if (data.eventType === "position_closed") {
       if (positions.remove(data.positionId)) header.total -= 1;
+      drawer.changed(data.positionId);
     } else {
       if (data.eventType === "position_created") header.total += 1;
+      if (!positions.levels[data.position.agentId]) positions.askForLevels();
       tellChange(positions.get(data.position.id), data.position);
       positions.put(data.position);
+      drawer.changed(data.position.id);
     }
     refresh();
   },
@@ -75,7 +84,11 @@ const onDelta = {
     toast(`${trade.tokenSymbol} closed: ${sol(profit, true)} SOL (${percent(Number(trade.changePercent))})`, profit >= 0 ? "gain" : "loss");
   },
   agent_created: (data) => positions.agents.set(data.agentId, data.name),
-  agent_updated: (data) => positions.agents.set(data.agentId, data.name),
+  agent_updated(data) {
+    positions.agents.set(data.agentId, data.name);
+    positions.askForLevels();
+    drawer.resynchronised();
+  },
   desk_update: showPanel,
   error: (data) => toast(data.message, "bad"),
 };
@@ -84,6 +97,8 @@ new Feed(options.socket, {
   snapshot(data) {
     header.total = data.totalPositions;
     positions.reset(data);
+    positions.askForLevels();
+    drawer.resynchronised();
     refresh();
   },
   delta: (kind, data) => onDelta[kind]?.(data),

@@ -1,6 +1,7 @@
 // What stands beside the positions: signals with their verdicts, closed trades, the header's figures.
 
 import { attribute, byId, el, flash, write } from "./dom.js";
+import { opener } from "./drawer.js";
 import { duration, exact, percent, price, short, sol, time, tone, usd, utc } from "./format.js";
 
 const VERDICTS = ["executed", "skipped", "failed", "pending"];
@@ -166,7 +167,7 @@ export class Trades {
     const held = (new Date(trade.saleTime) - new Date(trade.purchaseTime)) / 1000;
     return el("tr", {},
       el("td", {}, stamp(trade.saleTime)),
-      el("th", { scope: "row", title: trade.tokenAddress }, el("strong", {}, trade.tokenSymbol)),
+      el("th", { scope: "row", title: trade.tokenAddress }, opener(trade.positionId, trade.tokenSymbol)),
       el("td", { class: "agent", title: trade.agentName }, trade.agentName),
       number(duration(held), `Bought ${utc(trade.purchaseTime)}`),
       number(price(trade.purchasePrice), exact(trade.purchasePrice, "SOL")),

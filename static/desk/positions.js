@@ -1,19 +1,23 @@
 // The positions table: rows by id, prices by mint, painted at most once a frame.
 
 import { attribute, byId, el, flash, write } from "./dom.js";
+import { opener } from "./drawer.js";
 import { amount, duration, exact, percent, price, short, sol, time, tone, usd, utc } from "./format.js";
 
 const STALE_SECONDS = 10;
 const NEAR_STOP = 0.3; // of the room a position had when it was opened
 const CLOSING_SECONDS = 30;
 
-/** What exits did to a position so far, in a word each: "75 % left · TP 1 · DCA 2 · bag". */
-function done(position) {
+const LEVELS_REST_MS = 1000;
+const of = (count, total) => (total ? `${count}/${total}` : String(count));
+
+/** What exits did to a position so far, in a word each: "75 % left · TP 1/4 · DCA 2/3 · bag". */
+function done(position, levels) {
   const left = (position.remainingAmount / position.purchaseAmount) * 100;
   return [
     left < 100 && `${left.toFixed(left < 1 ? 2 : 0)}\u202f% left`,
-    position.takeProfitLevelsHit && `TP ${position.takeProfitLevelsHit}`,
-    position.dcaCount && `DCA ${position.dcaCount}`,
+    position.takeProfitLevelsHit && `TP ${of(position.takeProfitLevelsHit, position.totalTakeProfitLevels ?? levels?.takeProfit)}`,
+    position.dcaCount && `DCA ${of(position.dcaCount, levels?.dca)}`,
     position.moonBagActivated && "bag",
   ].filter(Boolean).join(" · ");
 }
@@ -42,6 +46,7 @@ export class Positions {
     this.filter = "";
     this.solUsd = null;
     this.changed = new Set();
+    this.levels = {};
     for (const head of document.querySelectorAll("#positions th[data-sort]")) {
       head.querySelector("button").addEventListener("click", () => this.sortBy(head.dataset.sort));
     }
@@ -54,6 +59,21 @@ export class Positions {
 
   get all() {
     return [...this.rows.values()].map((row) => row.position);
+  }
+
+  /** How many levels agents' positions have is asked for when it may have changed, at most once a second. */
+  askForLevels() {
+    this.levelsTimer ??= setTimeout(async () => {
+      this.levelsTimer = null;
+      try {
+        const answer = await fetch("/desk/levels", { cache: "no-store" });
+        if (answer.ok) this.levels = await answer.json();
+      } catch {
+        return; // without it the rows say how many levels were hit, not of how many
+      }
+      for (const row of this.rows.values()) this.changed.add(row);
+      this.schedule();
+    }, LEVELS_REST_MS);
   }
 
   get(id) {
@@ -243,12 +263,12 @@ export class Positions {
     const figures = this.figures(position);
     const agent = this.agents.get(position.agentId) ?? short(position.agentId);
     if (!cells.token.firstChild) {
-      cells.token.append(el("strong", {}, position.tokenSymbol || "?"), el("span", { class: "mint", title: position.tokenAddress }, short(position.tokenAddress)));
+      cells.token.append(opener(position.id, position.tokenSymbol), el("span", { class: "mint", title: position.tokenAddress }, short(position.tokenAddress)));
     }
     write(cells.agent, agent);
     attribute(cells.agent, "title", agent);
     write(cells.held, amount(position.remainingAmount));
-    write(cells.done, done(position));
+    write(cells.done, done(position, this.levels[position.agentId]));
     attribute(cells.amount, "title", held(position));
     write(cells.average, price(position.purchasePrice));
     attribute(cells.average, "title", exact(position.purchasePrice, "SOL"));

@@ -148,7 +148,6 @@ def _take_profit(view: TakeProfitView, rules: TakeProfit) -> TakeProfitPlan:
 
 def _dca(position: Progress, rules: Dca) -> DcaPlan:
     view = position.dca
-    maximum = min(int(rules.max_count), len(rules.levels))
     # At a price of nothing every level is reached: what still speaks against a DCA is not the price.
     code = dca.evaluate(view, Decimal(0), rules).code
     level = rules.levels[view.count] if code == dca.TRIGGERED else None
@@ -157,13 +156,18 @@ def _dca(position: Progress, rules: Dca) -> DcaPlan:
         enabled=rules.enabled,
         mode=str(rules.mode),
         count=view.count,
-        maximum=maximum,
+        maximum=dca_maximum(rules),
         next_drop_percent=None if level is None else level.drop_percent,
         next_buy_percent=None if level is None else level.buy_percent,
         next_price_sol=None if level is None else _at(view.average_price, level.drop_percent),
         ready_at=None if position.last_dca_at is None else position.last_dca_at + cooldown,
         code="" if code == dca.TRIGGERED else code,
     )
+
+
+def dca_maximum(rules: Dca) -> int:
+    """Return how often a position may be added to: by its count, and by how many levels there are."""
+    return min(int(rules.max_count), len(rules.levels))
 
 
 def _stale(position: Progress, rules: StaleTrade) -> StalePlan:

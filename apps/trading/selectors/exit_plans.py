@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
 from apps.agents.domain import trading_config
 from apps.agents.domain.trading_config import InvalidConfig
+from apps.core import bulk
 from apps.trading.domain import exit_plan
 from apps.trading.domain.dca import DcaView
 from apps.trading.domain.exit_plan import ExitPlan, Progress
 from apps.trading.domain.take_profit import TakeProfitView
 from apps.trading.models import Position
+from apps.trading.selectors.configs import read_config
+
+
+@dataclass(frozen=True, slots=True)
+class LevelCounts:
+    """How many levels an agent's positions may go through: zero where the rule is off."""
+
+    take_profit: int
+    dca: int
+
+
+def level_counts() -> Mapping[UUID, LevelCounts]:
+    """Return the counts of every agent with open positions, by its id; one whose configuration broke is left out."""
+    rows = bulk.fetch_all(
+        "SELECT a.id, a.trading_config::text FROM agent a"
+        " WHERE EXISTS (SELECT 1 FROM position p WHERE p.agent_id = a.id AND p.closed_at IS NULL)"
+    )
+    configs = {agent_id: read_config(stored) for agent_id, stored in rows}
+    return {
+        agent_id: LevelCounts(
+            take_profit=len(config.take_profit.levels) if config.take_profit.enabled else 0,
+            dca=exit_plan.dca_maximum(config.dca) if config.dca.enabled else 0,
+        )
+        for agent_id, config in configs.items()
+        if config is not None
+    }
 
 
 def of_position(position: Position) -> ExitPlan | None:

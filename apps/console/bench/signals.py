@@ -119,7 +119,7 @@ def _one_by_one(trader: Trader, mints: Sequence[str], runs: int, say: Callable[[
     commits, sender = Commits(), Sender(trader)
     timings = []
     for number in range(runs + _WARM_UP_RUNS):
-        timing = _send_and_wait(sender, commits, mints[number], agents)
+        timing = send_and_wait(sender, commits, mints[number], agents)
         if number >= _WARM_UP_RUNS:
             timings.append(timing)
             say(
@@ -140,7 +140,8 @@ def _row(workload: str, samples: Sequence[float | None], failures: int, extra: d
     return Row(workload, [sample for sample in samples if sample is not None], failures, extra)
 
 
-def _send_and_wait(sender: Sender, commits: Commits, mint: str, agents: int) -> Timing:
+def send_and_wait(sender: Sender, commits: Commits, mint: str, agents: int) -> Timing:
+    """Post a signal for a token and wait until `agents` agents have traded it, or half a minute is over."""
     started = time.perf_counter()
     signal_id = sender.send(mint)
     answered = time.perf_counter()
@@ -172,7 +173,7 @@ def measure_sustained(say: Callable[[str], None]) -> list[Row]:
         mints = sandbox.tokens(max(40, SUSTAINED_SIGNALS + _WARM_UP_RUNS))
         commits, sender = Commits(), Sender(trader)
         for mint in mints[SUSTAINED_SIGNALS : SUSTAINED_SIGNALS + _WARM_UP_RUNS]:
-            _send_and_wait(sender, commits, mint, SUSTAINED_AGENTS)
+            send_and_wait(sender, commits, mint, SUSTAINED_AGENTS)
         sent: dict[int, tuple[float, float]] = {}
         begin = time.perf_counter()
         for number, mint in enumerate(mints[:SUSTAINED_SIGNALS]):

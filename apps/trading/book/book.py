@@ -101,14 +101,23 @@ class PositionBook:
     def synchronise(self) -> None:
         """Take over what PostgreSQL has that the book has not: everything at first, then what changed.
 
-        Raises what the database raises; the book is as it was then, or forgets itself and is read anew next time.
+        One small query when nothing did. Raises what the database raises; what was missed comes with the next call.
         """
-        seen = reading.watermark()
         if self._since is None:
+            seen = reading.watermark()
             self._load()
-        else:
-            self._follow(self._since)
-        self._since = seen
+            self._since = seen
+            return
+        news = reading.news(self._since)
+        if news.states:
+            self.rules.learn_states(reading.states(changed_since=self._since))
+        if news.agents:
+            self._note_agents(self._since)
+        if news.positions:
+            self._take(reading.changed_since(self._since))
+        if news.intents:
+            self.note_intents(reading.intents(changed_since=self._since))
+        self._since = news.watermark
 
     def forget(self) -> None:
         """Drop everything, to be read anew."""
@@ -128,20 +137,8 @@ class PositionBook:
         self.rules.learn_states(reading.states())
         records = reading.all_open()
         self._take(records)
-        self._note_intents(reading.intents())
+        self.note_intents(reading.intents())
         self._replay(records)
-
-    def _follow(self, since: str) -> None:
-        states = reading.states(changed_since=since)
-        if states:
-            self.rules.learn_states(states)
-        self._note_agents(since)
-        records = reading.changed_since(since)
-        if len(records):
-            self._take(records)
-        intents = reading.intents(changed_since=since)
-        if intents:
-            self._note_intents(intents)
 
     def _note_agents(self, since: str) -> None:
         """Let rises so far count under the rules they were made by, then take the new rules."""
@@ -157,42 +154,43 @@ class PositionBook:
 
     def _take(self, records: Records) -> None:
         """Take records over: closed positions go, known ones are brought up to date, new ones get a row."""
-        self._held = None
-        self._meet_agents(records["agent_id"].tolist())
-        new_tokens: list[TokenSlot] = []
-        touched = []
-        for mint, of_token in reading.by_mint(records):
-            if shard_of(mint, self._shards) != self._shard:
-                continue
-            known = mint in self.tokens.by_mint
-            slot = self.tokens.slot_of(mint, int(of_token["decimals"][0]))
-            if not known:
-                new_tokens.append(slot)
-            touched.append(self._take_token(slot, of_token))
-        if touched:
-            rows = np.concatenate(touched)
-            screen.derive(self.columns, self.rules, rows)
-            self._restate(self._lagging(rows))
-        if new_tokens:
-            for mint, symbol in reading.symbols([slot.mint for slot in new_tokens]).items():
-                self.tokens.by_mint[mint].symbol = symbol
-        self.columns.pack_if_wasteful()
-
-    def _take_token(self, slot: TokenSlot, records: Records) -> Rows:
+        records = self._of_this_shard(records)
         for position_id in records["id"][~records["is_open"]].tolist():
-            self.columns.remove(position_id)
+            if self.columns.remove(position_id):
+                self._held = None
         records = records[records["is_open"]]
         if not len(records):
-            return _NO_ROWS
-        ids = records["id"].tolist()
+            return
+        self._meet_agents(records["agent_id"].tolist())
         index = self.columns.index
-        places = np.array([index.get(position_id, -1) for position_id in ids], dtype=np.intp)
-        new = places < 0
+        rows = np.array([index.get(position_id, -1) for position_id in records["id"].tolist()], dtype=np.intp)
+        new = rows < 0
         if new.any():
-            places[new] = self.columns.insert(slot.number, [ids[place] for place in np.flatnonzero(new).tolist()])
-        self._write(places, records, new)
-        self._note_fill(slot, records)
-        return places
+            rows[new] = self._insert(records[new])
+        self._write(rows, records, new)
+        screen.derive(self.columns, self.rules, rows)
+        self._restate(self._lagging(rows))
+        self.columns.pack_if_wasteful()
+
+    def _of_this_shard(self, records: Records) -> Records:
+        if self._shards == 1:
+            return records
+        own = [part for mint, part in reading.by_mint(records) if shard_of(mint, self._shards) == self._shard]
+        return np.concatenate(own) if own else records[:0]
+
+    def _insert(self, records: Records) -> Rows:
+        """Give new positions their rows, token by token; the first of a token makes it known."""
+        self._held = None
+        rows, unnamed = [], []
+        for mint, part in reading.by_mint(records):
+            slot = self.tokens.slot_of(mint, int(part["decimals"][0]))
+            if not slot.symbol:
+                unnamed.append(mint)
+            rows.append(self.columns.insert(slot.number, part["id"].tolist()))
+            self._note_fill(slot, part)
+        for mint, symbol in (reading.symbols(unnamed) if unnamed else {}).items():
+            self.tokens.by_mint[mint].symbol = symbol
+        return np.concatenate(rows)
 
     def _write(self, rows: Rows, records: Records, new: np.ndarray) -> None:
         columns = self.columns
@@ -271,7 +269,7 @@ class PositionBook:
         highs = np.append(np.maximum.accumulate(prices[::-1])[::-1], -np.inf)[first]
         lows = np.append(np.minimum.accumulate(prices[::-1])[::-1], np.inf)[first]
         for tick in ticks:
-            slot.remember(tick.point)
+            slot.remember(tick.point, float(tick.price_sol))
         risen, fallen = highs > columns.peak[rows], lows < columns.low[rows]
         self._replay_custom(rows, first, prices)
         columns.peak[rows[risen]], columns.low[rows[fallen]] = highs[risen], lows[fallen]
@@ -292,7 +290,8 @@ class PositionBook:
             raised = np.full(len(risen), price)
             self._exactly.settle(screen.raise_stops(self.columns, self.rules, risen, raised))
 
-    def _note_intents(self, intents: Iterable[IntentRow]) -> None:
+    def note_intents(self, intents: Iterable[IntentRow]) -> None:
+        """Take over how exit intents stand: who is closing is left alone, who was refused rests."""
         columns = self.columns
         for intent in intents:
             row = columns.index.get(intent.position_id.bytes)
@@ -328,27 +327,31 @@ class PositionBook:
         self, trusted: Mapping[str, PricePoint], doubted: Mapping[str, tuple[PricePoint, str]], *, now: datetime
     ) -> Evaluation:
         """Pass trusted prices over every position of their tokens, doubted ones (with their code) over the stops."""
-        by_number = {self.tokens.by_mint[mint].number: point for mint, point in trusted.items() if mint in self.held()}
+        priced: dict[int, PricePoint] = {}
+        floats: dict[int, float] = {}
+        for mint, point in trusted.items():
+            slot = self.tokens.by_mint.get(mint)
+            if slot is not None:
+                priced[slot.number], floats[slot.number] = point, float(point.price_sol)
         pass_ = screen.Screen(len(self.tokens))
-        prices = {number: float(point.price_sol) for number, point in by_number.items()}
-        pass_.run(self.columns, self.rules, prices, exact.microseconds(now))
+        pass_.run(self.columns, self.rules, floats, exact.microseconds(now))
         for number in np.flatnonzero(pass_.dirtied).tolist():
-            self.tokens[number].remember(by_number[number])
+            self.tokens[number].remember(priced[number], floats[number])
             self._dirtied.add(number)
         self._exactly.settle(pass_.unsure)
         done = Evaluation(looked_at=pass_.looked_at)
         flagged = np.union1d(pass_.flagged, pass_.unsure) if len(pass_.unsure) else pass_.flagged
         done.judged = len(flagged)
-        self._judge(flagged, by_number, now, done)
+        self._judge(flagged, priced, now, done)
         for mint, (point, code) in doubted.items():
             self._judge_doubted(mint, point, code, done)
         return done
 
-    def _judge(self, rows: Rows, by_number: Mapping[int, PricePoint], now: datetime, done: Evaluation) -> None:
+    def _judge(self, rows: Rows, priced: Mapping[int, PricePoint], now: datetime, done: Evaluation) -> None:
         """Judge flagged rows exactly; one that breaks is logged and never stops the others."""
         positions = self._exactly.watched(rows.tolist())
         for position, peak in zip(positions, self.columns.peak[rows].tolist(), strict=True):
-            point = by_number[self.tokens.by_mint[position.mint].number]
+            point = priced[self.tokens.by_mint[position.mint].number]
             try:
                 verdict = watch_rules.judge(position, point.price_sol, now=now)
             except Exception as error:

@@ -80,6 +80,36 @@ def watermark() -> str:
     return str(xid)
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What was written since a watermark, by kind, and the next watermark: what is not seen yet lies above it."""
+
+    watermark: str
+    positions: bool
+    agents: bool
+    states: bool
+    intents: bool
+
+
+_NEWS = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text,
+       EXISTS (SELECT 1 FROM position WHERE changed_xid >= %(since)s::xid8),
+       EXISTS (SELECT 1 FROM agent WHERE changed_xid >= %(since)s::xid8),
+       EXISTS (SELECT 1 FROM trading_state WHERE changed_xid >= %(since)s::xid8),
+       EXISTS (SELECT 1 FROM exit_intent WHERE changed_xid >= %(since)s::xid8)
+"""
+
+
+def news(since: str) -> News:
+    """Return what has to be read again since a watermark.
+
+    Watermark and flags are of one snapshot: whatever it does not see has a transaction id at or above its watermark.
+    What the flags send the caller to read is read later, and sees at least as much.
+    """
+    (row,) = bulk.fetch_all(_NEWS, {"since": since})
+    return News(*row)
+
+
 def watermark_age() -> int:
     """Return how many transactions the watermark lies behind: grows while somebody's transaction stays open."""
     ((age,),) = bulk.fetch_all(

@@ -95,8 +95,7 @@ class Screen:
 
     def run(self, columns: Columns, table: RuleTable, prices: Mapping[int, float], now: int) -> None:
         """Look at every position of the tokens priced (SOL per token, by token number); `now` is in microseconds."""
-        for number, newest in prices.items():
-            self.prices[number] = newest
+        self.prices[list(prices)] = list(prices.values())
         self.looked_at = sum(columns.count_of(number) for number in prices)
         flagged, unsure = [], []
         few = self.looked_at * 4 < columns.used

@@ -27,12 +27,11 @@ class TokenSlot:
     points: dict[float, PricePoint] = field(default_factory=dict)
     pending_since: int | None = None
 
-    def remember(self, point: PricePoint) -> None:
-        """Keep a price that made a high or a low, until every position has stored it."""
-        key = float(point.price_sol)
-        known = self.points.get(key)
+    def remember(self, point: PricePoint, price: float) -> None:
+        """Keep a price, known by its float, that made a high or a low, until every position has stored it."""
+        known = self.points.get(price)
         if known is None or point.price_sol > known.price_sol:
-            self.points[key] = point
+            self.points[price] = point
 
 
 class Tokens:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.console.bench import report, signals
+from apps.console.bench import book, exits, report, signals
+
+_COUNTED = ("duplicates", "wrong_balances", "sold_twice")
 
 
 class Command(BaseCommand):
@@ -20,19 +25,65 @@ class Command(BaseCommand):
         sending.add_argument("--agents", default="1,10,100,500,1000", help="numbers of agents, comma-separated")
         sending.add_argument("--runs", type=int, default=20, help="signals per number of agents")
         sending.add_argument("--sustained", action="store_true", help="20 signals at 2 per second, 50 agents each")
-        sending.add_argument("--json", dest="json_file", help="write the figures to this file")
+        selling = what.add_parser(
+            "exits", help="price -> exit fired, taken up, sold; the book by itself"
+        )
+        selling.add_argument("--positions", default="1000,10000,100000,1000000", help="sizes of the book by itself")
+        selling.add_argument("--rounds", type=int, default=20, help="batches of prices per size")
+        selling.add_argument("--held", type=int, default=10_000, help="positions held while single stops fire")
+        selling.add_argument("--runs", type=int, default=40, help="single stops")
+        selling.add_argument("--crowd", type=int, default=1_000, help="stops that fire on one tick")
+        selling.add_argument("--only", choices=["book", "desk"], help="half of it")
+        alone = what.add_parser("book", help="the book by itself, on the empty database this runs on")
+        alone.add_argument("--positions", default="1000,10000,100000,1000000")
+        alone.add_argument("--rounds", type=int, default=20)
+        for each in (sending, selling, alone):
+            each.add_argument("--json", dest="json_file", help="write the figures to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not settings.SANDBOX_URL:
-            raise CommandError("The bench trades on the sandbox: start the desk with SOLDESK_DEMO=1")
-        if options["sustained"]:
-            rows = signals.measure_sustained(self._say)
+        what = options["what"]
+        if what == "book":
+            call_command("migrate", verbosity=0)
+            rows = book.measure(_numbers(options["positions"]), options["rounds"], self._say)
+        elif what == "exits":
+            rows = self._exits(options)
         else:
-            counts = [int(text) for text in options["agents"].split(",")]
-            rows = signals.measure(counts, options["runs"], self._say)
-        report.publish("signals", rows, self.stdout, options["json_file"])
-        if any(row.failures or row.extra.get("duplicates") or row.extra.get("wrong_balances") for row in rows):
+            rows = self._signals(options)
+        report.publish(what, rows, self.stdout, options["json_file"])
+        if any(row.failures or any(row.extra.get(name) for name in _COUNTED) for row in rows):
             raise CommandError("The bench met failures, duplicates or wrong balances: see the table")
+
+    def _signals(self, options: dict[str, Any]) -> list[report.Row]:
+        _need_sandbox()
+        if options["sustained"]:
+            return signals.measure_sustained(self._say)
+        return signals.measure(_numbers(options["agents"]), options["runs"], self._say)
+
+    def _exits(self, options: dict[str, Any]) -> list[report.Row]:
+        if options["only"] != "book":
+            _need_sandbox()
+        if options["only"] != "desk":
+            self._book_on_its_own(options)
+        if options["only"] == "book":
+            return []
+        return exits.measure(options["held"], options["runs"], options["crowd"], self._say)
+
+    def _book_on_its_own(self, options: dict[str, Any]) -> None:
+        """Measure the book on a PostgreSQL that lives as long as that takes: nobody's desk is filled with it."""
+        command = [sys.executable, "manage.py", "bench", "book"]
+        command += ["--positions", options["positions"], "--rounds", str(options["rounds"])]
+        scratch = [sys.executable, "-m", "config.runtime", "scratch", "--", *command]
+        if subprocess.run(scratch, cwd=settings.BASE_DIR, check=False).returncode:
+            raise CommandError("The bench of the book failed")
 
     def _say(self, text: str) -> None:
         self.stderr.write(text)
+
+
+def _need_sandbox() -> None:
+    if not settings.SANDBOX_URL:
+        raise CommandError("The bench trades on the sandbox: start the desk with SOLDESK_DEMO=1")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]

@@ -8,10 +8,13 @@ from decimal import Decimal
 import pytest
 from pytest_django import Settings
 
+from apps.core.http import Lane
+from apps.core.http.plans import plan_for
 from apps.core.money import SOL_MINT
 from apps.prices import services as prices
 from apps.prices.domain.points import PricePoint
 from apps.prices.domain.trust import Trust, TrustDecision
+from apps.prices.services import fetching
 from tests.prices.world import providers
 from tests.sandbox_server import SandboxControl
 
@@ -189,6 +192,21 @@ def test_polling_slows_down_with_the_tokens_a_small_plan_must_cover(settings: Se
     assert prices.poll_interval_seconds(0) == 1
     assert prices.poll_interval_seconds(60) == 1
     assert prices.poll_interval_seconds(300) == 4
+    settings.PRICE_SHARDS = 2  # the other shard spends calls of the same plan
+    assert prices.poll_interval_seconds(150) == 4
+
+
+@pytest.mark.parametrize("plan", ["keyless", "free", "developer", "launch", "pro"])
+@pytest.mark.parametrize("tokens", [1, 50, 200, 1_000, 5_000])
+def test_polling_never_needs_more_than_its_lane_always_has(
+    settings: Settings, market: SandboxControl, plan: str, tokens: int
+) -> None:
+    settings.PROVIDERS = providers(market, jupiter=plan, dexscreener="keyless")
+    primary, _ = fetching.sources()
+    limits = plan_for(primary.PROVIDER, "keyless" if primary.PROVIDER == "dexscreener" else plan)
+    assert limits is not None
+    calls = -(-tokens // primary.TOKENS_PER_CALL) * limits.window_seconds / prices.poll_interval_seconds(tokens)
+    assert calls <= limits.reserved[Lane.HELD_PRICES] + 1e-9
 
 
 def test_asking_for_nothing_or_for_nonsense_calls_nobody(market: SandboxControl) -> None:

@@ -19,6 +19,7 @@ from apps.prices.domain.tokens import displayable
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MINT = "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN"
+USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 OTHER = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 JSON = st.recursive(
     st.none()
@@ -147,7 +148,7 @@ def test_a_pool_of_unknown_depth_counts_after_known_ones_but_before_empty_ones(u
     [
         {"baseToken": {"address": OTHER}, "quoteToken": {"address": MINT}},
         {"baseToken": {"address": MINT.lower()}},
-        {"quoteToken": {"address": "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"}},
+        {"quoteToken": {"address": USDC}},
         {"chainId": "base"},
         {"priceNative": None},
         {"priceNative": "0"},
@@ -161,6 +162,53 @@ def test_rows_that_are_not_our_token_against_sol_give_no_price(changes: dict[str
     answer = read_pairs(pair(**changes))
     assert answer.points == {}
     assert answer.missing == {MINT}
+
+
+def sol_pair(**changes: Any) -> dict[str, Any]:
+    return pair(
+        **{
+            "baseToken": {"address": SOL_MINT},
+            "quoteToken": {"address": USDC},
+            "priceNative": "164.1",
+            "priceUsd": "164.2",
+            **changes,
+        }
+    )
+
+
+def read_sol_usd(*rows: Any) -> Decimal | None:
+    found = dexscreener.read_sol_usd(list(rows), received_at=NOW)
+    return None if found is None else found.value
+
+
+def test_sol_in_dollars_is_what_its_deepest_pool_against_a_dollar_coin_says() -> None:
+    shallow = sol_pair(priceUsd="150", liquidity={"usd": Decimal(10)})
+    assert read_sol_usd(shallow, sol_pair(liquidity={"usd": Decimal(90)})) == Decimal("164.2")
+    found = dexscreener.read_sol_usd([shallow], received_at=NOW)
+    assert found is not None
+    assert (found.at, found.source) == (NOW, "dexscreener")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"baseToken": {"address": MINT}, "quoteToken": {"address": SOL_MINT}},
+        {"quoteToken": {"address": OTHER}},
+        {"chainId": "base"},
+        {"priceUsd": None},
+        {"priceUsd": "0"},
+        {"priceUsd": "NaN"},
+    ],
+    ids=["other side", "no dollar coin", "other chain", "null", "zero", "not a number"],
+)
+def test_rows_that_are_not_sol_against_a_dollar_coin_say_nothing_of_it(changes: dict[str, Any]) -> None:
+    assert read_sol_usd(sol_pair(**changes)) is None
+
+
+@given(st.lists(JSON, max_size=5))
+def test_no_dexscreener_answer_can_break_the_reader_of_sol_in_dollars(rows: list[Any]) -> None:
+    value = read_sol_usd(*rows)
+    assert value is None or value > 0
 
 
 def test_a_missing_dollar_price_leaves_the_sol_price() -> None:

@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from redis import Redis
+
 from apps.core.http.plans import LANES, PAST_BREAKERS, Lane, Plan
 from apps.core.quick_redis import QuickRedis, RedisAway, quick_redis
 
@@ -95,6 +97,22 @@ class SharedState:
         except RedisAway:
             return None
         return SharedAnswer(bool(admitted), wait_ms / 1000, breaker_ms / 1000, bool(paused))
+
+    def used(self, provider: str, plan: Plan) -> dict[Lane, int] | None:
+        """Return the calls each lane made in the present window; None while Redis is away. Nothing is taken."""
+        since = int((time.time() - plan.window_seconds) * 1_000_000)
+
+        def count(client: Redis) -> list[int]:
+            pipeline = client.pipeline(transaction=False)
+            for lane in LANES:
+                pipeline.zcount(_key("calls", provider, lane), since, "+inf")
+            return list(pipeline.execute())
+
+        try:
+            counts = self._redis.ask(count)
+        except RedisAway:
+            return None
+        return dict(zip(LANES, counts, strict=True))
 
     def hold(self, provider: str, seconds: float) -> None:
         """Tell the others that the provider answered 429."""

@@ -12,16 +12,20 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from apps.core.http import Lane, ProviderMalformed, async_client
+from apps.core.http import Lane, ProviderError, ProviderMalformed, async_client
 from apps.core.money import SOL_MINT
 from apps.prices.adapters.source_answer import SourceAnswer, batches, merge
-from apps.prices.domain.points import PricePoint, PriceSource, usable_price, usable_usd
+from apps.prices.domain.points import PricePoint, PriceSource, SolUsd, usable_price, usable_usd
 
 PROVIDER = "dexscreener"
 OPERATION = "pairs"
 PATH = "/tokens/v1/solana/"
-ADDRESSES_PER_CALL = 30
+TOKENS_PER_CALL = 30
 CHAIN = "solana"
+#: What SOL is priced in dollars against: USDC and USDT.
+DOLLAR_MINTS = frozenset(
+    {"EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"}
+)
 
 _UNKNOWN_DEPTH = (1, Decimal(0))
 _EMPTY_DEPTH = (0, Decimal(0))
@@ -31,19 +35,32 @@ async def fetch(mints: Sequence[str], *, lane: Lane = Lane.HELD_PRICES, deadline
     """Return the SOL prices of `mints`, batches at once; a failed batch is reported, not raised."""
     wanted = [mint for mint in mints if mint != SOL_MINT]
     answers = await asyncio.gather(
-        *(_fetch_batch(part, lane, deadline_seconds) for part in batches(wanted, ADDRESSES_PER_CALL)),
+        *(_fetch_batch(part, lane, deadline_seconds) for part in batches(wanted, TOKENS_PER_CALL)),
         return_exceptions=True,
     )
     return merge(mints, answers)
 
 
+async def sol_usd(*, deadline_seconds: float) -> SolUsd | None:
+    """Return SOL in US dollars as its deepest pool against a dollar coin has it, or None when no answer told it."""
+    try:
+        rows = await _ask([SOL_MINT], Lane.REST, deadline_seconds)
+    except ProviderError:
+        return None
+    return read_sol_usd(rows, received_at=datetime.now(UTC))
+
+
 async def _fetch_batch(mints: Sequence[str], lane: Lane, deadline_seconds: float) -> SourceAnswer:
+    return read_pairs(await _ask(mints, lane, deadline_seconds), mints, received_at=datetime.now(UTC))
+
+
+async def _ask(mints: Sequence[str], lane: Lane, deadline_seconds: float) -> list[Any]:
     answer = await async_client(PROVIDER).get(
         OPERATION, PATH + ",".join(mints), lane=lane, deadline_seconds=deadline_seconds
     )
     if not isinstance(answer.payload, list):
         raise ProviderMalformed(PROVIDER, OPERATION, "dexscreener's pairs are not an array")
-    return read_pairs(answer.payload, mints, received_at=datetime.now(UTC))
+    return answer.payload
 
 
 def read_pairs(rows: list[Any], mints: Sequence[str], *, received_at: datetime) -> SourceAnswer:
@@ -62,6 +79,21 @@ def read_pairs(rows: list[Any], mints: Sequence[str], *, received_at: datetime) 
             best[point.mint] = (depth, point)
     points = {mint: point for mint, (_, point) in best.items()}
     return SourceAnswer(points=points, missing=frozenset(mints) - points.keys())
+
+
+def read_sol_usd(rows: list[Any], *, received_at: datetime) -> SolUsd | None:
+    """Return SOL's dollar price in its deepest pool against a dollar coin; like every price here, as of its receipt."""
+    best: tuple[tuple[int, Decimal], Decimal] | None = None
+    for row in rows:
+        if not isinstance(row, dict) or row.get("chainId") != CHAIN or _address(row.get("baseToken")) != SOL_MINT:
+            continue
+        value = usable_usd(_decimal(row.get("priceUsd")))
+        if value is None or _address(row.get("quoteToken")) not in DOLLAR_MINTS:
+            continue
+        depth = _depth(row.get("liquidity"))
+        if best is None or depth > best[0]:
+            best = (depth, value)
+    return None if best is None else SolUsd(best[1], received_at, PriceSource.DEXSCREENER)
 
 
 def _point(row: Any, wanted: set[str], received_at: datetime) -> PricePoint | None:

@@ -23,6 +23,8 @@ PROVIDER = "jupiter"
 OPERATION = "prices"
 PATH = "/price/v3"
 IDS_PER_CALL = 50
+#: Wrapped SOL takes a place in each call.
+TOKENS_PER_CALL = IDS_PER_CALL - 1
 
 _clock = BlockClock()
 _clock_lock = threading.Lock()
@@ -31,11 +33,16 @@ _clock_lock = threading.Lock()
 async def fetch(mints: Sequence[str], *, lane: Lane = Lane.HELD_PRICES, deadline_seconds: float) -> SourceAnswer:
     """Return the prices of `mints`, batches at once; a failed batch is reported, not raised."""
     wanted = [mint for mint in mints if mint != SOL_MINT]
-    parts = batches(wanted, IDS_PER_CALL - 1) or [[]]
+    parts = batches(wanted, TOKENS_PER_CALL) or [[]]
     answers = await asyncio.gather(
         *(_fetch_batch(part, lane, deadline_seconds) for part in parts), return_exceptions=True
     )
     return merge(mints, answers)
+
+
+async def sol_usd(*, deadline_seconds: float) -> SolUsd | None:
+    """Return SOL in US dollars, or None when no answer told it."""
+    return (await fetch([], lane=Lane.REST, deadline_seconds=deadline_seconds)).sol_usd
 
 
 async def _fetch_batch(mints: Sequence[str], lane: Lane, deadline_seconds: float) -> SourceAnswer:

@@ -14,8 +14,9 @@ from decimal import Decimal
 from types import ModuleType
 
 import structlog
+from django.conf import settings
 
-from apps.core.http import ProviderError, call_loop, provider_config
+from apps.core.http import Lane, ProviderError, call_loop, provider_config
 from apps.core.metrics_registry import PRICE_UPDATE_LATENCY, PRICE_UPDATES
 from apps.prices import selectors
 from apps.prices.adapters import dexscreener, jupiter_prices, newest
@@ -97,20 +98,26 @@ def fetch_prices(
 
 
 def poll_interval_seconds(mint_count: int) -> float:
-    """Return how often `mint_count` tokens may be polled on the present plan, at best each second.
+    """Return how often a shard may poll `mint_count` tokens on the present plan, at best each second.
 
-    Half of the primary's window is spent on polling: the rest is for its other lanes and for second opinions.
+    All shards together spend at most half of the primary's window, and no more than its lane has for itself: the rest
+    is for the other lanes and for second opinions.
     """
-    primary, _ = _sources()
+    primary, _ = sources()
     limits = provider_config(primary.PROVIDER).limits
     if limits is None or mint_count <= 0:
         return _SHORTEST_INTERVAL_SECONDS
-    per_call = dexscreener.ADDRESSES_PER_CALL if primary is dexscreener else jupiter_prices.IDS_PER_CALL - 1
-    calls = -(-mint_count // per_call)
-    return max(_SHORTEST_INTERVAL_SECONDS, calls * limits.window_seconds / (limits.limit * 0.5))
+    calls = -(-mint_count // primary.TOKENS_PER_CALL) * settings.PRICE_SHARDS
+    allowed = min(limits.limit / 2, limits.reserved.get(Lane.HELD_PRICES, limits.limit))
+    return max(_SHORTEST_INTERVAL_SECONDS, calls * limits.window_seconds / allowed)
 
 
-def _sources() -> tuple[ModuleType, ModuleType]:
+def primary_source() -> str:
+    """Return the name of the provider that is asked first."""
+    return str(sources()[0].PROVIDER)
+
+
+def sources() -> tuple[ModuleType, ModuleType]:
     """Return (primary, second) source for the configured plans."""
     if provider_config(jupiter_prices.PROVIDER).plan in _SMALL_PLANS:
         return dexscreener, jupiter_prices
@@ -121,7 +128,7 @@ async def _poll(
     mints: Sequence[str], last_good: Mapping[str, Decimal], deadline_seconds: float, started: float
 ) -> FetchResult:
     until = time.monotonic() + deadline_seconds
-    primary, second = _sources()
+    primary, second = sources()
     first = await _ask(primary, mints, deadline_seconds * _PRIMARY_SHARE)
     now = datetime.now(UTC)
     decisions = {mint: judge(first.points.get(mint), last_good_sol=last_good.get(mint), now=now) for mint in mints}

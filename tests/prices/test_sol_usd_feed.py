@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from tests.sandbox_server import SandboxControl
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 HASTY = Patience(
     first_backoff=0.05,
     longest_backoff=0.2,
@@ -174,8 +176,9 @@ def test_a_leap_both_sources_see_is_taken(market: SandboxControl) -> None:
 
 def test_an_error_event_in_the_stream_is_never_parsed_as_a_price(market: SandboxControl, settings: Settings) -> None:
     server = MisbehavingServer()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-    server.answers(head + b"event: error\ndata: Connection timeout reached (24h)\n\n", reply(404, raw=b"not found"))
+    server.answers(
+        STREAM_HEAD + b"event: error\ndata: Connection timeout reached (24h)\n\n", reply(404, raw=b"not found")
+    )
     settings.PROVIDERS = {**providers(market), "pyth": {"base_url": server.url, "plan": "sandbox"}}
     with following():
         eventually(lambda: len(server.requests) > 2)
@@ -183,8 +186,70 @@ def test_an_error_event_in_the_stream_is_never_parsed_as_a_price(market: Sandbox
     server.close()
 
 
+@pytest.mark.parametrize("pyth_is", ["unauthorized", "hang"])
+def test_while_pyth_and_jupiter_are_out_dexscreener_stands_in(market: SandboxControl, pyth_is: str) -> None:
+    market.fault("pyth", pyth_is)
+    market.fault("jupiter_price", "server_error")
+    with following():
+        eventually(current("dexscreener", near=sol_usd(market)), seconds=10)
+
+
+def test_on_a_plan_with_few_calls_dexscreener_stands_in_first(market: SandboxControl, settings: Settings) -> None:
+    settings.PROVIDERS = providers(market, jupiter="keyless", dexscreener="keyless")
+    market.fault("pyth", "unauthorized")
+    with following():
+        eventually(current("dexscreener", near=sol_usd(market)), seconds=8)
+
+
+def streams_opened(server: MisbehavingServer) -> int:
+    return sum("/price/stream" in head for head in server.requests)
+
+
+def test_a_stream_that_is_only_kept_alive_is_opened_again(market: SandboxControl, settings: Settings) -> None:
+    def keep_alive(connection: socket.socket) -> None:
+        connection.sendall(STREAM_HEAD)
+        for _ in range(100):
+            connection.sendall(b":\n\n")
+            time.sleep(0.05)
+
+    server = MisbehavingServer()
+    server.answers(keep_alive)
+    settings.PROVIDERS = {**providers(market), "pyth": {"base_url": server.url, "plan": "sandbox"}}
+    try:
+        started = time.monotonic()
+        with following(Patience(**{**vars_of(HASTY), "silence": 0.5, "poll": 60.0})):
+            eventually(lambda: streams_opened(server) >= 2)
+        assert time.monotonic() - started > 0.5
+    finally:
+        server.close()
+
+
+def test_a_stream_is_opened_anew_before_the_server_would_end_it(
+    market: SandboxControl, caplog: pytest.LogCaptureFixture
+) -> None:
+    with following(Patience(**{**vars_of(HASTY), "reopen_after": 1.0, "poll": 60.0})):
+        eventually(lambda: caplog.text.count("sol_usd_stream_opened") >= 3)
+        assert current("pyth")()
+    assert "sol_usd_stream_lost" not in caplog.text
+
+
+def test_a_stream_that_cannot_be_opened_is_tried_less_and_less_often(
+    market: SandboxControl, settings: Settings
+) -> None:
+    server = MisbehavingServer()
+    server.answers(*[reply(404, raw=b"Price ids not found")] * 40)
+    settings.PROVIDERS = {**providers(market), "pyth": {"base_url": server.url, "plan": "sandbox"}}
+    patience = Patience(**{**vars_of(HASTY), "first_backoff": 0.1, "longest_backoff": 0.8, "poll": 60.0})
+    try:
+        with following(patience):
+            time.sleep(2.5)
+        assert 3 <= streams_opened(server) <= 6
+    finally:
+        server.close()
+
+
 def test_nothing_is_made_up_while_no_source_answers(market: SandboxControl) -> None:
-    market.fault(["pyth", "jupiter_price"], "server_error")
+    market.fault(["pyth", "jupiter_price", "dexscreener"], "server_error")
     with following():
         time.sleep(1)
         assert prices.sol_usd() is None
@@ -196,7 +261,7 @@ def test_a_restart_goes_on_from_the_stored_price_and_does_not_believe_a_leap_fro
     true = sol_usd(market)
     prices.record_sol_usd(SolUsd(true, datetime.now(UTC) - timedelta(seconds=40), PriceSource.PYTH))
     market.fault("pyth", "absurd_price", factor=Decimal(10))
-    market.fault("jupiter_price", "server_error")
+    market.fault(["jupiter_price", "dexscreener"], "server_error")
     with following():
         time.sleep(1)
         found = prices.sol_usd()

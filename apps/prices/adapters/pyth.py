@@ -23,7 +23,7 @@ SOL_USD_FEED = "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d
 LATEST_PATH = "/v2/updates/price/latest"
 STREAM_PATH = "/v2/updates/price/stream"
 #: Hermes sends a keep-alive about every 15 s; this long without a byte the connection is dead.
-IDLE_SECONDS = 40.0
+IDLE_SECONDS = 30.0
 
 _LARGEST_EXPONENT = 30
 _INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)

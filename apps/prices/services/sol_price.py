@@ -1,4 +1,4 @@
-"""SOL in US dollars: taken from Pyth, from Jupiter while Pyth is silent, and never made up.
+"""SOL in US dollars: taken from Pyth, from Jupiter or DexScreener while Pyth is silent, and never made up.
 
 A value that leaps away from the last one is only taken when a second source agrees; `sol_usd_feed.py` asks it.
 """

@@ -1,4 +1,4 @@
-"""Following SOL/USD: Pyth's stream, Pyth by poll while the stream is down, Jupiter while Pyth says nothing.
+"""Following SOL/USD: Pyth's stream, Pyth by poll while the stream is down, the price sources while Pyth says nothing.
 
 One asyncio loop follows, a thread of its own writes, so that a slow database delays no price and a newer value simply
 replaces one not yet written. Nothing here is a record of money: a restart begins again.
@@ -10,27 +10,39 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import DatabaseError, connection
 
-from apps.core.http import ProviderError, ProviderRateLimited, ProviderRejected, close_async_clients
+from apps.core.http import (
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    close_async_clients,
+)
 from apps.core.metrics_registry import SOL_USD_AGE
 from apps.prices import selectors
-from apps.prices.adapters import jupiter_prices, pyth
+from apps.prices.adapters import pyth
 from apps.prices.domain.points import SolUsd
-from apps.prices.services import sol_price
+from apps.prices.services import fetching, sol_price
 
 log = structlog.get_logger(__name__)
 
 _REFUSED = (401, 403)
+_ASK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How the feed waits, in seconds; the defaults are the provider's rules."""
+    """How the feed waits, in seconds; the defaults are the provider's rules.
+
+    A stream is opened again when no byte came for `idle`, and when no price came for `silence`: a connection that is
+    only kept alive tells nothing.
+    """
 
     first_backoff: float = 1.0
     longest_backoff: float = 60.0
@@ -38,6 +50,7 @@ class Patience:
     after_refusal: float = 300.0
     reopen_after: float = 23 * 3600.0
     idle: float = pyth.IDLE_SECONDS
+    silence: float = 30.0
     poll: float = 5.0
     fallback: float = 10.0
     ask_second: float = 2.0
@@ -84,7 +97,7 @@ class SolUsdFeed:
                 if error.http_status in _REFUSED:
                     wait = self._patience.after_refusal
                     self._refused_until = time.monotonic() + wait
-                    log.error(
+                    log.warning(
                         "sol_usd_stream_refused", status=error.http_status, hint="set PYTH_API_KEY", retry_seconds=wait
                     )
             except ProviderRateLimited as error:
@@ -107,11 +120,18 @@ class SolUsdFeed:
         reopen_at = time.monotonic() + self._patience.reopen_after * random.uniform(0.98, 1)  # noqa: S311
         async with pyth.updates(idle_seconds=self._patience.idle) as prices:
             log.info("sol_usd_stream_opened")
-            async for price in prices:
+            while time.monotonic() < reopen_at:
+                price = await self._next(prices)
                 self._stream_heard_at = time.monotonic()
                 await self._consider(price)
-                if time.monotonic() > reopen_at:
-                    return
+
+    async def _next(self, prices: AsyncIterator[SolUsd]) -> SolUsd:
+        try:
+            async with asyncio.timeout(self._patience.silence):
+                return await anext(prices)
+        except TimeoutError:
+            silence = f"{self._patience.silence:g} s"
+            raise ProviderTimeout(pyth.PROVIDER, "stream", f"pyth's stream told no price for {silence}") from None
 
     async def _watch(self) -> None:
         """Expose the price's age, and poll while it grows."""
@@ -143,16 +163,16 @@ class SolUsdFeed:
             await self._consider(price)
 
     async def _fall_back(self) -> None:
-        """Take Jupiter's price of wrapped SOL, unless the watch has stored one meanwhile."""
+        """Take a price source's price of wrapped SOL, unless the watch has stored one meanwhile."""
         known = await asyncio.to_thread(_known)
         if known is not None and self._newer(known):
             self._current = known
             if self._age() <= self._patience.fallback:
                 return
-        price = await _jupiter_sol_usd()
+        price = await _from_price_sources()
         if price is None or sol_price.leaps(price, self._current):
             return
-        if self._age() > self._patience.fallback:  # Pyth may have spoken while Jupiter was asked
+        if self._age() > self._patience.fallback:  # Pyth may have spoken meanwhile
             self._take(price)
 
     async def _consider(self, price: SolUsd) -> None:
@@ -165,7 +185,7 @@ class SolUsdFeed:
         if time.monotonic() - self._second_asked_at < self._patience.ask_second:
             return
         self._second_asked_at = time.monotonic()
-        second = await _jupiter_sol_usd()
+        second = await _from_price_sources()
         if second is None and self._current is None:
             self._take(price)
         elif second is None or not sol_price.agrees(price, second):
@@ -197,8 +217,13 @@ class SolUsdFeed:
         SOL_USD_AGE.set(self._age())
 
 
-async def _jupiter_sol_usd() -> SolUsd | None:
-    return (await jupiter_prices.fetch([], deadline_seconds=3.0)).sol_usd
+async def _from_price_sources() -> SolUsd | None:
+    """Ask the source that has calls to spare on this plan, then the other one."""
+    for source in fetching.sources():
+        price: SolUsd | None = await source.sol_usd(deadline_seconds=_ASK_SECONDS)
+        if price is not None:
+            return price
+    return None
 
 
 def _known() -> SolUsd | None:

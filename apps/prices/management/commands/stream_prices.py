@@ -19,7 +19,7 @@ class Command(BaseCommand):
     """Run the SOL/USD feed in this process; SIGTERM and SIGINT stop it within a second."""
 
     requires_system_checks = []  # the web process checks routes and pages; this one has none
-    help = "Follow SOL/USD: Pyth's stream, its polling fallback, then Jupiter."
+    help = "Follow SOL/USD: Pyth's stream, its polling fallback, then the price sources."
 
     def handle(self, *args: Any, **options: Any) -> None:
         heartbeats.start("streams")

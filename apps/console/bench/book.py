@@ -21,7 +21,8 @@ from apps.console.bench.report import Row, percentile
 from apps.core import bulk
 from apps.core.money import quantize_price
 from apps.prices.domain.points import PricePoint, PriceSource
-from apps.trading.book.book import Evaluation, PositionBook
+from apps.trading.book.book import PositionBook
+from apps.trading.book.judging import Evaluation
 from apps.trading.book.reading import IntentRow
 from apps.trading.models import IntentKind, IntentStatus
 from apps.wallets.models import Wallet

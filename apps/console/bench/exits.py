@@ -42,7 +42,7 @@ DROP FUNCTION IF EXISTS bench_notify_exits();
 """
 
 
-@dataclass(slots=True)
+@dataclass
 class Exits:
     """Exits as they went, by intent: when it was taken up (by the database's clock), when its sale was committed."""
 

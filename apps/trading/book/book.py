@@ -1,75 +1,48 @@
 """The book itself: read from PostgreSQL, kept in step with it, asked what prices do. One thread at a time.
 
-`synchronise` takes over what changed, `evaluate` passes a batch of prices over every position and judges exactly what
-was flagged, `unsaved` and `saved` write rises back. Nothing here writes to the database.
+`synchronise` takes over what changed, `evaluate` passes a batch of prices over every position (`judging.py`), `unsaved`
+and `saved` are for who writes rises back. Nothing here writes to the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from apps.core.money import from_base_units
 from apps.prices.domain.points import PricePoint
-from apps.trading.book import exact, reading, screen
+from apps.trading.book import exact, judging, reading, replay, screen
 from apps.trading.book.columns import (
     ADJUSTING,
     CLOSING,
-    LOW_FALLEN,
     NO_INTEGER,
     ODD,
-    PEAK_RISEN,
     STOP_MOVED,
     UNSAVED,
     Columns,
     Rows,
 )
 from apps.trading.book.exact import Exactly
+from apps.trading.book.judging import Evaluation
+from apps.trading.book.parts import Parts
 from apps.trading.book.reading import IntentRow, Records
-from apps.trading.book.rules import CUSTOM, EXACT_ONLY, RuleTable
+from apps.trading.book.rules import RuleTable
 from apps.trading.book.tokens import Tokens, TokenSlot
-from apps.trading.domain import watch_rules
+from apps.trading.domain.adjust_decision import MONEY_CODES
 from apps.trading.domain.shards import shard_of
-from apps.trading.domain.watch_rules import Verdict, Watched
 from apps.trading.selectors.watched import HeldToken
 
 log = structlog.get_logger(__name__)
 
 #: How long an adjust rests after one was cancelled, and after one was cancelled for want of money.
 _REST, _LONG_REST = 3_000_000, 60_000_000
-_MONEY_CODES = frozenset({"INSUFFICIENT_BALANCE", "BELOW_MINIMUM_THRESHOLD", "VIOLATES_MINIMUM_BALANCE"})
 _OPEN = ("due", "leased")
 _AGREES = 1.0 + 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """A position a rule fired for, the verdict, and the price that did it.
-
-    `peak_price` (SOL per token) is the highest trusted price seen since the opening or the last DCA, to a float's
-    digits where it is stored already. `doubt` is the code of a doubted price.
-    """
-
-    position: Watched
-    verdict: Verdict
-    point: PricePoint
-    peak_price: Decimal
-    doubt: str | None = None
-
-
-@dataclass(slots=True)
-class Evaluation:
-    """What a batch of prices did. `looked_at` positions were priced, `judged` of them by the exact rules."""
-
-    fired: list[Fired] = field(default_factory=list)
-    looked_at: int = 0
-    judged: int = 0
 
 
 class PositionBook:
@@ -84,6 +57,7 @@ class PositionBook:
         self.rules = RuleTable()
         self.tokens = Tokens()
         self._exactly = Exactly(self.columns, self.rules, self.tokens)
+        self._parts = Parts(self.columns, self.rules, self.tokens, self._exactly)
         self._agents: dict[bytes, int] = {}
         self._since: str | None = None
         self._held: dict[str, HeldToken] | None = None
@@ -161,7 +135,7 @@ class PositionBook:
         records = records[records["is_open"]]
         if not len(records):
             return
-        self._meet_agents(records["agent_id"].tolist())
+        records = records[self._meet_agents(records["agent_id"].tolist())]
         index = self.columns.index
         rows = np.array([index.get(position_id, -1) for position_id in records["id"].tolist()], dtype=np.intp)
         new = rows < 0
@@ -221,22 +195,27 @@ class PositionBook:
             slot.fill_price = exact.price(int(record["average_high"]), int(record["average_low"]))
             slot.base_units = int(record["remaining"])
 
-    def _meet_agents(self, agent_ids: Iterable[bytes]) -> None:
+    def _meet_agents(self, agent_ids: list[bytes]) -> NDArray[np.bool_]:
+        """Learn the rules of agents not met before; return which of `agent_ids` are agents at all."""
         unknown = set(agent_ids) - self._agents.keys()
-        if not unknown:
-            return
-        self.rules.learn(reading.agents([UUID(bytes=agent_id) for agent_id in unknown]))
+        if unknown:
+            self.rules.learn(reading.agents([UUID(bytes=agent_id) for agent_id in unknown]))
         for agent_id in unknown:
             number = self.rules.number_of(UUID(bytes=agent_id))
-            if number is not None:
+            if number is None:
+                log.error("position_without_agent", agent_id=str(UUID(bytes=agent_id)))
+            else:
                 self._agents[agent_id] = number
+        return np.array([agent_id in self._agents for agent_id in agent_ids], dtype=bool)
 
     def _lagging(self, rows: Rows) -> Rows:
         """Return the rows whose stored stop is below what their stored peak gives under the rules as they are now."""
-        stored = self.columns.stop[rows].copy()
-        unsure = screen.raise_stops(self.columns, self.rules, rows, self.columns.peak[rows])
-        moved = self.columns.stop[rows] > stored * _AGREES
-        self.columns.flags[rows[~moved]] &= ~np.uint8(STOP_MOVED)
+        columns = self.columns
+        stored, known = columns.stop[rows].copy(), columns.flags[rows] & STOP_MOVED
+        unsure = screen.raise_stops(columns, self.rules, rows, columns.peak[rows])
+        moved = columns.stop[rows] > stored * _AGREES
+        # What differs by rounding has not moved, unless it had before.
+        columns.flags[rows[~moved]] = columns.flags[rows[~moved]] & ~np.uint8(STOP_MOVED) | known[~moved]
         return np.union1d(rows[moved], unsure).astype(np.intp)
 
     def _restate(self, rows: Rows) -> None:
@@ -247,48 +226,10 @@ class PositionBook:
 
     def _replay(self, records: Records) -> None:
         """Let every tick count that a watch before this one had recorded but not written back to the positions."""
-        ticks: dict[str, list[reading.StoredTick]] = {}
         self._newest_tick = reading.progress(self._shard, self._shards)
-        for tick in reading.ticks_after(self._newest_tick, list(self.held())):
-            ticks.setdefault(tick.mint, []).append(tick)
-        for mint, of_token in reading.by_mint(records):
-            if mint in ticks:
-                self._replay_token(self.tokens.by_mint[mint], of_token, ticks[mint])
-        self._newest_tick = max(self._newest_tick, *(seen[-1].id for seen in ticks.values()), 0)
-
-    def _replay_token(self, slot: TokenSlot, records: Records, ticks: Sequence[reading.StoredTick]) -> None:
-        columns = self.columns
-        rows = np.array([columns.index[position_id] for position_id in records["id"].tolist()], dtype=np.intp)
-        prices = np.array([float(tick.price_sol) for tick in ticks])
-        begun = np.maximum(columns.opened_at[rows], columns.last_dca_at[rows])
-        # Only what came after the opening, or after the last DCA, by number and by time.
-        first = np.maximum(
-            np.searchsorted([tick.id for tick in ticks], records["peak_from_tick"], "right"),
-            np.searchsorted([exact.microseconds(tick.received_at) for tick in ticks], begun),
-        )
-        highs = np.append(np.maximum.accumulate(prices[::-1])[::-1], -np.inf)[first]
-        lows = np.append(np.minimum.accumulate(prices[::-1])[::-1], np.inf)[first]
-        for tick in ticks:
-            slot.remember(tick.point, float(tick.price_sol))
-        risen, fallen = highs > columns.peak[rows], lows < columns.low[rows]
-        self._replay_custom(rows, first, prices)
-        columns.peak[rows[risen]], columns.low[rows[fallen]] = highs[risen], lows[fallen]
-        columns.flags[rows[risen]] |= PEAK_RISEN
-        columns.flags[rows[fallen]] |= LOW_FALLEN
-        self._exactly.settle(screen.raise_stops(columns, self.rules, rows[risen], highs[risen]))
-        if risen.any() or fallen.any():
-            slot.pending_since = ticks[0].id
-
-    def _replay_custom(self, rows: Rows, first: np.ndarray, prices: np.ndarray) -> None:
-        """Let each rise count for itself where the highest need not have brought the highest stop."""
-        modes = self.rules.mode[self.columns.agent[rows]]
-        own = np.flatnonzero((modes == CUSTOM) | (modes == EXACT_ONLY))
-        for place, price in enumerate(prices.tolist() if len(own) else ()):
-            risen = rows[own[(first[own] <= place) & (price > self.columns.peak[rows[own]])]]
-            self.columns.peak[risen] = price
-            self.columns.flags[risen] |= PEAK_RISEN
-            raised = np.full(len(risen), price)
-            self._exactly.settle(screen.raise_stops(self.columns, self.rules, risen, raised))
+        ticks = reading.ticks_after(self._newest_tick, list(self.held()))
+        replay.replay(self._parts, records, ticks)
+        self._newest_tick = max([self._newest_tick, *(tick.id for tick in ticks)])
 
     def note_intents(self, intents: Iterable[IntentRow]) -> None:
         """Take over how exit intents stand: who is closing is left alone, who was refused rests."""
@@ -303,7 +244,7 @@ class PositionBook:
                 continue
             _switch(columns, row, ADJUSTING, is_open)
             if intent.status == "cancelled":
-                rest = _LONG_REST if intent.last_error in _MONEY_CODES else _REST
+                rest = _LONG_REST if intent.last_error in MONEY_CODES else _REST
                 columns.adjust_after[row] = exact.microseconds(datetime.now(UTC)) + rest
 
     def held(self) -> Mapping[str, HeldToken]:
@@ -327,55 +268,9 @@ class PositionBook:
         self, trusted: Mapping[str, PricePoint], doubted: Mapping[str, tuple[PricePoint, str]], *, now: datetime
     ) -> Evaluation:
         """Pass trusted prices over every position of their tokens, doubted ones (with their code) over the stops."""
-        priced: dict[int, PricePoint] = {}
-        floats: dict[int, float] = {}
-        for mint, point in trusted.items():
-            slot = self.tokens.by_mint.get(mint)
-            if slot is not None:
-                priced[slot.number], floats[slot.number] = point, float(point.price_sol)
-        pass_ = screen.Screen(len(self.tokens))
-        pass_.run(self.columns, self.rules, floats, exact.microseconds(now))
-        for number in np.flatnonzero(pass_.dirtied).tolist():
-            self.tokens[number].remember(priced[number], floats[number])
-            self._dirtied.add(number)
-        self._exactly.settle(pass_.unsure)
-        done = Evaluation(looked_at=pass_.looked_at)
-        flagged = np.union1d(pass_.flagged, pass_.unsure) if len(pass_.unsure) else pass_.flagged
-        done.judged = len(flagged)
-        self._judge(flagged, priced, now, done)
-        for mint, (point, code) in doubted.items():
-            self._judge_doubted(mint, point, code, done)
+        done, dirtied = judging.evaluate(self._parts, trusted, doubted, now=now)
+        self._dirtied |= dirtied
         return done
-
-    def _judge(self, rows: Rows, priced: Mapping[int, PricePoint], now: datetime, done: Evaluation) -> None:
-        """Judge flagged rows exactly; one that breaks is logged and never stops the others."""
-        positions = self._exactly.watched(rows.tolist())
-        for position, peak in zip(positions, self.columns.peak[rows].tolist(), strict=True):
-            point = priced[self.tokens.by_mint[position.mint].number]
-            try:
-                verdict = watch_rules.judge(position, point.price_sol, now=now)
-            except Exception as error:
-                log.error("position_not_judged", position_id=str(position.id), exc_info=error)
-                continue
-            if verdict.reason is not None:
-                done.fired.append(Fired(position, verdict, point, _peak(position, peak)))
-
-    def _judge_doubted(self, mint: str, point: PricePoint, code: str, done: Evaluation) -> None:
-        slot = self.tokens.by_mint.get(mint)
-        if slot is None:
-            return
-        fired = {item.position.id for item in done.fired}
-        rows = screen.at_or_below_stop(self.columns, slot.number, float(point.price_sol))
-        done.judged += len(rows)
-        positions = self._exactly.watched(rows.tolist())
-        for position, peak in zip(positions, self.columns.peak[rows].tolist(), strict=True):
-            try:
-                verdict = watch_rules.judge_doubted(position, point.price_sol)
-            except Exception as error:
-                log.error("position_not_judged", position_id=str(position.id), exc_info=error)
-                continue
-            if verdict.reason is not None and position.id not in fired:
-                done.fired.append(Fired(position, verdict, point, _peak(position, peak), code))
 
     def rest(self, position_ids: Iterable[UUID], *, now: datetime) -> None:
         """Leave take profit and DCA of positions alone for a moment: one has just been fired."""
@@ -449,11 +344,6 @@ COPIED = (
     "total_levels",
     "dca_count",
 )
-
-
-def _peak(position: Watched, stored: float) -> Decimal:
-    """Return the peak for people to read: exact while it is not stored yet, else to the digits of a float."""
-    return Decimal(repr(stored)) if position.peak_price is None else position.peak_price
 
 
 def _switch(columns: Columns, row: int, bit: int, on: bool) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.core.money import quantize_price
-from apps.trading.book.book import Fired
+from apps.trading.book.judging import Fired
 from apps.trading.domain import pnl, watch_rules
 from apps.trading.models import IntentKind
 from apps.trading.presentation import plain

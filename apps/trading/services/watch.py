@@ -29,8 +29,9 @@ from apps.prices.services import FetchResult
 from apps.trading import watch_metrics
 from apps.trading.adapters.shard_lock import ShardLock
 from apps.trading.book import reading
-from apps.trading.book.book import Evaluation, PositionBook
+from apps.trading.book.book import PositionBook
 from apps.trading.book.check import Checker
+from apps.trading.book.judging import Evaluation
 from apps.trading.models import IntentKind
 from apps.trading.selectors.watched import HeldToken
 from apps.trading.services import exit_intents, fired_exits, stop_levels
@@ -124,6 +125,7 @@ class ShardWatch:
         held = self._book.held()
         if not held:
             self._unwatchable.note(held, (), now=started)
+            prices.note_poll(self.shard)
             return TickReport(ran=True)
         self._next_poll_at = _next_poll(started, len(held))
         found = self._fetch(held, deadline_seconds=FETCH_SECONDS, last_good_sol=_last_good(held))
@@ -131,6 +133,7 @@ class ShardWatch:
         evaluation, fired = self.judge(trusted, doubted)
         sol_usd = _sol_usd(found)
         _publish(trusted.values(), sol_usd)
+        prices.note_poll(self.shard, found, trusted)
         self._write_back()
         self._unwatchable.note(self._book.held(), trusted, now=time.monotonic())
         if self.shard == 0:

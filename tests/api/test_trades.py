@@ -65,7 +65,7 @@ def test_a_buy_by_hand_opens_a_position(api, agent, token):
         "stopLossInitialized": True,
         "stopLossPercentage": -32,
     }
-    assert answer.json["inputAmount"] == position.total_invested_sol
+    assert answer.json["inputAmount"] == position.purchase_transaction.input_amount
     assert position.symbol == "HAND"
 
 
@@ -141,7 +141,7 @@ def test_closing_sells_everything_and_tells_the_profit(api, agent, token):
         "positionId": position_id,
         "inputAmount": trade.amount,
         "outputAmount": trade.sale_transaction.output_amount,
-        "salePrice": trade.sale_price,
+        "salePrice": trade.sale_transaction.input_price,
         "profitLossSol": trade.profit_sol,
         "profitLossUsd": trade.profit_usd,
         "changePercent": trade.change_percent,

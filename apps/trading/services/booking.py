@@ -24,16 +24,16 @@ from apps.agents.locks import LockedState
 from apps.core import database_errors, outbox
 from apps.core.errors import SoldeskError
 from apps.core.money import (
-    divide,
     lamports_to_sol,
     quantize_price,
     sol_to_lamports,
 )
 from apps.signals.queue import LeasedSignal
 from apps.trading import presentation
-from apps.trading.domain import eligibility, entry_rules, fills, stop_loss
+from apps.trading.domain import eligibility, entry_rules, fills, position_changes, stop_loss
 from apps.trading.domain.entry_rules import EntryDecision, EntryRequest
 from apps.trading.domain.fills import Fill, UnusableQuote
+from apps.trading.domain.position_changes import Books
 from apps.trading.selectors import under_lock
 from apps.trading.selectors.candidates import Candidate
 from apps.trading.selectors.under_lock import EntryFacts, Moment
@@ -259,8 +259,6 @@ def _open(
     """Gather the rows of one position: transaction, ledger lines, position, message."""
     token, agent_id = now.token, order.candidate.agent_id
     transaction_id, position_id = uuid.uuid4(), uuid.uuid4()
-    bought, invested = fill.token_amount, fill.debit_sol
-    average = quantize_price(divide(invested, bought))
     swap = Swap(
         id=transaction_id,
         agent_id=agent_id,
@@ -277,7 +275,8 @@ def _open(
     chunk.transactions.append(swap_rows.buy(swap))
     chunk.postings.extend(swap_rows.buy_lines(swap))
     chunk.addresses.append(wallet.address)
-    chunk.positions.append(_position(order, wallet, position_id, transaction_id, average, bought, invested, now))
+    opened = position_changes.opened(fill)
+    chunk.positions.append(_position(order, wallet, position_id, transaction_id, opened, now))
     return Outcome.executed(agent_id, transaction_id, position_id, inputs, fill)
 
 
@@ -286,12 +285,11 @@ def _position(
     wallet: LockedWallet,
     position_id: UUID,
     transaction_id: UUID,
-    average: Decimal,
-    bought: Decimal,
-    invested: Decimal,
+    opened: Books,
     now: _Situation,
 ) -> NewPosition:
-    config = order.candidate.config
+    config, average = order.candidate.config, opened.average_price
+    bought, invested = opened.tokens(opened.bought_units), lamports_to_sol(opened.invested_lamports)
     stop = stop_loss.StopState() if config is None else stop_loss.at_buy(average, config.stop_loss)
     return NewPosition(
         id=position_id,

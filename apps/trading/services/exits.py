@@ -136,7 +136,7 @@ def _result(intent: ExitIntent) -> CloseResult:
         position_id=intent.position_id,
         input_amount=sale.input_amount,
         output_amount=ZERO if sale.output_amount is None else sale.output_amount,
-        sale_price=trade.sale_price,
+        sale_price=trade.sale_price if sale.input_price is None else sale.input_price,
         profit_loss_sol=trade.profit_sol,
         profit_loss_usd=trade.profit_usd,
         change_percent=trade.change_percent,

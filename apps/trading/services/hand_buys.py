@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.models import Agent
+from apps.core.money import lamports_to_sol
 from apps.prices import services as prices
 from apps.trading.domain import entry_rules, exit_decision, price_impact, sizing
 from apps.trading.errors import EntryRefused
@@ -22,7 +23,10 @@ from apps.trading.services.quoting import Share, Wanted
 
 @dataclass(frozen=True, slots=True)
 class EntryResult:
-    """A buy by hand as it was booked; amounts in whole SOL and tokens, price in SOL per token."""
+    """A buy by hand as it was booked; amounts in whole SOL and tokens, price in SOL per token, both without fees.
+
+    `stop_loss_percentage` is None while the agent's stop loss is off.
+    """
 
     transaction_id: UUID
     position_id: UUID
@@ -32,10 +36,8 @@ class EntryResult:
     stop_loss_percentage: Decimal | None
     signal_id: int | None
     transaction_hash: str | None = None
-
-    @property
-    def stop_loss_initialized(self) -> bool:
-        return self.stop_loss_percentage is not None
+    #: There is a position, and it is watched, whichever exits are on.
+    stop_loss_initialized: bool = True
 
 
 def buy_by_hand(
@@ -84,7 +86,7 @@ def buy_by_hand(
     return EntryResult(
         transaction_id=outcome.transaction_id,
         position_id=outcome.position_id,
-        input_amount=outcome.fill.debit_sol,
+        input_amount=lamports_to_sol(outcome.fill.swap_lamports),
         output_amount=outcome.fill.token_amount,
         purchase_price=outcome.fill.price_sol,
         stop_loss_percentage=item.config.stop_loss.default_percent

@@ -10,7 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from apps.core import bulk
-from apps.core.money import divide, quantize_percent, quantize_price, quantize_sol, quantize_usd
+from apps.core.money import quantize_percent, quantize_price, quantize_sol, quantize_usd
 from apps.trading.domain import pnl
 from apps.trading.services.exit_locks import HeldPosition
 
@@ -55,10 +55,10 @@ def ended(
     sol_usd: Decimal | None,
 ) -> NewClosedTrade:
     """Return the trade of a position as it ended: profit is all SOL received minus all SOL ever paid, fees in both."""
-    result = pnl.full_sale(
+    result = pnl.ended(
         invested_sol=position.total_invested_sol,
         received_sol=proceeds_sol,
-        original_cost_sol=position.total_invested_sol,
+        bought_tokens=position.purchase_amount,
         sol_usd=sol_usd,
     )
     return NewClosedTrade(
@@ -71,7 +71,7 @@ def ended(
         symbol=position.symbol,
         amount=position.purchase_amount,
         purchase_price=position.purchase_price,
-        sale_price=quantize_price(divide(proceeds_sol, position.purchase_amount)),
+        sale_price=quantize_price(result.sale_price_sol),
         change_percent=quantize_percent(result.change_percent),
         profit_sol=quantize_sol(result.profit_sol),
         profit_usd=None if result.profit_usd is None else quantize_usd(result.profit_usd),

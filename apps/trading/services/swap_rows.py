@@ -11,7 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from apps.core.money import MONEY, SOL_MINT, lamports_to_sol, quantize_usd
+from apps.core.money import SOL_MINT, lamports_to_sol, quantize_usd
+from apps.trading.domain import fills
 from apps.trading.domain.fills import Fill
 from apps.trading.services.quote_texts import QuoteText
 from apps.wallets.models import LedgerReason, TransactionType
@@ -41,7 +42,9 @@ class Swap:
 
     @property
     def value_usd(self) -> Decimal | None:
-        return None if self.sol_usd is None else quantize_usd(MONEY.multiply(self.swapped_sol, self.sol_usd))
+        """What it was worth as its quote tells, else by the SOL price."""
+        value = fills.value_usd(self.quoted.quote, self.fill, self.sol_usd)
+        return None if value is None else quantize_usd(value)
 
 
 def buy(swap: Swap, *, is_dca: bool = False) -> NewTransaction:

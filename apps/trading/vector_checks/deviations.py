@@ -31,7 +31,7 @@ EXPLANATIONS: dict[str, str] = {
 }
 
 #: What a tag may change. A difference in any other key of such a case is a failure; tags not listed may change all.
-#: `salePrice` of a trade that take profit closed was worked out from the drifted profit. W24 ended its tick in an error.
+#: A trade closed by take profit has its `salePrice` from the drifted profit (W9); a tick ended in an error (W24).
 _PROFIT_KEYS = frozenset({"profitLossSol", "profitLossUsd", "realizedProfitSol", "changePercent", "salePrice"})
 SCOPES: dict[str, frozenset[str]] = {"W9": _PROFIT_KEYS, "W24": frozenset({"error", "transaction"})}
 

@@ -114,7 +114,10 @@ class SignalExecution(models.Model):
         db_table = "signal_execution"
         ordering = ["-created_at", "id"]
         constraints = [models.UniqueConstraint(fields=["signal", "agent"], name="signal_execution_once")]
-        indexes = [models.Index(fields=["agent", "-created_at"], name="signal_execution_agent")]
+        indexes = [
+            models.Index(fields=["agent", "-created_at"], name="signal_execution_agent"),
+            models.Index(fields=["created_at"], condition=models.Q(verdict="failed"), name="signal_execution_failed"),
+        ]
 
     def __str__(self) -> str:
         return f"signal {self.signal_id}: {self.verdict} {self.code}".strip()

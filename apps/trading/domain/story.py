@@ -136,6 +136,14 @@ class LevelOfPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What spoke for a token being dead: checks without a price or a buyer, and since when."""
+
+    checks: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class FiredRule:
     """Why an exit (or a DCA) fired: what was known then. None where an older version did not keep it."""
 
@@ -155,10 +163,13 @@ class FiredRule:
     dca_number: int | None = None
     held_minutes: Decimal | None = None
     requested_by: str | None = None
+    evidence: Evidence | None = None
 
     @property
     def by_hand(self) -> bool:
         """A person asked for it: nothing but their wish decided."""
+        if self.rule == WRITE_OFF:
+            return False
         return self.rule == MANUAL or (self.requested_by is not None and self.price_sol is None)
 
     @property

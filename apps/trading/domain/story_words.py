@@ -206,7 +206,12 @@ def _stale(fired: FiredRule) -> str:
 
 def _write_off(fired: FiredRule) -> str:
     who = "" if fired.requested_by is None else f" by {fired.requested_by}"
-    return f"the token was written off{who} at {clock(fired.at)}"
+    if fired.evidence is None:
+        return f"the token was written off{who}"
+    checks, since = fired.evidence.checks, fired.evidence.since
+    seen = f"{checks} checks" if checks != 1 else "1 check"
+    began = "" if since is None else f" since {clock(since)}"
+    return f"{seen}{began} found no price and no buyer for the token; it was written off{who}"
 
 
 def _listed(words: list[str]) -> str:
@@ -277,6 +282,8 @@ def pending(fired: FiredRule) -> str:
         return "a part is being sold"
     if fired.rule == DCA:
         return "more is being bought"
+    if fired.rule == WRITE_OFF:
+        return "what is left is being given up"
     return "everything left is being sold" if fired.doubt is None else "its sell quote decides"
 
 

@@ -136,7 +136,7 @@ def _fill(position: Position, result: FillResult, intent: IntentRow | None, dca:
     fired = None if intent is None else intent.fired
     rule = _rule(position, result) if fired is None else fired.rule
     kind, title, text = _said(result, intent, rule, dca)
-    by_price = fired is not None and fired.price_sol is not None
+    by_price = fired is not None and fired.price_sol is not None and not result.fill.burned
     return StoryEvent(
         id=f"fill-{result.fill.id}" if intent is None else f"intent-{intent.id}",
         at=result.fill.at,
@@ -146,7 +146,7 @@ def _fill(position: Position, result: FillResult, intent: IntentRow | None, dca:
         facts=_intent_facts(intent) | _fill_facts(result),
         rule=rule,
         price_sol=fired.price_sol if fired is not None and by_price else result.fill.price_sol,
-        price_source=_source(intent) if by_price else FILL,
+        price_source=_source(intent) if by_price else None if result.fill.burned else FILL,
         price_age_seconds=_age(intent) if by_price else None,
         transaction_id=result.fill.id,
         intent_id=None if intent is None else intent.id,

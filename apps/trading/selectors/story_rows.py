@@ -17,7 +17,7 @@ from uuid import UUID
 from apps.core import bulk
 from apps.core.money import ZERO
 from apps.trading.domain.fill_history import BookedFill
-from apps.trading.domain.story import FiredRule, LevelOfPlan, StopRise
+from apps.trading.domain.story import Evidence, FiredRule, LevelOfPlan, StopRise
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,22 @@ def _fired(
         dca_number=number if isinstance(number, int) else None,
         held_minutes=decimal(details.get("heldMinutes")),
         requested_by=email,
+        evidence=_evidence(details.get("evidence")),
     )
+
+
+def _evidence(stored: Any) -> Evidence | None:
+    checks = stored.get("checks") if isinstance(stored, dict) else None
+    if not isinstance(checks, int):
+        return None
+    return Evidence(checks, _moment(stored.get("firstSeenAt")))
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _levels(stored: Any) -> tuple[LevelOfPlan, ...]:

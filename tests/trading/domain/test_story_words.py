@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from uuid import UUID
 
 import pytest
@@ -11,9 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core import formatting
-from apps.trading.domain import story, story_words
+from apps.core.money import SOL_MINT
+from apps.trading.domain import (
+    adjust_decision,
+    dca,
+    dead_tokens,
+    exit_decision,
+    story,
+    story_codes,
+    story_words,
+    take_profit,
+)
 from apps.trading.domain.fill_history import BookedFill, replay
 from apps.trading.domain.story import FiredRule, LevelOfPlan, StoryEvent, StoryKind
+from apps.trading.services import gate
 
 AT = datetime(2026, 3, 1, 14, 3, 7, 412_000, tzinfo=UTC)
 
@@ -76,8 +87,37 @@ def test_three_levels_at_once_are_listed():
 @pytest.mark.parametrize("rule", ["stop_loss", "take_profit", "dca", "stale_trade", "manual", "write_off", "brand_new"])
 def test_every_rule_can_be_told_although_nothing_but_its_name_was_kept(rule):
     text = story_words.sentence(story_words.trigger(FiredRule(rule, AT)))
-    assert text.endswith("at 14:03:07 UTC.")
+    assert text == "The token was written off." if rule == "write_off" else text.endswith("at 14:03:07 UTC.")
     assert "None" not in text
+
+
+#: What allows, or never ends an intent.
+NEVER_AN_END = {"ALLOWED", "CONFIRMED", "TRIGGERED", "STOP_LOSS", "NOT_AUTOMATIC", "TOO_FEW_CHECKS", "TOO_SHORT"}
+NO_CODES = {SOL_MINT.upper(), ROUND_CEILING}
+
+
+def codes_of(module: object) -> set[str]:
+    """Return the codes a module declares: its public constants of text."""
+    return {
+        value.upper()
+        for name, value in vars(module).items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, str)
+    } - NO_CODES
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        *(codes_of(module) for module in (exit_decision, dead_tokens, dca, take_profit, gate)),
+        codes_of(adjust_decision),
+        adjust_decision.MONEY_CODES,
+    ],
+    ids=["close", "write-off", "dca", "take profit", "gate", "adjust", "money"],
+)
+def test_every_code_an_exit_can_end_with_has_words_of_its_own(codes):
+    known = story_codes.CANCELLATIONS.keys() | story_codes.FAILURES.keys()
+    assert codes
+    assert codes - NEVER_AN_END - known == set()
 
 
 def test_only_runs_of_the_same_are_folded():

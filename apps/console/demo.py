@@ -53,7 +53,7 @@ def _dca(mode: str) -> dict[str, Any]:
 
 
 #: What has gone nowhere for this long makes room for the next signal.
-_NOWHERE = _stale(8, -4, 4)
+_NOWHERE = _stale(8, -4, 8)
 
 DEMO_AGENTS = (
     DemoAgent(
@@ -61,7 +61,7 @@ DEMO_AGENTS = (
         Decimal(60),
         {
             "stopLoss": _stop("fixed", -3),
-            "staleTrade": _stale(1, -1, 2),
+            "staleTrade": _stale(1, 0.5, 8),
             "positionCalculator": _sizes(0.2, 0.5),
         },
     ),

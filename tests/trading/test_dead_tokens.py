@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.core.models import OutboxMessage
+from apps.prices.domain.points import SolUsd
+from apps.prices.services import FetchResult
 from apps.trading.domain import dead_tokens as rules
 from apps.trading.domain.dead_tokens import Evidence, Rule
 from apps.trading.errors import TokenNotTradable
@@ -24,6 +26,8 @@ from tests.sandbox_server import SandboxControl, SandboxToken
 from tests.trading import closing
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = timezone.now().replace(hour=12, minute=0)
 
 
 def held(market: SandboxControl, number: int = 1) -> list[tuple[SandboxToken, Position]]:
@@ -126,6 +130,12 @@ def test_a_price_feed_without_sol_itself_knows_nothing(market):
     market.fault("jupiter_price", "missing_price", mints=[dead_tokens.SOL_MINT])
     assert [found.finding for found in dead_tokens.check()] == [Finding.UNKNOWN]
     assert evidence_of(token) == (0, "SOL_PRICE_MISSING")
+
+
+def test_a_poll_that_took_all_its_time_may_have_asked_one_source_only():
+    sol_usd = SolUsd(Decimal(150), NOON, "jupiter")
+    assert dead_tokens._failure(FetchResult(sol_usd=sol_usd, took_seconds=4.4)) is None
+    assert dead_tokens._failure(FetchResult(sol_usd=sol_usd, took_seconds=4.6)) == "PRICES_TOO_SLOW"
 
 
 def test_refusals_of_everything_are_the_providers_trouble(market):
@@ -288,9 +298,6 @@ def test_a_slow_check_whose_turn_has_passed_to_another_writes_nothing(market):
     assert check_again(31) == [Finding.DEAD]
     dead_tokens._store(late)
     assert evidence_of(token)[0] == 1
-
-
-NOON = timezone.now().replace(hour=12, minute=0)
 
 
 @given(

@@ -74,10 +74,12 @@ def fetch_prices(
     *,
     deadline_seconds: float = DEADLINE_SECONDS,
     last_good_sol: Mapping[str, Decimal] | None = None,
+    lane: Lane = Lane.HELD_PRICES,
 ) -> FetchResult:
     """Ask the price sources for `mints` and judge what they say; takes no longer than `deadline_seconds`.
 
-    `last_good_sol` are the prices a move is measured from; without it, the newest recorded ones. Never raises for a
+    `last_good_sol` are the prices a move is measured from; without it, the newest recorded ones. `lane` is where the
+    calls stand in the plan: whoever is not the watch leaves it its own. Never raises for a
     provider's failure: a failed batch leaves its mints without a price and is in `errors`. Stores nothing, except that
     a dollar price of SOL replaces one that has grown old.
     """
@@ -91,7 +93,7 @@ def fetch_prices(
         last_good_sol = {mint: point.price_sol for mint, point in selectors.latest_prices(wanted).items()}
     _learn_block()
     left = deadline_seconds - (time.monotonic() - started)
-    result = call_loop.run(_poll(wanted, last_good_sol, left, started))
+    result = call_loop.run(_poll(wanted, last_good_sol, left, started, lane))
     if result.sol_usd is not None:
         sol_price.offer_fallback(result.sol_usd)
     return replace(result, decisions={**result.decisions, **shapeless}) if shapeless else result
@@ -125,11 +127,11 @@ def sources() -> tuple[ModuleType, ModuleType]:
 
 
 async def _poll(
-    mints: Sequence[str], last_good: Mapping[str, Decimal], deadline_seconds: float, started: float
+    mints: Sequence[str], last_good: Mapping[str, Decimal], deadline_seconds: float, started: float, lane: Lane
 ) -> FetchResult:
     until = time.monotonic() + deadline_seconds
     primary, second = sources()
-    first = await _ask(primary, mints, deadline_seconds * _PRIMARY_SHARE)
+    first = await _ask(primary, mints, deadline_seconds * _PRIMARY_SHARE, lane)
     now = datetime.now(UTC)
     decisions = {mint: judge(first.points.get(mint), last_good_sol=last_good.get(mint), now=now) for mint in mints}
     in_doubt = [mint for mint, decision in decisions.items() if not decision.allowed]
@@ -138,7 +140,7 @@ async def _poll(
     errors = first.errors
     sol_usd = first.sol_usd
     if in_doubt and left >= _LEAST_FOR_SECOND_SECONDS:
-        other = await _ask(second, in_doubt, left)
+        other = await _ask(second, in_doubt, left, lane)
         errors += other.errors
         sol_usd = sol_usd or other.sol_usd
         now = datetime.now(UTC)
@@ -178,9 +180,9 @@ def _log_untrusted(decisions: Iterable[TrustDecision]) -> None:
         log.warning("prices_not_trusted", code=code, count=len(mints), mints=mints[:_LOGGED_MINTS])
 
 
-async def _ask(source: ModuleType, mints: Sequence[str], deadline_seconds: float) -> SourceAnswer:
+async def _ask(source: ModuleType, mints: Sequence[str], deadline_seconds: float, lane: Lane) -> SourceAnswer:
     began = time.monotonic()
-    answer: SourceAnswer = await source.fetch(mints, deadline_seconds=deadline_seconds)
+    answer: SourceAnswer = await source.fetch(mints, lane=lane, deadline_seconds=deadline_seconds)
     PRICE_UPDATE_LATENCY.labels(source.PROVIDER).observe(time.monotonic() - began)
     status = "success" if not answer.errors else "partial" if answer.points else "failed"
     PRICE_UPDATES.labels(source.PROVIDER, status).inc()

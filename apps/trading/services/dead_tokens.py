@@ -18,8 +18,10 @@ from django.db import transaction as database
 
 from apps.core import bulk
 from apps.core.errors import SoldeskError
+from apps.core.http import Lane
 from apps.core.money import SOL_MINT, to_base_units
 from apps.prices import services as prices
+from apps.prices.services import FetchResult
 from apps.trading.adapters import jupiter
 from apps.trading.domain import dead_tokens as rules
 from apps.trading.domain.fills import Quote
@@ -44,7 +46,10 @@ _MESSAGES = {
     LIVES: "This token lives again: it has a price or a buyer.",
 }
 _NO_SOL_PRICE = "SOL_PRICE_MISSING"
+_TOO_SLOW = "PRICES_TOO_SLOW"
 _CONTROL_FAILED = "CONTROL_QUOTE_FAILED"
+#: A poll that is done within this part of its time has asked both sources.
+_ASKED_BOTH_SHARE = 0.9
 #: A pair that always has a market: while not even it is quoted, a refusal says nothing of a token.
 _CONTROL = (SOL_MINT, "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", 10_000_000)
 
@@ -160,16 +165,28 @@ def _claim() -> list[Suspect]:
 def _ask(suspects: Sequence[Suspect]) -> list[Found]:
     """Ask the price sources about all, and for a sale of those no source has a price of."""
     result = prices.fetch_prices(
-        [suspect.mint for suspect in suspects], deadline_seconds=PRICE_SECONDS, last_good_sol={}
+        [suspect.mint for suspect in suspects], deadline_seconds=PRICE_SECONDS, last_good_sol={}, lane=Lane.REST
     )
     missing = result.missing
     found = [Found(suspect, Finding.PRICE) for suspect in suspects if suspect.mint not in missing]
     unpriced = [suspect for suspect in suspects if suspect.mint in missing]
-    # A failed call leaves tokens without a price too, and so does an answer of Jupiter's without SOL's own.
-    failure = result.errors[0].code if result.errors else _NO_SOL_PRICE if result.sol_usd is None else None
+    failure = _failure(result)
     if failure is not None:
         return found + [Found(suspect, Finding.UNKNOWN, failure) for suspect in unpriced]
     return found + _ask_to_sell(unpriced)
+
+
+def _failure(result: FetchResult) -> str | None:
+    """Return why a poll that left tokens without a price proves nothing, or None when every source has answered.
+
+    A failed call leaves them without one too, and so does an answer of Jupiter's without SOL's own price. A primary
+    that took all the time leaves none for the second source.
+    """
+    if result.errors:
+        return result.errors[0].code
+    if result.sol_usd is None:
+        return _NO_SOL_PRICE
+    return _TOO_SLOW if result.took_seconds > PRICE_SECONDS * _ASKED_BOTH_SHARE else None
 
 
 def _ask_to_sell(suspects: Sequence[Suspect]) -> list[Found]:

@@ -173,4 +173,4 @@ def _facts(case: Case) -> dict[str, Any]:
 def _now() -> datetime:
     """The database's time, by which evidence is written."""
     ((now,),) = bulk.fetch_all("SELECT clock_timestamp()")
-    return now  # type: ignore[no-any-return]
+    return now

@@ -23,7 +23,7 @@ from apps.core import bulk, database_errors, outbox, wake
 from apps.core.errors import SoldeskError
 from apps.core.money import ZERO
 from apps.prices import services as prices
-from apps.trading import presentation
+from apps.trading import metrics, presentation
 from apps.trading.domain import dead_tokens as rules
 from apps.trading.domain import exit_decision
 from apps.trading.domain.dead_tokens import Evidence
@@ -136,6 +136,9 @@ def book(exits: Sequence[LeasedExit], *, sol_usd: Decimal | None) -> list[Outcom
         chunk = _Chunk()
         outcomes = [_settle(item, now, chunk) for item in exits]
         _write(chunk, at)
+    for outcome in outcomes:
+        if outcome.booked_at is not None:
+            metrics.EXITS_BOOKED.labels(outcome.reason).inc()
     if chunk.ended:
         log.warning(
             "positions_written_off", count=len(chunk.ended), mints=sorted({e.position.mint for e in chunk.ended})

@@ -18,7 +18,9 @@ from django.utils import timezone
 from apps.agents.models import TradingMode
 from apps.console import exit_figures, figures, health
 from apps.core import formatting, heartbeats
+from apps.core.http.usage import calls_left
 from apps.prices import selectors as prices
+from apps.prices.selectors import Polling
 from apps.trading.models import CloseReason, State
 from apps.trading.selectors import marks
 
@@ -82,7 +84,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "needs_me": any(attention.values()),
         "work": exit_figures.work(),
         "exits_off": [row for row in switched if row.exits_off],
-        "health": health_cards(figures.health(held)),
+        "health": [polling_card(prices.polling()), *health_cards(figures.health(held))],
         "processes": processes(),
         "money": [(TradingMode(row.mode).label, money_cards(row), closed_today(row.mode)) for row in money],
         "sol_usd": _sol_usd(),
@@ -135,6 +137,33 @@ def health_cards(health: figures.Health) -> list[Card]:
         ),
         _queue("Feed waiting", health.outbox_waiting, health.outbox_seconds, FEED_LATE_SECONDS, "core_outboxmessage"),
     ]
+
+
+def polling_card(polling: Polling | None) -> Card:
+    """Return how often held tokens' prices are fetched, from whom, and what that costs of the plan."""
+    if polling is None or polling.polled_at is None:
+        return Card("Prices every", formatting.UNKNOWN, note="no token is held" if polling else "no poll is known")
+    now = timezone.now()
+    late = (now - polling.polled_at).total_seconds() - polling.interval_seconds
+    oldest = None if polling.oldest_at is None else max(0.0, (now - polling.oldest_at).total_seconds())
+    calls = calls_left(polling.source)
+    notes = [
+        f"not polled for {formatting.duration(late)}" if late > PRICE_LATE_SECONDS else "",
+        "no price yet" if oldest is None else f"oldest {oldest:.1f} s",
+        f"{polling.source}, {polling.plan}",
+        "" if calls is None or calls.left is None else f"{calls.left} of {calls.limit} calls left",
+        f"{polling.doubted} in doubt" if polling.doubted else "",
+        f"{polling.missing} without a price" if polling.missing else "",
+    ]
+    tone = "danger" if late > PRICE_LATE_SECONDS else "warning" if polling.missing or polling.doubted else "ok"
+    return Card(
+        "Prices every",
+        f"{polling.interval_seconds:.1f}",
+        "s",
+        " · ".join(filter(None, notes)),
+        tone,
+        _list("prices_tick"),
+    )
 
 
 def processes() -> list[Process] | None:

@@ -42,6 +42,7 @@ def report() -> Answer:
         "uptime": int(time.monotonic() - _started),
         "services": services,
         "ages": _ages(heard) if up else None,
+        "prices": _polls(),
     }
     return (200 if up else 503), body
 
@@ -124,6 +125,31 @@ def _ages(heard: Iterable[Sign]) -> dict[str, float | None]:
         "outboxSeconds": round(outbox.oldest_unpublished_seconds(), 1),
         "beatSeconds": None if beat is None else round(beat, 1),
     }
+
+
+def _polls() -> list[dict[str, Any]]:
+    """Return the newest poll of each shard: how often it polls, how long ago it did, how old its prices are."""
+    now = datetime.now(UTC)
+    return [
+        {
+            "shard": poll.shard,
+            "tokens": poll.tokens,
+            "trusted": poll.trusted,
+            "doubted": poll.doubted,
+            "missing": poll.missing,
+            "source": poll.source,
+            "intervalSeconds": round(poll.interval_seconds, 2),
+            "pollSeconds": round(poll.age_seconds(now), 1),
+            "tookSeconds": poll.took_seconds,
+            "oldestPriceSeconds": _rounded(poll.oldest_seconds(now)),
+            "medianPriceSeconds": _rounded(poll.median_seconds(now)),
+        }
+        for poll in prices.latest_polls()
+    ]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _now() -> str:

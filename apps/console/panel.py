@@ -12,6 +12,7 @@ from uuid import UUID
 
 from apps.console import exit_figures
 from apps.core import bulk
+from apps.core.http.usage import calls_left
 from apps.core.money import ZERO
 from apps.prices import selectors as prices
 from apps.trading.presentation import number, timestamp
@@ -90,8 +91,31 @@ def summary(user_id: UUID | None) -> dict[str, Any]:
         "solUsd": None if sol_usd is None else number(sol_usd.value),
         "solUsdAt": None if sol_usd is None else timestamp(sol_usd.at),
         "solUsdSource": None if sol_usd is None else sol_usd.source,
+        "polling": _polling(),
         "tradingState": _trading_state(user_id),
         "exits": exits(user_id, held),
+    }
+
+
+def _polling() -> dict[str, Any] | None:
+    """Return how held tokens' prices are polled, the desk's and not the user's alone; None while it is not known."""
+    polling = prices.polling()
+    if polling is None:
+        return None
+    calls = calls_left(polling.source)
+    return {
+        "tokens": polling.tokens,
+        "trusted": polling.trusted,
+        "doubted": polling.doubted,
+        "missing": polling.missing,
+        "intervalSeconds": polling.interval_seconds,
+        "tookSeconds": polling.took_seconds,
+        "polledAt": timestamp(polling.polled_at),
+        "oldestPriceAt": timestamp(polling.oldest_at),
+        "source": polling.source,
+        "plan": polling.plan,
+        "callLimit": None if calls is None else calls.limit,
+        "callsLeft": None if calls is None else calls.left,
     }
 
 

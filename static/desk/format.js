@@ -69,6 +69,9 @@ export function duration(seconds) {
   return `${Math.floor(whole / 86400)}${THIN}d ${Math.floor((whole % 86400) / 3600)}${THIN}h`;
 }
 
+/** Seconds as an age: 0.4 s, 7.0 s, then as a duration. */
+export const age = (seconds) => (known(seconds) && seconds < 9.95 ? `${Math.max(0, seconds).toFixed(1)}${THIN}s` : duration(seconds));
+
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const dated = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
 

@@ -2,8 +2,10 @@
 
 import { attribute, byId, el, flash, write } from "./dom.js";
 import { opener } from "./drawer.js";
-import { duration, exact, percent, price, short, sol, time, tone, usd, utc } from "./format.js";
+import { age, duration, exact, percent, price, short, sol, time, tone, usd, utc } from "./format.js";
 
+/** Panels come every five seconds at least; a poll later than that beyond its interval is missing. */
+const LATE_POLL_SECONDS = 12;
 const VERDICTS = ["executed", "skipped", "failed", "pending"];
 const REASONS = {
   manual: ["by hand", "info"],
@@ -179,6 +181,15 @@ export class Trades {
   }
 }
 
+/** A poll in full, for a tooltip. */
+function polled({ tokens, trusted, doubted, missing, tookSeconds, source, plan, callLimit, callsLeft }) {
+  const parts = [`${trusted} of ${tokens} tokens priced by ${source} (${plan}) in ${Math.round(tookSeconds * 1000)}\u202fms`];
+  if (doubted) parts.push(`${doubted} in doubt`);
+  if (missing) parts.push(`${missing} without a price`);
+  parts.push(callLimit === null ? "calls without a limit" : `${callsLeft ?? "unknown"} of ${callLimit} calls left`);
+  return parts.join("; ");
+}
+
 /** The row of figures at the top: what the server sums up, and what the page knows better because it is live. */
 export class Header {
   constructor() {
@@ -212,14 +223,27 @@ export class Header {
     this.figure("f-unrealised", sol(unrealised, true), "SOL", `${usd(inUsd(unrealised), true)} · ${percent(totals.cost ? (unrealised / totals.cost) * 100 : 0)}`, unrealised);
     const wins = summary.closedToday ? `${summary.winsToday}/${summary.closedToday} won` : "nothing closed yet";
     this.figure("f-realised", sol(summary.realizedTodaySol, true), "SOL", `${usd(summary.realizedTodayUsd, true)} · ${wins}`, summary.realizedTodaySol);
-    const age = at ? (Date.now() - at) / 1000 : null;
-    this.figure("f-sol", usd(rate), "", age === null ? "no source has told it" : `${source}, ${duration(age)} ago`);
-    byId("f-sol").classList.toggle("stale", age === null || age > 30);
-    const newest = totals.newest ? (Date.now() - totals.newest) / 1000 : null;
-    const oldest = totals.newest ? (Date.now() - totals.oldest) / 1000 : null;
-    this.figure("f-age", totals.count ? duration(newest) : "–", "", totals.stale ? `${totals.stale} older than 10 s, oldest ${duration(oldest)}` : totals.count ? "all fresh" : "nothing held");
-    byId("f-age").classList.toggle("stale", totals.stale > 0);
+    const rateAge = at ? (Date.now() - at) / 1000 : null;
+    this.figure("f-sol", usd(rate), "", rateAge === null ? "no source has told it" : `${source}, ${age(rateAge)} ago`);
+    byId("f-sol").classList.toggle("stale", rateAge === null || rateAge > 30);
+    this.showPrices(totals);
     this.showState(summary.tradingState);
+  }
+
+  /** How old the oldest price is, as this page knows it, and how often the desk asks for them. */
+  showPrices(totals) {
+    const polling = this.summary.polling;
+    const oldest = totals.newest ? (Date.now() - totals.oldest) / 1000 : null;
+    const waited = polling?.polledAt ? (Date.now() - new Date(polling.polledAt)) / 1000 : null;
+    const late = totals.count > 0 && waited !== null && waited > polling.intervalSeconds + LATE_POLL_SECONDS;
+    const notes = [
+      late && `not polled for ${duration(waited)}`,
+      totals.stale > 0 && `${totals.stale} older than 10\u202fs`,
+      polling && `every ${age(polling.intervalSeconds)}`,
+    ].filter(Boolean);
+    this.figure("f-age", totals.count ? age(oldest) : "–", "", totals.count ? notes.join(" · ") || "\u00a0" : "nothing held");
+    byId("f-age").classList.toggle("stale", late || totals.stale > 0);
+    if (polling) attribute(byId("f-age").closest(".figure"), "title", polled(polling));
   }
 
   figure(id, text, unit, under, signed) {

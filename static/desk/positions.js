@@ -317,6 +317,7 @@ export class Positions {
     const mark = this.mark(position);
     const seconds = (Date.now() - mark.at) / 1000;
     cells.price.classList.toggle("stale", seconds > STALE_SECONDS);
+    if (seconds > STALE_SECONDS) attribute(cells.price, "data-age", `${duration(seconds)} old`);
     const told = mark.isFill ? "no price since" : usd(mark.usd);
     attribute(cells.price, "title", `${exact(mark.price, "SOL")}, ${told}; ${mark.source}, ${duration(seconds)} ago`);
   }

@@ -5,7 +5,7 @@ Pure. The watch of a shard notes each poll (`services/polling.py`); health, desk
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,6 +40,51 @@ class Poll:
     def oldest_seconds(self, now: datetime) -> float | None:
         """Return the age of the oldest price, None without any."""
         return None if self.oldest_at is None else max(0.0, (now - self.oldest_at).total_seconds())
+
+    def median_seconds(self, now: datetime) -> float | None:
+        """Return the age of the middle one of the prices, None without any."""
+        return None if self.median_at is None else max(0.0, (now - self.median_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How all shards that hold tokens poll: sums, and of intervals, times and ages the worst.
+
+    `polled_at` is when the shard that polled longest ago did; None, as `oldest_at`, while nobody holds a token.
+    """
+
+    tokens: int
+    trusted: int
+    doubted: int
+    missing: int
+    unpriced: int
+    interval_seconds: float
+    took_seconds: float
+    source: str
+    plan: str
+    polled_at: datetime | None
+    oldest_at: datetime | None
+
+
+def together(polls: Sequence[Poll]) -> Polling | None:
+    """Return the polls of all shards as one, None without any."""
+    if not polls:
+        return None
+    holding = [poll for poll in polls if poll.tokens]
+    newest = max(polls, key=lambda poll: poll.polled_at)
+    return Polling(
+        tokens=sum(poll.tokens for poll in holding),
+        trusted=sum(poll.trusted for poll in holding),
+        doubted=sum(poll.doubted for poll in holding),
+        missing=sum(poll.missing for poll in holding),
+        unpriced=sum(poll.unpriced for poll in holding),
+        interval_seconds=max((poll.interval_seconds for poll in holding), default=newest.interval_seconds),
+        took_seconds=max((poll.took_seconds for poll in holding), default=0.0),
+        source=newest.source,
+        plan=newest.plan,
+        polled_at=min((poll.polled_at for poll in holding), default=None),
+        oldest_at=min((poll.oldest_at for poll in holding if poll.oldest_at is not None), default=None),
+    )
 
 
 def oldest_and_median(times: Iterable[datetime]) -> tuple[datetime | None, datetime | None]:

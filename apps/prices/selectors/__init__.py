@@ -10,16 +10,18 @@ from apps.prices.selectors.latest import (
     stored_prices,
     usable_sol_usd,
 )
-from apps.prices.selectors.polls import Poll, latest_polls
+from apps.prices.selectors.polls import Poll, Polling, latest_polls, polling
 
 __all__ = [
     "SOL_USD_STALE",
     "CandleRange",
     "Poll",
+    "Polling",
     "candles",
     "jupiter_is_configured",
     "latest_polls",
     "latest_prices",
+    "polling",
     "price_at",
     "sol_usd",
     "stored_prices",

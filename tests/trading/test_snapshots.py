@@ -53,7 +53,8 @@ def test_the_last_snapshot_of_an_hour_stays():
 def test_a_token_without_a_fresh_price_counts_at_its_last_one_and_is_called_estimated(price):
     agent = factories.make_agent(sol="10")
     token = factories.make_token()
-    factories.make_position(agent, token, invested="1", price="0.001")
+    opened_at = timezone.now() - timedelta(hours=4)
+    factories.make_position(agent, token, invested="1", price="0.001", opened_at=opened_at)
     if price is not None:
         factories.make_tick(token, price, at=timezone.now() - timedelta(hours=3))
     snapshots.snapshot_balances()

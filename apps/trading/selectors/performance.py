@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Avg, Count, F, Q, QuerySet, Sum
@@ -60,7 +60,7 @@ def history(*, wallet: Wallet, since: datetime | None = None) -> QuerySet[Balanc
     found = BalanceSnapshot.objects.filter(wallet=wallet, epoch=wallet.epoch)
     if since is not None:
         return found.filter(hour__gt=since).order_by("hour")
-    return found.annotate(day=TruncDay("hour")).order_by("day", "-hour").distinct("day")
+    return found.annotate(day=TruncDay("hour", tzinfo=UTC)).order_by("day", "-hour").distinct("day")
 
 
 def _valued(rows: Iterable[Position]) -> Iterable[performance.OpenPosition]:

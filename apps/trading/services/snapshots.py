@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apps.core import bulk, database_errors
 from apps.core.money import SOL_MINT
+from apps.trading.selectors import marks
 from apps.wallets.models import Wallet
 
 log = structlog.get_logger(__name__)
@@ -20,25 +21,26 @@ log = structlog.get_logger(__name__)
 #: A price older than this is not fresh: the snapshot says that it is estimated.
 FRESH_SECONDS = 60
 
-# The last known price of each token, however old; a token that was never priced counts at its average.
-_SNAPSHOT = """
-WITH price AS (
-    SELECT held.mint, tick.price_sol, tick.received_at
+# Every position at its mark, as everywhere: the last known price of its token, however old, or its own last fill.
+_SNAPSHOT = f"""
+WITH newest AS (
+    SELECT held.mint, tick.price_sol, tick.at
     FROM (SELECT DISTINCT mint FROM position WHERE closed_at IS NULL AND wallet_id = ANY(%(wallets)s)) AS held
-    CROSS JOIN LATERAL (SELECT price_sol, received_at FROM tick WHERE tick.mint = held.mint
-                        ORDER BY tick.id DESC LIMIT 1) AS tick
+    CROSS JOIN LATERAL (SELECT price_sol, coalesce(provider_at, received_at) AS at FROM tick
+                        WHERE tick.mint = held.mint ORDER BY tick.id DESC LIMIT 1) AS tick
 ), worth AS (
     SELECT p.wallet_id, p.epoch, sum(p.remaining_cost_sol) AS cost,
-           sum(round(p.remaining_amount * COALESCE(price.price_sol, p.purchase_price), 9)) AS value,
-           bool_or(price.received_at IS NULL OR price.received_at < %(fresh_from)s) AS estimated
-    FROM position p LEFT JOIN price USING (mint)
+           sum(round(p.remaining_amount * {marks.MARK}, 9)) AS value,
+           bool_or(NOT {marks.IS_MARKED} OR newest.at < %(fresh_from)s) AS estimated
+    FROM position p LEFT JOIN newest ON newest.mint = p.mint
     WHERE p.closed_at IS NULL AND p.wallet_id = ANY(%(wallets)s)
     GROUP BY p.wallet_id, p.epoch
 )
 INSERT INTO balance_snapshot AS kept (wallet_id, agent_id, epoch, hour, portfolio_sol, sol_balance, positions_value_sol,
                                       unrealized_profit_sol, estimated, created_at)
-SELECT w.id, w.agent_id, w.epoch, %(hour)s, COALESCE(b.amount, 0) + COALESCE(worth.value, 0), COALESCE(b.amount, 0),
-       COALESCE(worth.value, 0), COALESCE(worth.value - worth.cost, 0), COALESCE(worth.estimated, false), now()
+SELECT w.id, w.agent_id, w.epoch, %(hour)s, COALESCE(b.amount + b.held, 0) + COALESCE(worth.value, 0),
+       COALESCE(b.amount + b.held, 0), COALESCE(worth.value, 0), COALESCE(worth.value - worth.cost, 0),
+       COALESCE(worth.estimated, false), now()
 FROM wallet w
 LEFT JOIN balance b ON b.wallet_id = w.id AND b.mint = %(sol)s
 LEFT JOIN worth ON worth.wallet_id = w.id AND worth.epoch = w.epoch

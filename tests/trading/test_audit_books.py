@@ -154,6 +154,40 @@ def test_the_cost_of_what_is_left_after_partial_sales_is_replayed(desk):
     assert any("remaining cost" in item for item in found()["positions"])
 
 
+def test_a_fill_that_its_position_does_not_count_is_found(desk):
+    position = desk["position"]
+    factories.add_to(position, invested="0.5", price="0.0005")
+    factories.take_profit(position, tokens="100", proceeds="0.2")
+    assert found() == {}
+    alter("UPDATE position SET dca_count = 2 WHERE id = %s", position.pk)
+    assert [": DCA buys should be 1, is 2" in item for item in found()["positions"]] == [True]
+    alter("UPDATE position SET dca_count = 1, take_profit_levels_hit = 0 WHERE id = %s", position.pk)
+    assert [": take profit begun should be 1, is 0" in item for item in found()["positions"]] == [True]
+
+
+def test_an_open_position_that_sold_from_its_moon_bag_is_found(desk):
+    position = desk["position"]
+    alter("UPDATE position SET moon_bag_activated = true, moon_bag_amount = 1000 WHERE id = %s", position.pk)
+    assert found() == {}
+    alter("UPDATE position SET moon_bag_amount = 1001 WHERE id = %s", position.pk)
+    assert any(
+        "at least its moon bag while it is open should be 1001, is 1000" in item for item in found()["positions"]
+    )
+
+
+def test_a_done_adjust_without_a_fill_of_its_kind_is_found(desk):
+    position = desk["position"]
+    sale = factories.take_profit(position, tokens="100", proceeds="0.2")
+    done = {"kind": "adjust", "status": "done", "transaction": sale, "finished_at": sale.transaction_time}
+    intent = factories.make_intent(position, reason="take_profit", **done)
+    assert found() == {}
+    alter("UPDATE exit_intent SET reason = 'dca' WHERE id = %s", intent.pk)
+    assert any("filled its position so" in item for item in found()["exits"])
+    alter("UPDATE exit_intent SET reason = 'take_profit' WHERE id = %s", intent.pk)
+    factories.make_intent(position, reason="take_profit", **done)
+    assert any("exit intents should be 1, is 2" in item for item in found()["exits"])
+
+
 def sell_part(position, *, tokens: str, proceeds: str) -> None:
     """Book a partial sale as its fills would be: the sold share of the cost, rounded down to the lamport."""
     amount, got = Decimal(tokens), Decimal(proceeds)

@@ -97,7 +97,8 @@ fills AS (
                AS invested,
            COALESCE(sum(t.output_amount - COALESCE(t.protocol_fee_sol, 0) - COALESCE(t.network_fee_sol, 0))
                FILTER (WHERE t.input_mint = p.mint), 0) AS proceeds,
-           count(*) FILTER (WHERE (t.wallet_id, t.epoch) <> (p.wallet_id, p.epoch)) AS strangers
+           count(*) FILTER (WHERE (t.wallet_id, t.epoch) <> (p.wallet_id, p.epoch)) AS strangers,
+           count(*) FILTER (WHERE t.is_dca) AS dca_buys, count(*) FILTER (WHERE t.is_take_profit) AS profits_taken
     FROM position p LEFT JOIN transaction t ON t.position_id = p.id
     GROUP BY p.id
 )
@@ -116,6 +117,8 @@ CROSS JOIN LATERAL (VALUES
     ('proceeds', f.proceeds, p.proceeds_sol, 0),
     ('fills', f.number, p.generation, 0),
     ('fills of another wallet or epoch', 0, f.strangers, 0),
+    ('DCA buys', f.dca_buys, p.dca_count, 0),
+    ('take profit begun', least(f.profits_taken, 1), least(p.take_profit_levels_hit, 1), 0),
     ('realised', f.proceeds - f.invested + p.remaining_cost_sol, p.realized_profit_sol, 0),
     ('remaining cost', CASE WHEN f.sold = 0 THEN f.invested WHEN f.sold = f.bought THEN 0 END, p.remaining_cost_sol, 0),
     ('average', round(f.invested::numeric(70, 40) / NULLIF(f.bought, 0), 24), p.purchase_price, 1e-24)
@@ -125,6 +128,9 @@ UNION ALL
 SELECT concat_ws(' ', 'position', p.id), 'nothing left of a sold position', 0, p.remaining_amount
 FROM position p WHERE p.closed_at IS NOT NULL AND p.close_reason <> 'reset'
   AND p.remaining_amount <> 0
+UNION ALL
+SELECT concat_ws(' ', 'position', p.id), 'at least its moon bag while it is open', p.moon_bag_amount, p.remaining_amount
+FROM position p WHERE p.closed_at IS NULL AND p.moon_bag_activated AND p.remaining_amount < p.moon_bag_amount
 """
 
 _CLOSED_TRADES = f"""
@@ -192,6 +198,15 @@ SELECT concat_ws(' ', 'exit intent', i.id), 'a done close sold its position', 1,
 FROM exit_intent i JOIN position p ON p.id = i.position_id
 LEFT JOIN transaction t ON t.id = i.transaction_id AND t.position_id = i.position_id
 WHERE i.status = 'done' AND i.kind = 'close' AND (t.id IS NULL OR p.closed_at IS NULL)
+UNION ALL
+SELECT concat_ws(' ', 'exit intent', i.id), 'a done take profit or DCA filled its position so', 1, 0
+FROM exit_intent i
+LEFT JOIN transaction t ON t.id = i.transaction_id AND t.position_id = i.position_id
+     AND (t.is_take_profit, t.is_dca) = (i.reason = 'take_profit', i.reason = 'dca')
+WHERE i.status = 'done' AND i.kind = 'adjust' AND t.id IS NULL
+UNION ALL
+SELECT concat_ws(' ', 'transaction', i.transaction_id), 'exit intents', 1, count(*)
+FROM exit_intent i WHERE i.transaction_id IS NOT NULL GROUP BY i.transaction_id HAVING count(*) > 1
 """
 
 CHECKS = (
@@ -227,5 +242,10 @@ CHECKS = (
         "SELECT count(*) FROM signal_execution",
         _VERDICTS,
     ),
-    BookCheck("exits", "Done exits sold", "SELECT count(*) FROM exit_intent WHERE status = 'done'", _EXITS),
+    BookCheck(
+        "exits",
+        "Done exits were filled, each by a fill of its own",
+        "SELECT count(*) FROM exit_intent WHERE status = 'done'",
+        _EXITS,
+    ),
 )

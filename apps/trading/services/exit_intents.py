@@ -207,16 +207,42 @@ def _lease(
     return [LeasedExit(*row) for row in rows]
 
 
+# Whoever changes many intents locks them in one order, closes first, each kind by position: bookings, rules that fire
+# and those who give back meet each other without a deadlock.
+_CANCEL_LAPSED = """
+WITH held AS (
+    SELECT id FROM exit_intent
+    WHERE kind = 'adjust' AND (status = 'due' OR status = 'leased' AND lease_until < clock_timestamp())
+      AND created_at <= clock_timestamp() - make_interval(secs => %(seconds)s)
+    ORDER BY position_id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE exit_intent i
+SET status = 'cancelled', lease_until = NULL, finished_at = clock_timestamp(), last_error = %(code)s,
+    details = CASE WHEN i.last_error = '' THEN i.details
+                   ELSE COALESCE(i.details, '{}') || jsonb_build_object('lastError', i.last_error) END
+FROM held WHERE i.id = held.id
+"""
+
+
 def cancel_lapsed() -> int:
     """Cancel adjusts nobody could book in time, with what stood in the way last; return how many."""
-    return bulk.execute(
-        "UPDATE exit_intent SET status = 'cancelled', lease_until = NULL, finished_at = clock_timestamp(),"
-        " last_error = %(code)s, details = CASE WHEN last_error = '' THEN details"
-        " ELSE COALESCE(details, '{}') || jsonb_build_object('lastError', last_error) END"
-        " WHERE kind = 'adjust' AND (status = 'due' OR status = 'leased' AND lease_until < clock_timestamp())"
-        " AND created_at <= clock_timestamp() - make_interval(secs => %(seconds)s)",
-        {"code": adjust_decision.LAPSED, "seconds": adjust_decision.LAPSE_SECONDS},
-    )
+    return bulk.execute(_CANCEL_LAPSED, {"code": adjust_decision.LAPSED, "seconds": adjust_decision.LAPSE_SECONDS})
+
+
+_GIVE_BACK = """
+WITH held AS (
+    SELECT i.id, v.code, v.seconds
+    FROM exit_intent i
+    JOIN unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[]) AS v (id, lease, seconds, code) USING (id)
+    WHERE i.status = 'leased' AND i.lease_until = v.lease
+    ORDER BY i.kind DESC, i.position_id FOR NO KEY UPDATE OF i
+)
+UPDATE exit_intent i
+SET status = 'due', lease_until = NULL, last_error = held.code,
+    due_at = clock_timestamp() + make_interval(secs => held.seconds),
+    attempts = i.attempts - CASE WHEN held.seconds = 0 THEN 1 ELSE 0 END
+FROM held WHERE i.id = held.id
+"""
 
 
 def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) -> None:
@@ -228,11 +254,7 @@ def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) 
     if not exits:
         return
     bulk.execute(
-        "UPDATE exit_intent i SET status = 'due', lease_until = NULL, last_error = v.code,"
-        " due_at = clock_timestamp() + make_interval(secs => v.seconds),"
-        " attempts = i.attempts - CASE WHEN v.seconds = 0 THEN 1 ELSE 0 END"
-        " FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[]) AS v (id, lease, seconds, code)"
-        " WHERE i.id = v.id AND i.status = 'leased' AND i.lease_until = v.lease",
+        _GIVE_BACK,
         [
             [item.id for item in exits],
             [item.lease_until for item in exits],
@@ -272,19 +294,24 @@ def finish(done: Mapping[int, UUID], booked: Mapping[int, Mapping[str, str]] | N
     )
 
 
-def cancel(cancelled: dict[int, str]) -> None:
+_CANCEL = """
+WITH held AS (
+    SELECT i.id, v.code
+    FROM exit_intent i JOIN unnest(%s::bigint[], %s::text[]) AS v (id, code) USING (id)
+    WHERE i.status IN ('due', 'leased') ORDER BY i.kind DESC, i.position_id FOR NO KEY UPDATE OF i
+)
+UPDATE exit_intent i SET status = 'cancelled', lease_until = NULL, last_error = held.code,
+    finished_at = clock_timestamp()
+FROM held WHERE i.id = held.id
+"""
+
+
+def cancel(cancelled: Mapping[int, str]) -> None:
     """Cancel intents by id, each with its code, inside the transaction that decided it."""
-    if not cancelled:
-        return
-    bulk.execute(
-        "UPDATE exit_intent i SET status = 'cancelled', lease_until = NULL, last_error = v.code,"
-        " finished_at = clock_timestamp() FROM unnest(%s::bigint[], %s::text[]) AS v (id, code)"
-        " WHERE i.id = v.id AND i.status IN ('due', 'leased')",
-        [list(cancelled), list(cancelled.values())],
-    )
+    if cancelled:
+        bulk.execute(_CANCEL, [list(cancelled), list(cancelled.values())])
 
 
-# In the order in which every booking locks intents (`exit_locks`).
 _CANCEL_OPEN = """
 WITH held AS (
     SELECT id FROM exit_intent

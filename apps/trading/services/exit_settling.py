@@ -60,16 +60,19 @@ def settle_buys(arrived: Iterable[QuotedBuys]) -> list[Outcome]:
     purchases: list[Purchase] = []
     outcomes: list[Outcome] = []
     for item in arrived:
+        without: dict[BaseException, list[LeasedExit]] = defaultdict(list)
         for leased, wanted in zip(item.lot.exits, item.lot.wanted, strict=True):
             share = None if item.quoted is None else item.quoted.shares.get(wanted.buyer)
             error = item.error if item.quoted is None else item.quoted.errors.get(wanted.buyer)
             if share is not None:
                 purchases.append(Purchase(leased, share.quote, share.lamports))
             elif error is not None:
-                code = exit_quotes.error_code(error, mint=leased.mint, exits=1)
-                outcomes.append(Outcome(leased, Action.WAIT, code))
+                without[error].append(leased)
             else:
                 outcomes.append(Outcome(leased, Action.CANCEL, price_impact.PRICE_IMPACT_TOO_HIGH))
+        for error, exits in without.items():
+            code = exit_quotes.error_code(error, mint=item.lot.mint, exits=len(exits))
+            outcomes += [Outcome(leased, Action.WAIT, code) for leased in exits]
     return _settle(purchases, dca_booking.book_purchases, outcomes)
 
 

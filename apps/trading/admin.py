@@ -10,7 +10,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -45,6 +46,7 @@ from apps.trading.models import (
     Verdict,
 )
 from apps.trading.services import exits, trading_state
+from apps.wallets.models import Transaction
 
 #: A page waits this long for a sale to tell its result; after that the worker is left to it.
 CLOSE_WAIT_SECONDS = 1.5
@@ -128,10 +130,10 @@ class CloseForm(buttons.ConfirmForm):
     def question(self) -> str:
         position: Any = self.target
         held = f"{formatting.amount(position.remaining_amount)} {position.symbol} of {position.agent}"
-        profit = figures.profit_of(position)
-        if profit is None:
-            return f"{held}; its price is not known now."
-        return f"{held}; at the newest price the profit would be {formatting.sol(profit, signed=True)} SOL."
+        if figures.mark_of(position).is_fill:
+            return f"{held}; no price is known since its last fill."
+        profit = formatting.sol(figures.profit_of(position), signed=True)
+        return f"{held}; at the newest price the profit would be {profit} SOL."
 
 
 def switch(request: HttpRequest, values: dict[str, Any], agent: Any = None) -> str:
@@ -148,11 +150,18 @@ def switch(request: HttpRequest, values: dict[str, Any], agent: Any = None) -> s
     return f"{what} is {State(values['state']).label.partition(':')[0].lower()} now{exits_are}."
 
 
-def with_last_price(rows: QuerySet[Position]) -> QuerySet[Position]:
-    """Add each position's newest stored price and its time, one indexed look-up per row shown."""
+def with_mark(rows: QuerySet[Position]) -> QuerySet[Position]:
+    """Add what each position is valued at: its token's newest price and its own last fill, by indexed look-ups."""
     newest = Tick.objects.filter(mint=OuterRef("mint")).order_by("-id")
+    later_fills = Transaction.objects.filter(Q(is_dca=True) | Q(is_take_profit=True), position=OuterRef("pk"))
+    last_fill = later_fills.order_by("-transaction_time", "-id")
     return rows.annotate(
-        last_price_sol=Subquery(newest.values("price_sol")[:1]), last_tick_at=Subquery(newest.values("received_at")[:1])
+        last_price_sol=Subquery(newest.values("price_sol")[:1]),
+        last_price_at=Subquery(newest.values(at=Coalesce("provider_at", "received_at"))[:1]),
+        last_fill_price_sol=Subquery(
+            last_fill.values(price=Case(When(is_dca=True, then="output_price"), default="input_price"))[:1]
+        ),
+        last_fill_at=Subquery(last_fill.values("transaction_time")[:1]),
     )
 
 
@@ -217,7 +226,7 @@ class PositionAdmin(base.ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Position]:
-        return with_last_price(super().get_queryset(request))
+        return with_mark(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """A list of open positions need not say of each that it is open."""

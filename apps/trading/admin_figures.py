@@ -10,8 +10,11 @@ from typing import Any
 from apps.core import formatting
 from apps.core.adminkit import cells
 from apps.core.money import MONEY, divide
-from apps.trading.domain import eligibility, entry_rules
+from apps.trading import presentation
+from apps.trading.domain import eligibility, entry_rules, marks
+from apps.trading.domain.marks import Mark
 from apps.trading.models import ClosedTrade, CloseReason, ExitIntent, Position, SignalExecution, State, TradingState
+from apps.trading.presentation import PositionFills
 from apps.trading.services import gate
 
 STALE_SECONDS = 10
@@ -35,35 +38,44 @@ def intent_reason(intent: ExitIntent) -> Any:
     return cells.badge(CloseReason(intent.reason))
 
 
+def mark_of(position: Any) -> Mark:
+    """What an open position is valued at, from a row with `admin.with_mark`'s columns."""
+    fills = PositionFills(last_price_sol=position.last_fill_price_sol, last_at=position.last_fill_at)
+    told = None if position.last_price_sol is None else Mark(position.last_price_sol, position.last_price_at, "tick")
+    return marks.mark(presentation.last_fill(position, fills), told)
+
+
 def price_now(position: Any) -> Any:
-    """The newest stored price, marked when it is too old to fire anything."""
-    if position.closed_at is not None or position.last_price_sol is None:
+    """What it is valued at, marked when that is too old to fire anything."""
+    if position.closed_at is not None:
         return cells.DASH
-    written = cells.price(position.last_price_sol)
-    age = cells.age(position.last_tick_at, warn_after_seconds=STALE_SECONDS)
+    mark = mark_of(position)
+    written = cells.price(mark.price_sol)
+    if mark.is_fill:
+        return cells.stacked(written, cells.label("last fill", title="No price since its last fill"))
+    age = cells.age(mark.at, warn_after_seconds=STALE_SECONDS)
     return cells.stacked(written, age) if "sd-late" in age else written
 
 
 def value_of(position: Any) -> Any:
-    """SOL the rest would fetch at the newest price, before fees; None while no price is known."""
-    if position.closed_at is not None or position.last_price_sol is None:
-        return None
-    return MONEY.multiply(position.last_price_sol, position.remaining_amount)
+    """SOL the rest would fetch at its mark, before fees."""
+    return (
+        None
+        if position.closed_at is not None
+        else MONEY.multiply(mark_of(position).price_sol, position.remaining_amount)
+    )
 
 
 def profit_of(position: Any) -> Any:
     """Value minus remaining cost plus what was realised (DESIGN section 3); the realised profit once closed."""
     if position.closed_at is not None:
         return position.realized_profit_sol
-    value = value_of(position)
-    return None if value is None else value - position.remaining_cost_sol + position.realized_profit_sol
+    return value_of(position) - position.remaining_cost_sol + position.realized_profit_sol
 
 
 def profit_cell(position: Any) -> Any:
     """Profit over its percentage of the money invested."""
     profit = profit_of(position)
-    if profit is None:
-        return cells.DASH
     gain = divide(profit * 100, position.total_invested_sol)
     return cells.stacked(cells.sol(profit, signed=True), cells.percent(gain, toned=True))
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from apps.trading import admin_figures as figures
+from tests import factories
 from tests.admin.rows import Desk
 
 POSITIONS = "admin:trading_position_changelist"
@@ -40,3 +46,22 @@ def test_the_state_of_each_is_told_only_where_it_differs(client: Client, desk: D
 
 def test_a_list_is_titled_by_what_it_lists(client: Client, desk: Desk) -> None:
     assert client.get(reverse(POSITIONS)).context_data["title"] == "Positions"
+
+
+def test_a_position_is_valued_at_its_last_fill_until_a_newer_price_is_known(client: Client, operator) -> None:
+    agent, now = factories.make_agent(), timezone.now()
+    again, part, known = (factories.make_token(symbol) for symbol in ("AGAIN", "PART", "KNOWN"))
+    for token, at in ((again, now - timedelta(hours=1)), (part, now), (known, now + timedelta(hours=1))):
+        factories.make_tick(token, "0.009", at=at)
+        factories.make_position(agent, token, invested="1", price="0.001", opened_at=now - timedelta(minutes=30))
+    sold = agent.positions.get(symbol="PART")
+    factories.take_profit(sold, tokens="250", proceeds="0.5", at=now + timedelta(minutes=1))
+    page = client.get(reverse(POSITIONS))
+    shown = {row.symbol: row for row in page.context_data["cl"].queryset}
+    assert {symbol: figures.mark_of(row).price_sol for symbol, row in shown.items()} == {
+        "AGAIN": Decimal("0.001"),
+        "PART": Decimal("0.002"),
+        "KNOWN": Decimal("0.009"),
+    }
+    assert figures.profit_of(shown["PART"]) == Decimal("0.002") * 750 - Decimal("0.75") + Decimal("0.25")
+    assert page.content.decode().count("last fill</span>") == 2

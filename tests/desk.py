@@ -51,7 +51,11 @@ class Desk:
 
     def __enter__(self) -> Desk:
         self.start()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,8 +80,8 @@ class Desk:
         assert self.process is not None
         return self.process.wait(seconds)
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
-        """Wait for the supervisor's word that everything answers."""
+    def wait_ready(self, seconds: float = 180.0) -> None:
+        """Wait for the supervisor's word that everything answers: eight seconds, or minutes on a crowded machine."""
         assert self.process is not None
         process = self.process
 

@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-import psycopg
 import pytest
 
 from tests.desk import ROOT, Desk, wait_until
+from tests.stack.exit_desk import post_until_taken, query
 
 pytestmark = pytest.mark.stack
 
@@ -39,31 +38,6 @@ def trader(desk: Desk) -> dict[str, Any]:
     told = subprocess.run(script, cwd=ROOT, env=desk.environment, capture_output=True, text=True, check=True)
     made: dict[str, Any] = json.loads(told.stdout)
     return made
-
-
-def query(desk: Desk, text: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Ask the desk's database; an empty answer while it is away."""
-    try:
-        with psycopg.connect(desk.record()["DATABASE_URL"], connect_timeout=2) as connection:
-            return connection.execute(text, parameters).fetchall()
-    except psycopg.OperationalError:
-        return []
-
-
-def post_until_taken(desk: Desk, key: str, mint: str) -> None:
-    """Send a signal as a provider does: again until somebody answers; a duplicate means it was taken before."""
-    body = {"tokenAddress": mint, "signalType": "Momentum", "signalStrength": 4}
-
-    def taken() -> bool:
-        try:
-            answer = httpx.post(
-                f"http://127.0.0.1:{desk.port}/api/v1/trading-signals", json=body, headers={"X-API-Key": key}, timeout=5
-            )
-        except httpx.TransportError:
-            return False
-        return answer.status_code in (201, 409)
-
-    wait_until(taken, RECOVERY_SECONDS)
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

@@ -21,7 +21,7 @@ def main(agents: int, tokens: int) -> None:
         "user": str(trader.user.pk),
         "keys": list(trader.keys),
         "agents": [str(agent) for agent in trader.agent_ids],
-        "mints": sandbox.tokens(tokens),
+        "mints": sandbox.tokens(tokens) if tokens else [],
     }
     sys.stdout.write(json.dumps(made))
 

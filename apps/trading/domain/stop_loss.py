@@ -1,7 +1,7 @@
-"""Where a position's stop stands and whether a price passes it (trading.md 6, decisions 3, 9, 12).
+"""Where a position's stop stands for a gain of its peak (trading.md 6, decisions 3, 9, 12).
 
-A stop is a percentage from the trigger average. It follows the peak by one of four formulas and only ever rises; a DCA
-alone starts it over. Exact decimals decide; powers of e, which no decimal is, are computed to 34 digits.
+A stop is a percentage from the trigger average. It follows the peak by one of four formulas and, in `watch_rules`, only
+ever rises; a DCA alone starts it over. Exact decimals decide; powers of e, which no decimal is, have 34 digits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from decimal import Decimal, localcontext
 from apps.agents.domain.model import StopLoss, StopLossMode
 from apps.core.money import MONEY
 
-_SMALLEST_AVERAGE = Decimal("1e-15")
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
 _HUNDRED = Decimal(100)
@@ -93,24 +92,10 @@ def _custom(change: Decimal, rules: StopLoss) -> Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class StopState:
-    """What a position remembers: its highest price (SOL per token) and its stop (percent). None: not begun."""
+    """What a position remembers: its highest price (SOL per token) and its stop (percent). None: it has none."""
 
     peak_price: Decimal | None = None
     stop_percent: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StopDecision:
-    """What a price does to a stop. `changed` tells that peak or stop moved and `state` is to be stored.
-
-    `stop_percent` and `stop_price` are None when nothing was judged: the stop is off, or the average is no price.
-    """
-
-    triggered: bool
-    changed: bool
-    state: StopState
-    stop_percent: Decimal | None = None
-    stop_price: Decimal | None = None
 
 
 def at_buy(purchase_price: Decimal, rules: StopLoss) -> StopState:
@@ -133,34 +118,3 @@ def level(average_price: Decimal, percent: Decimal) -> Decimal:
     Decimal('0.00068')
     """
     return MONEY.multiply(average_price, MONEY.add(_ONE, MONEY.divide(percent, _HUNDRED)))
-
-
-def evaluate(average_price: Decimal, state: StopState, price: Decimal, rules: StopLoss) -> StopDecision:
-    """Judge one trusted price (SOL per token) against a position's stop, raising peak and stop first.
-
-    `average_price` is the trigger average. The stop fires when the price is at or below it, judged with the new stop.
-
-    >>> rules = StopLoss(True, Decimal(-32), "fixed")
-    >>> risen = evaluate(Decimal(1), at_buy(Decimal(1), rules), Decimal("1.5"), rules)
-    >>> risen.state.stop_percent, risen.stop_price, risen.triggered
-    (Decimal('40.0'), Decimal('1.4'), False)
-    >>> evaluate(Decimal(1), risen.state, Decimal("1.4"), rules).triggered
-    True
-    """
-    if not rules.enabled or average_price < _SMALLEST_AVERAGE:
-        return StopDecision(False, False, state)
-    known_peak = average_price if state.peak_price is None else state.peak_price
-    peak = max(known_peak, price)
-    with localcontext(MONEY):
-        target = stop_percent((peak - average_price) / average_price * _HUNDRED, rules)
-        standing = rules.default_percent if state.stop_percent is None else state.stop_percent
-        stop = max(target, standing)
-        stop_price = level(average_price, stop)
-    changed = stop != state.stop_percent or state.peak_price is None or peak > state.peak_price
-    return StopDecision(
-        triggered=price <= stop_price,
-        changed=changed,
-        state=StopState(peak, stop) if changed else state,
-        stop_percent=stop,
-        stop_price=stop_price,
-    )

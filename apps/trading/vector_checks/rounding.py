@@ -13,11 +13,11 @@ from apps.core.money import LAMPORTS_PER_SOL, MONEY
 from apps.trading.domain.fills import BUY
 from apps.trading.vector_checks.compare import Units
 from apps.trading.vector_checks.recorded import Recorded
+from apps.trading.vector_checks.stops import EIGHT_PLACES
 
 _HUNDRED = Decimal(100)
 _LAMPORT = Decimal(1) / LAMPORTS_PER_SOL
-#: Stops are kept in percent to eight places, recorded prices to eighteen.
-_EIGHT_PLACES = Decimal("1e-8")
+#: Recorded prices are kept to eighteen places.
 _EIGHTEEN_PLACES = Decimal("1e-18")
 #: A part is known to this factor, doubles' own noise in it.
 _ABOUT = Decimal("1.001")
@@ -94,7 +94,7 @@ class Roundings:
                 **dict.fromkeys(_SOL, sol),
                 **dict.fromkeys(_USD, usd),
                 **dict.fromkeys(_STORED_PRICES, _EIGHTEEN_PLACES + self._part * self._top),
-                **dict.fromkeys(_STOPS, _EIGHT_PLACES + change),
+                **dict.fromkeys(_STOPS, EIGHT_PLACES + change),
                 "changePercent": profit + change,
                 "salePrice": sale,
             },

@@ -1,17 +1,29 @@
-"""Adapters for stop_loss_percentage and stop_loss_paths."""
+"""Adapters for stop_loss_percentage and stop_loss_paths: the formulas, and a stop followed as the watch follows it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from apps.agents.domain import reading
+from apps.agents.domain import reading, trading_config
 from apps.agents.domain.model import StopLoss
-from apps.trading.domain import stop_loss
+from apps.trading.domain import stop_loss, watch_rules
+from apps.trading.domain.position_changes import Books
 from apps.trading.domain.stop_loss import StopState
+from apps.trading.domain.watch_rules import Watched
 from apps.trading.vector_checks.compare import ANYTHING
 from apps.trading.vector_checks.values import number, optional_number
 
+_NOBODY = UUID(int=0)
+#: A position that was just opened: the stale close is far away.
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+#: A stop is kept in percent to eight places.
+PERCENTS = ("stopLossPercentage", "storedStop")
+EIGHT_PLACES = Decimal("1e-8")
 #: The original stores a risen peak only past this many SOL; ours stores any rise, so neither figure is compared below.
 _PEAK_GRANULARITY = Decimal("0.0001")
 
@@ -64,15 +76,33 @@ class _Path:
             return _outcome(None)
         if step.get("lockBusy"):
             return _outcome(self._state.stop_percent)
-        self._last_price = number(step["price"])
-        decision = stop_loss.evaluate(self._average, self._state, self._last_price, self._rules)
-        self._state = decision.state
+        price = self._last_price = number(step["price"])
+        peak = max(price, self._average if self._state.peak_price is None else self._state.peak_price)
+        verdict = watch_rules.judge(self._watched(peak), price, now=_NOW)
+        stop = verdict.stop
+        if stop is None:
+            return _outcome(None)
+        risen = StopState(peak, stop.percent)
+        updated, self._state = risen != self._state, risen
         return {
-            "shouldTrigger": decision.triggered,
-            "stopLossPercentage": decision.stop_percent,
-            "stopLossPrice": decision.stop_price,
-            "updated": decision.changed,
+            "shouldTrigger": verdict.reason == watch_rules.STOP_LOSS,
+            "stopLossPercentage": stop.percent,
+            "stopLossPrice": stop.price,
+            "updated": updated,
         }
+
+    def _watched(self, peak: Decimal) -> Watched:
+        return Watched(
+            id=_NOBODY,
+            agent_id=_NOBODY,
+            mint="",
+            books=Books(0, 1, 1, 0, 0, self._average),
+            stop_percent=self._state.stop_percent,
+            generation=1,
+            opened_at=_NOW,
+            config=replace(trading_config.DEFAULT_CONFIG, stop_loss=self._rules),
+            peak_price=peak,
+        )
 
     def _stored(self) -> dict[str, Any]:
         return {"storedStop": self._state.stop_percent, "storedPeak": self._state.peak_price}

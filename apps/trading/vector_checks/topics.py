@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apps.trading.vector_checks import configuration, entries, executor, levels, money, scenarios, stops
 from apps.trading.vector_checks.compare import NO_UNITS, Units
@@ -38,7 +38,8 @@ def _exact_balances(given: Outcome, expected: Outcome, actual: Outcome) -> Resta
 
 def _stored_peaks(given: Outcome, expected: Outcome, actual: Outcome) -> Restated:
     lenient = stops.without_unstored_peaks(expected, actual)
-    return Restated(lenient, _units(price="stopLossPrice storedPeak"), frozenset(["W4"] if lenient != expected else []))
+    units = replace(_units(price="stopLossPrice storedPeak"), slack=dict.fromkeys(stops.PERCENTS, stops.EIGHT_PLACES))
+    return Restated(lenient, units, frozenset(["W4"] if lenient != expected else []))
 
 
 _TOPICS = (

@@ -1,15 +1,23 @@
-"""Where the stop stands, and when it fires."""
+"""Where the stop stands: the four formulas, and what a position's stop does over its life."""
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.agents.domain.model import StopLoss, TrailingLevel
-from apps.trading.domain.stop_loss import StopState, after_dca, at_buy, evaluate, stop_percent
+from apps.agents.domain.trading_config import DEFAULT_CONFIG
+from apps.core.money import MONEY, quantize_percent
+from apps.trading.domain import watch_rules
+from apps.trading.domain.position_changes import Books
+from apps.trading.domain.stop_loss import StopState, after_dca, at_buy, stop_percent
+from apps.trading.domain.watch_rules import Stop, Watched
 
 LEVELS = tuple(
     TrailingLevel(Decimal(change), Decimal(stop)) for change, stop in ((50, 20), (100, 60), (200, 150), (300, 250))
@@ -66,82 +74,143 @@ def test_an_unknown_mode_keeps_the_default() -> None:
     assert stop_percent(Decimal(500), rules("linear")) == -32
 
 
-def test_a_stop_fires_at_its_price_and_not_above() -> None:
-    start = at_buy(Decimal(1), rules())
-    assert evaluate(Decimal(1), start, Decimal("0.68"), rules()).triggered
-    assert not evaluate(Decimal(1), start, Decimal("0.680000000000000000000001"), rules()).triggered
+def stop_of(average: str, percent: Decimal | None, peak: str, with_rules: StopLoss) -> Stop | None:
+    return watch_rules.standing_stop(watched(Decimal(average), percent, Decimal(peak), with_rules))
 
 
-def test_a_fall_from_a_new_peak_is_judged_with_the_stop_that_peak_earned() -> None:
-    risen = evaluate(Decimal(1), at_buy(Decimal(1), rules()), Decimal(2), rules())
-    assert (risen.state, risen.stop_price, risen.changed) == (StopState(Decimal(2), Decimal(90)), Decimal("1.9"), True)
-    assert evaluate(Decimal(1), risen.state, Decimal("1.9"), rules()).triggered
+def watched(average: Decimal, percent: Decimal | None, peak: Decimal, with_rules: StopLoss) -> Watched:
+    return Watched(
+        id=UUID(int=1),
+        agent_id=UUID(int=2),
+        mint="mint",
+        books=Books(0, 1000, 1000, 1, 1, average),
+        stop_percent=percent,
+        generation=1,
+        opened_at=datetime(2026, 11, 20, tzinfo=UTC),
+        config=replace(DEFAULT_CONFIG, stop_loss=with_rules),
+        peak_price=peak,
+    )
 
 
-def test_the_smallest_rise_of_the_peak_is_kept() -> None:
-    start = at_buy(Decimal("1e-11"), rules())
-    risen = evaluate(Decimal("1e-11"), start, Decimal("1.000000001e-11"), rules())
-    assert risen.changed
-    assert risen.state.peak_price == Decimal("1.000000001e-11")
+def test_a_new_peak_earns_its_stop_at_once():
+    assert stop_of("1", Decimal(-32), "2", rules()) == Stop(Decimal(90), Decimal("1.9"))
 
 
-def test_a_gain_of_any_size_has_a_stop() -> None:
-    huge = evaluate(Decimal("1e-12"), at_buy(Decimal("1e-12"), rules()), Decimal(10**9), rules())
-    assert huge.stop_percent is not None
-    assert huge.stop_percent > 10**20
-    assert not huge.triggered
+def test_the_smallest_rise_of_a_token_of_next_to_no_worth_moves_its_stop():
+    before, after = (stop_of("1e-11", None, peak, rules()) for peak in ("1.5e-11", "1.500000001e-11"))
+    assert after.percent - before.percent == Decimal("1e-7")
 
 
-def test_after_a_dca_the_stop_starts_over_from_the_fill() -> None:
+def test_a_gain_of_any_size_has_a_stop():
+    assert stop_of("1e-12", None, "1e9", rules()).percent > 10**20
+
+
+def test_after_a_dca_the_stop_starts_over_from_the_fill():
+    assert at_buy(Decimal(1), rules()) == StopState(Decimal(1), Decimal(-32))
     state = after_dca(Decimal("0.8"), rules())
-    decision = evaluate(Decimal("0.914"), state, Decimal("0.8"), rules())
-    assert not decision.triggered
-    assert decision.stop_percent == -32
+    assert state == StopState(Decimal("0.8"), Decimal(-32))
+    assert stop_of("0.914", state.stop_percent, "0.8", rules()).price == Decimal("0.62152")
 
 
-def test_a_stop_that_is_off_judges_nothing_and_forgets_nothing() -> None:
+def test_a_stop_that_is_off_is_nowhere_and_begins_where_the_peak_is_when_it_is_put_on():
     off = rules(enabled=False)
-    earned = StopState(Decimal(2), Decimal(90))
-    decision = evaluate(Decimal(1), earned, Decimal("0.01"), off)
-    assert (decision.triggered, decision.changed, decision.stop_percent, decision.state) == (False, False, None, earned)
-    assert at_buy(Decimal(1), off) == StopState()
-    assert evaluate(Decimal(1), StopState(), Decimal("0.5"), rules()).triggered
+    assert (at_buy(Decimal(1), off), after_dca(Decimal(1), off)) == (StopState(), StopState(Decimal(1), None))
+    assert stop_of("1", Decimal(90), "2", off) is None
+    assert stop_of("1", None, "2", rules()).percent == 90
 
 
-def test_an_average_that_is_no_price_is_not_judged() -> None:
-    for average in ("0", "9e-16", "-1"):
-        assert not evaluate(Decimal(average), StopState(), Decimal(0), rules()).triggered
+def test_an_average_that_is_no_price_has_no_stop():
+    assert [stop_of(average, Decimal(-32), "0", rules()) for average in ("0", "9e-16", "-1")] == [None] * 3
 
 
-def test_a_looser_default_does_not_lower_a_stop_and_a_tighter_one_raises_it() -> None:
-    state = at_buy(Decimal(1), rules(default="-20"))
-    assert evaluate(Decimal(1), state, Decimal("0.9"), rules(default="-50")).stop_percent == -20
-    assert evaluate(Decimal(1), state, Decimal("0.9"), rules(default="-5")).stop_percent == -5
+def test_a_looser_default_does_not_lower_a_stop_and_a_tighter_one_raises_it():
+    assert stop_of("1", Decimal(-20), "1", rules(default="-50")).percent == -20
+    assert stop_of("1", Decimal(-20), "1", rules(default="-5")).percent == -5
 
 
 modes = st.sampled_from(["fixed", "exponential", "zones", "custom", "linear"])
+rising_modes = st.sampled_from(["fixed", "exponential", "zones"])
 prices = st.decimals(min_value="0.000000000001", max_value=10**6, places=12)
+rules_at_a_tick = st.builds(
+    rules, mode=modes, default=st.integers(-100, 0).map(str), enabled=st.sampled_from([True, True, True, False])
+)
 
 
-@given(average=prices, path=st.lists(prices, min_size=1, max_size=25), modes_=st.lists(modes, min_size=1, max_size=3))
-def test_neither_stop_nor_peak_ever_falls_whatever_price_or_mode_comes(
-    average: Decimal, path: list[Decimal], modes_: list[str]
-) -> None:
-    state = at_buy(average, rules())
-    for step, price in enumerate(path):
-        decision = evaluate(average, state, price, rules(modes_[step % len(modes_)]))
-        new = decision.state
-        assert new.stop_percent is not None and state.stop_percent is not None
-        assert new.peak_price is not None and state.peak_price is not None
-        assert new.stop_percent >= state.stop_percent
-        assert new.peak_price == max(state.peak_price, price)
-        assert decision.changed == (new != state)
-        assert decision.stop_price is not None
-        assert decision.triggered == (price <= decision.stop_price)
-        state = new
+@given(average=prices, path=st.lists(st.tuples(prices, rules_at_a_tick, st.booleans()), min_size=1, max_size=25))
+def test_the_stop_never_falls_between_dcas_whatever_price_mode_or_default_comes(average, path):
+    """Every tick may come with other rules, or none; a DCA in between starts the stop over and nothing else does."""
+    percent, peak = None, average
+    for price, with_rules, adds in path:
+        if adds:
+            state = after_dca(price, with_rules)
+            percent, peak = state.stop_percent, price
+            assert percent == (with_rules.default_percent if with_rules.enabled else None)
+        peak = max(peak, price)
+        stop = watch_rules.standing_stop(watched(average, percent, peak, with_rules))
+        assert (stop is None) == (not with_rules.enabled)
+        if stop is not None:
+            assert percent is None or stop.percent >= percent
+            assert stop.percent >= with_rules.default_percent
+            percent = stop.percent
+
+
+@given(one=prices, other=prices, average=prices, mode=rising_modes, default=st.integers(-100, 0).map(str))
+def test_three_formulas_never_give_a_higher_peak_a_lower_stop(one, other, average, mode, default):
+    """The position book judges a batch by its highest price alone: it may, because these rise with the peak."""
+    low, high = sorted([one, other])
+    with_rules = rules(mode, default)
+    stops = [watch_rules.raised(None, average, peak, with_rules) for peak in (low, high)]
+    assert stops[0] <= stops[1]
+
+
+@pytest.mark.parametrize("mode", ["fixed", "exponential", "zones"])
+def test_three_formulas_rise_with_every_hundredth_of_a_percent(mode):
+    with_rules, last = rules(mode), Decimal(-101)
+    for step in range(40_000):
+        stop = stop_percent(Decimal(step) / 100, with_rules)
+        assert stop >= last, step
+        last = stop
+
+
+def test_the_exponential_formula_rises_from_its_very_beginning():
+    steps = [20 + Decimal(digit).scaleb(exponent) for exponent in range(-40, 0) for digit in (1, 2, 5)]
+    stops = [stop_percent(change, rules("exponential")) for change in steps]
+    assert stops == sorted(stops)
+    assert stops[0] == -32 and stops[-1] > 0
+
+
+def test_custom_levels_that_do_not_ascend_give_a_higher_peak_a_lower_stop():
+    """Validation wants gains in order, not stops: such a list is why a book may not judge custom stops by peak alone."""
+    falling = StopLoss(
+        True,
+        Decimal(-32),
+        "custom",
+        (TrailingLevel(Decimal(100), Decimal(20)), TrailingLevel(Decimal(50), Decimal(40))),
+    )
+    assert [stop_percent(Decimal(change), falling) for change in (50, 99, 100)] == [40, 40, 20]
+    risen = watch_rules.raised(Decimal(-32), Decimal(1), Decimal("1.5"), falling)
+    assert watch_rules.raised(risen, Decimal(1), Decimal(2), falling) == risen == 40
 
 
 @given(change=st.decimals(min_value=0, max_value=10**6, places=6), mode=modes)
-def test_a_trailing_stop_stays_below_the_gain_it_follows(change: Decimal, mode: str) -> None:
+def test_a_trailing_stop_stays_below_the_gain_it_follows(change, mode):
     stop = stop_percent(change, rules(mode))
     assert stop == -32 or 0 < stop < change
+
+
+def exponential_to_60_digits(change: Decimal) -> Decimal:
+    """The formula as the contract writes it, nothing left out and nothing rounded early."""
+    with localcontext(MONEY):
+        x = change - 20
+        kept = 1 - (-x * Decimal("3.2") / 100).exp() - Decimal("0.12") * (-(((x - 55) / 8) ** 2) / 2).exp()
+        kept = min(max(kept, Decimal(0)), Decimal("0.90"))
+        if x > 65:
+            kept = min(Decimal("0.90"), kept + Decimal("0.30") * (1 - (-(x - 65) / 80).exp()))
+        return change * kept
+
+
+@given(change=st.decimals(min_value="20.01", max_value=2000, places=8))
+def test_fewer_digits_for_powers_of_e_change_no_digit_that_is_kept(change):
+    stop, whole = stop_percent(change, rules("exponential")), exponential_to_60_digits(change)
+    assert abs(stop - whole) < Decimal("1e-30")
+    assert quantize_percent(stop) == quantize_percent(whole)

@@ -91,7 +91,7 @@ def test_points_come_at_their_seconds(sandbox: SandboxControl, token: SandboxTok
     assert (started["step"], started["steps"], started["length_seconds"]) == (1, 3, 1.0)
     assert started["remaining_seconds"] == pytest.approx(1, abs=0.2)
     begun = time.monotonic()
-    arrived = {}
+    arrived: dict[Decimal, float] = {}
     while sandbox.token_state(token.mint)["scenario"] == "path":
         arrived.setdefault(sandbox.price_of(token.mint), time.monotonic() - begun)
     assert arrived[Decimal("0.0015")] == pytest.approx(0.4, abs=0.15)

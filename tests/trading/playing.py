@@ -89,8 +89,8 @@ class Played:
     def chart(self, *percents: str | Decimal) -> None:
         """Lay out a chart in percent of the position's average; the price stays where it is until `step`."""
         average = self.position.purchase_price
-        points = [{"percent": 0}, *({"price_sol": str(average * (1 + Decimal(one) / 100))} for one in percents)]
-        self.market.script(self.token.mint, *points, speed=0)
+        points = [str(average * (1 + Decimal(one) / 100)) for one in percents]
+        self.market.script(self.token.mint, "0%", *points, speed=0)
 
     def step(self, *, seconds: float = 4) -> Position:
         """Show the chart's next price `seconds` after the one before, watch, and carry out what fired."""

@@ -81,7 +81,7 @@ def test_a_trailing_stop_sits_a_dip_out_above_its_level_and_sells_below_it(free_
     assert dipped.stop_percent == risen.stop_percent
     assert abs(higher.stop_percent - Decimal(second_stop)) < Decimal("0.001")
     assert dipped.closed_at is None and dipped_again.closed_at is None
-    assert (sold.close_reason, sold.remaining_amount) == ("stop_loss", 0)
+    assert (sold.close_reason, sold.remaining_amount) == ("stop_loss", Decimal(0))
     (intent,) = played.intents
     assert (intent.reason, intent.status) == ("stop_loss", "done")
     assert about(Decimal(intent.details["peakPriceSol"]), str(sold.purchase_price * (100 + second) / 100))
@@ -163,7 +163,7 @@ def test_a_stale_trade_is_closed_at_its_age_inside_its_range_of_profit_only(free
 TAKE_PROFIT = {"takeProfit": {"enabled": True, "mode": "moderate"}, "stopLoss": {"mode": "fixed"}}
 
 
-def shares(positions: list[Position]) -> list[Decimal]:
+def shares(positions: list[Position]) -> list[int]:
     """Return what remains of each, in thousandths of what was bought."""
     return [round(one.remaining_amount / one.purchase_amount * 1000) for one in positions]
 
@@ -200,7 +200,7 @@ def test_a_crash_sells_the_moon_bag_by_the_stop(free_market, watching):
     played = bought(free_market, watching, TAKE_PROFIT)
     *_, bag, crashed = played.play("50.001", "150.001", "300.001", "400.001", "300")
     assert bag.remaining_amount == bag.moon_bag_amount
-    assert (crashed.close_reason, crashed.remaining_amount) == ("stop_loss", 0)
+    assert (crashed.close_reason, crashed.remaining_amount) == ("stop_loss", Decimal(0))
     # the bag's tenth at four times the price, on top of the ladder
     assert about(played.closed_trade.profit_sol, "2.15")
     assert about(sol_of(played), "12.15")
@@ -213,7 +213,7 @@ def test_levels_that_sell_everything_without_a_bag_end_the_position(free_market,
     played = bought(free_market, watching, config)
     first, second = played.play("20.001", "40.001")
     assert shares([first]) == [400]
-    assert (second.close_reason, second.remaining_amount) == ("take_profit", 0)
+    assert (second.close_reason, second.remaining_amount) == ("take_profit", Decimal(0))
     assert about(played.closed_trade.profit_sol, "0.28")
     assert differences() == []
 
@@ -269,7 +269,7 @@ def test_what_dca_bought_is_sold_by_the_stop_of_the_new_average(free_market, wat
     (averaged,) = played.play("-20.001")
     held, sold = played.play("-29.9", "-30.1")
     assert held.closed_at is None and held.dca_count == 1
-    assert (sold.close_reason, sold.remaining_amount) == ("stop_loss", 0)
+    assert (sold.close_reason, sold.remaining_amount) == ("stop_loss", Decimal(0))
     assert about(played.closed_trade.profit_sol, str(averaged.total_invested_sol * Decimal("-0.301")))
     assert differences() == []
 

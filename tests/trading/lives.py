@@ -72,9 +72,10 @@ def profit_details(change: str, first_level: int, *targets: str) -> dict[str, An
 
 
 def fired(
-    reason: str, fill: Transaction, position: Position, *, at: datetime, price: str | None = None, **fields: Any
+    reason: str, fill: Transaction | None, position: Position, *, at: datetime, price: str | None = None, **fields: Any
 ) -> ExitIntent:
     """Write the intent a fill belongs to, as the watch fired it and the booking left it."""
+    assert fill is not None
     intent = factories.make_intent(
         position,
         reason=reason,

@@ -235,8 +235,8 @@ def test_an_exit_that_was_called_off_says_why(position, reason, code, why):
         trigger_price_sol=Decimal("0.0003"),
         finished_at=minutes(2),
     )
-    (_, (kind, title, text)) = told(position)
-    assert kind == "cancelled"
+    _, (what, title, text) = told(position)
+    assert what == "cancelled"
     assert title.endswith(": called off")
     assert text.endswith(f"; nothing was traded: {why}.")
 

@@ -25,7 +25,7 @@ class StoryQuery(Query):
 class Reason(serializers.ChoiceField):
     """A close reason; null while the position is open."""
 
-    def to_representation(self, value: Any) -> str | None:
+    def to_representation(self, value: Any) -> Any:
         return str(value) or None
 
 

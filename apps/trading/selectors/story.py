@@ -209,17 +209,16 @@ def _unsold(intent: IntentRow, rows: StoryRows) -> StoryEvent:
 def _state(intent: IntentRow, rows: StoryRows) -> tuple[StoryKind, datetime, str, tuple[str, ...]]:
     fired = intent.fired
     if not intent.is_open:
-        doubted = story_words.doubted(fired, confirmed=False)
-        clauses = (doubted, story_words.called_off(intent.last_error))
-        return StoryKind.CANCELLED, intent.finished_at or fired.at, "called off", clauses
+        why = (story_words.doubted(fired, confirmed=False), story_words.called_off(intent.last_error))
+        return StoryKind.CANCELLED, intent.finished_at or fired.at, "called off", why
     if rows.exits_halted:
         return StoryKind.FAILING, fired.at, "halted", (story_words.halted(),)
     if intent.attempts and intent.last_error:
         again = intent.due_at if intent.status == "due" else None
-        clauses = (story_words.failing(intent.attempts, intent.last_error, again),)
-        return StoryKind.FAILING, fired.at, "failing, tried again", clauses
-    clauses = (story_words.doubted(fired, confirmed=False), story_words.pending(fired))
-    return StoryKind.PENDING, fired.at, "fired", clauses
+        failed = story_words.failing(intent.attempts, intent.last_error, again)
+        return StoryKind.FAILING, fired.at, "failing, tried again", (failed,)
+    under_way = (story_words.doubted(fired, confirmed=False), story_words.pending(fired))
+    return StoryKind.PENDING, fired.at, "fired", under_way
 
 
 # Rises of the stop, and the end

@@ -160,14 +160,17 @@ def money(
 def health(held: Sequence[HeldWorth], *, now: datetime | None = None) -> Health:
     """Return how late prices, feed, signals and exits are; `held` are the desk's holdings."""
     fresh_from = (now or timezone.now()) - STALE_PRICE
-    newest = {row.mint: row.newest for row in held}
-    stale = sum(1 for point in newest.values() if point is None or point.received_at < fresh_from)
+    stale = {
+        row.mint
+        for row in held
+        if row.held_since < fresh_from and (row.newest is None or row.newest.received_at < fresh_from)
+    }
     ticks = bulk.fetch_all(_NEWEST_TICK)
     feed, feed_age, signals, signal_age, exits, exit_age = bulk.fetch_all(_WAITING)[0]
     return Health(
         newest_tick_seconds=ticks[0][0] if ticks else None,
-        held_tokens=len(newest),
-        stale_tokens=stale,
+        held_tokens=len({row.mint for row in held}),
+        stale_tokens=len(stale),
         outbox_waiting=feed,
         outbox_seconds=feed_age,
         due_signals=signals,

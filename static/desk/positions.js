@@ -200,8 +200,8 @@ export class Positions {
       totals.value += worth;
       totals.cost += position.remainingCostSol;
       totals.unrealised += worth - position.remainingCostSol;
-      if (mark.isFill) totals.unpriced += 1;
-      else mints.add(position.tokenAddress);
+      if (!mark.isFill) mints.add(position.tokenAddress);
+      else if (now - mark.at > STALE_SECONDS * 1000) totals.unpriced += 1;
     }
     for (const mint of mints) {
       const { at } = this.prices.get(mint);

@@ -121,7 +121,7 @@ def test_profit_by_day_is_seven_days_with_zeros(trader) -> None:
 def test_health_tells_how_late_each_queue_is(trader, operator: User) -> None:
     now = timezone.now()
     token = factories.make_token()
-    factories.make_position(trader, token)
+    factories.make_position(trader, token, opened_at=now - timedelta(minutes=1))
     factories.make_tick(token, "1", at=now - timedelta(seconds=30))
     factories.make_signal(trader.user, token, due_at=now)
     factories.make_intent(Position.objects.get())

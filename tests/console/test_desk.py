@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from apps.console import panel
@@ -270,7 +272,8 @@ def test_the_panel_takes_the_same_few_queries_however_much_there_is(django_asser
 
 
 def test_a_position_without_a_price_is_counted_and_not_worth_zero():
-    factories.make_position(factories.make_agent(), factories.make_token())
+    bought_at = timezone.now() - timedelta(seconds=11)
+    factories.make_position(factories.make_agent(), factories.make_token(), opened_at=bought_at)
     summary = panel.summary(None)
     assert summary["unpricedPositions"] == summary["openPositions"] == 1
     assert summary["solUsd"] is None

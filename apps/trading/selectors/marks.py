@@ -36,7 +36,8 @@ AND (%(agent)s::uuid IS NULL OR p.agent_id = %(agent)s)
 """
 _HELD_MINTS = f"SELECT DISTINCT p.mint FROM position p JOIN agent a ON a.id = p.agent_id WHERE {_SCOPE}"
 _HELD = f"""
-SELECT w.wallet_type, p.mint, max(p.symbol), count(*), count(*) FILTER (WHERE NOT {IS_MARKED}),
+SELECT w.wallet_type, p.mint, max(p.symbol), count(*),
+       count(*) FILTER (WHERE NOT {IS_MARKED} AND {LAST_FILL_AT} < now() - interval '10 seconds'),
        sum(p.remaining_amount * {MARK}), sum(p.remaining_cost_sol), min(p.opened_at)
 FROM position p JOIN agent a ON a.id = p.agent_id JOIN wallet w ON w.id = p.wallet_id
 LEFT JOIN unnest(%(mints)s::text[], %(prices)s::numeric[], %(times)s::timestamptz[]) AS newest (mint, price_sol, at)
@@ -50,7 +51,8 @@ GROUP BY w.wallet_type, p.mint
 class HeldWorth:
     """All open positions in one token in wallets of one mode, valued at their marks; SOL.
 
-    `unpriced` of them are valued at their last fill. `newest` is the token's newest price, however old.
+    `unpriced` of them are valued at a last fill of more than ten seconds ago: no price was told since. `newest` is the
+    token's newest price, however old.
     """
 
     mode: str

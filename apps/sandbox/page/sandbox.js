@@ -117,6 +117,7 @@ function renderListing(token, badge, button) {
   const plays = state.playing.find((one) => one.mint === token.mint);
   badge.toggleAttribute("data-playing", Boolean(plays) && !gone);
   if (plays && !gone) badge.textContent = plays.title;
+  badge.title = badge.textContent;
   button.textContent = gone ? "Relist" : "Delist";
   button.setAttribute("aria-label", `${button.textContent} ${token.symbol}`);
 }
@@ -209,7 +210,7 @@ function renderToken(token) {
   const now = Number(token.price_sol);
   const change = points.length ? (now / points[0] - 1) * 100 : 0;
   renderListing(token, parts.badge, parts.delist);
-  parts.name.textContent = state.held.includes(token.mint) ? `${token.name} · held` : token.name;
+  parts.name.textContent = state.held.includes(token.mint) ? `held · ${token.name}` : token.name;
   parts.price.textContent = "$" + price(token.price_usd);
   parts.change.textContent = signed(change);
   parts.change.className = "change " + (change >= 0 ? "up" : "down");

@@ -145,3 +145,11 @@ def test_the_command_runs_without_any_database_and_explains_deviations(tmp_path:
     done = run_command(str(tmp_path / "odd.json"))
     assert done.returncode != 0
     assert "unknown topic 'odd'" in done.stderr
+
+
+def test_the_command_says_what_passed_only_as_the_decisions_restate_it() -> None:
+    done = run_command(str(ROOT / "tests" / "vectors" / "scenarios.shared.json"), "--show", "0")
+    assert done.returncode == 0, done.stderr
+    assert "scenarios: 57 passed, 0 failed, 15 deviations (W1 12, W28 3)" in done.stdout
+    assert "  passed as the decisions restate them: W1 3, W3 13, W9 1\n" in done.stdout
+    assert "  W3: 13. Amounts are whole base units and lamports" in done.stdout

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import replace
+from decimal import Decimal, localcontext
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.agents.domain.model import PurchaseLimits
+from apps.agents.domain.model import PurchaseLimits, StaleTrade
 from apps.agents.domain.trading_config import load
+from apps.core.money import MONEY
 from apps.trading.domain import dca, stale, take_profit
 from apps.trading.domain.dca import DcaView
 from apps.trading.domain.take_profit import TakeProfitView
@@ -102,3 +104,58 @@ def test_stale_bounds_are_inclusive() -> None:
 
     assert judge("60", "0.95") and judge("60", "0.99")
     assert not judge("59.99", "0.97") and not judge("60", "0.9901") and not judge("60", "0.9499")
+
+
+seconds = st.decimals("0", "4000", places=3)
+
+
+@given(cooldown=st.decimals("10", "3600", places=3), elapsed=seconds)
+def test_a_dca_may_follow_the_last_one_from_the_very_second_its_cooldown_ends(
+    cooldown: Decimal, elapsed: Decimal
+) -> None:
+    rules = replace(DCA, cooldown_seconds=cooldown)
+    for since in (elapsed, cooldown, cooldown - Decimal("0.001")):
+        decision = dca.evaluate(DcaView(Decimal(1), Decimal(1000), seconds_since_last=since), Decimal("0.5"), rules)
+        assert decision.allowed == (since >= cooldown)
+        assert (decision.cooldown_remaining_seconds or 0) >= cooldown - since
+
+
+@given(
+    bounds=st.tuples(st.decimals(-99, 99, places=4), st.decimals(-99, 99, places=4)),
+    gain=st.decimals(-99, 99, places=4),
+    average=tokens,
+    hold=st.integers(1, 600),
+    extra=st.decimals("-1", "1", places=6),
+)
+def test_stale_counts_both_bounds_and_the_minute_it_begins_with(
+    bounds: tuple[Decimal, Decimal], gain: Decimal, average: Decimal, hold: int, extra: Decimal
+) -> None:
+    low, high = sorted(bounds)
+    rules = StaleTrade(True, Decimal(hold), low, high)
+    with localcontext(MONEY):
+        for percent in (gain, low, high):
+            price = average * (1 + percent / 100)
+            is_stale = stale.is_stale(hold + extra, average, price, rules)
+            assert is_stale == (extra >= 0 and low <= percent <= high)
+    assert not stale.is_stale(hold + extra, average, average, replace(rules, enabled=False))
+
+
+def test_a_position_is_stale_from_its_sixtieth_minute_as_the_contract_tells_it() -> None:
+    rules = load(None).stale_trade
+    almost = Decimal(3599) / 60
+    judged = [(almost, "1.05"), (Decimal(60), "1.05"), (Decimal(60), "1.0099"), (Decimal(60), "1.1001")]
+    assert [stale.is_stale(age, Decimal(1), Decimal(price), rules) for age, price in judged] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_dca_refuses_what_the_wallet_cannot_pay_before_it_clips() -> None:
+    limits = PurchaseLimits(Decimal("0.5"), Decimal(2), None)
+    assert dca.affordable(Decimal(100), Decimal(4), limits) is None
+    assert dca.affordable(Decimal(4), Decimal(4), limits) == 2
+    assert (
+        dca.affordable(Decimal("3.5"), Decimal("3.5"), replace(limits, max_purchase_per_token_sol=Decimal(5))) is None
+    )

@@ -180,7 +180,7 @@ def test_the_exponential_formula_rises_from_its_very_beginning():
 
 
 def test_custom_levels_that_do_not_ascend_give_a_higher_peak_a_lower_stop():
-    """Validation wants gains in order, not stops: such a list is why a book may not judge custom stops by peak alone."""
+    """Validation orders gains, not stops: such a list is why a book may not judge custom stops by their peak alone."""
     falling = StopLoss(
         True,
         Decimal(-32),

@@ -77,6 +77,7 @@ const onDelta = {
   price_update_batch(data) {
     const solUpdate = positions.takePrices(data.updates, SOL_MINT);
     if (solUpdate) header.takeSolPrice(solUpdate);
+    document.dispatchEvent(new CustomEvent("desk:prices", { detail: data.updates }));
     refresh();
   },
   trade_closed({ trade }) {

@@ -1,6 +1,7 @@
 // One position, opened beside the tables: its figures, the levels its rules hold, and its story. Its address is
 // "#position/<id>", so that the browser's way back closes it and a link opens it.
 
+import { drawChart } from "./chart.js";
 import { byId, el, flash, write } from "./dom.js";
 import { amount, duration, exact, percent, price, short, sol, time, tone, usd, utc } from "./format.js";
 
@@ -165,11 +166,25 @@ export class Drawer {
     this.levels = el("tbody");
     const parts = [this.figures];
     if (told.plan) parts.push(levelsTable(this.levels), this.facts(told));
-    parts.push(this.chart ?? (this.chart = el("div", { "data-chart": "", hidden: true })), this.story(told.events));
+    parts.push(this.chartOf(told), this.story(told.events));
     const top = this.element.scrollTop;
     this.body.replaceChildren(...parts);
     this.element.scrollTop = top;
     this.tick();
+  }
+
+  /** The price since it was opened; the same chart while the same position is shown. */
+  chartOf({ position, plan, events }) {
+    const options = {
+      mint: position.tokenAddress, from: position.openedAt, to: position.closedAt,
+      marks: marksOf(events), levels: linesOf(position, plan),
+    };
+    if (this.chart?.isConnected && this.chart.dataset.chart === position.id) this.drawing.set(options);
+    else {
+      this.chart = el("div", { "data-chart": position.id });
+      this.drawing = drawChart(this.chart, options);
+    }
+    return this.chart;
   }
 
   state(position) {
@@ -294,6 +309,27 @@ function rung(level) {
     name: `Take profit ${level.number}`, at: level.priceSol, kind: "target", hit: level.hit,
     note: `sells ${share(level.sellPercent)}`, set: level.targetPercent,
   };
+}
+
+const MARKS = { opened: "entry", added: "dca", sold_part: "take_profit", sold: "exit", written_off: "exit", stop_raised: "peak" };
+
+/** What a chart marks: fills at what they gave, and the prices that raised the stop. */
+const marksOf = (events) =>
+  events.filter((event) => event.kind in MARKS).map(({ at, kind, title, priceSol, facts }) => {
+    const got = (Number(facts.netSol) + Number(facts.feesSol)) / Number(facts.soldTokens);
+    return { at, kind: MARKS[kind], label: title, price: got > 0 ? got : priceSol };
+  });
+
+/** What a chart shows as lines: the levels an open position's rules hold. */
+function linesOf(position, plan) {
+  const lines = [{ price: position.averagePriceSol, kind: "average", label: "Average" }];
+  if (!plan) return lines;
+  if (position.peakPriceSol > position.averagePriceSol) lines.push({ price: position.peakPriceSol, kind: "peak", label: "Peak" });
+  if (plan.stopLoss.enabled && position.stopPriceSol !== null) lines.push({ price: position.stopPriceSol, kind: "stop", label: "Stop" });
+  const targets = plan.takeProfit.enabled ? plan.takeProfit.levels.filter((level) => !level.hit) : [];
+  lines.push(...targets.map((level) => ({ price: level.priceSol, kind: "target", label: `Take profit ${level.number}` })));
+  if (plan.dca.nextPriceSol !== null) lines.push({ price: plan.dca.nextPriceSol, kind: "dca", label: `DCA ${plan.dca.count + 1}` });
+  return lines;
 }
 
 function levelsTable(body) {

@@ -39,8 +39,16 @@ export function price(value) {
   if (value >= 1) return value.toPrecision(SIGNIFICANT + 1);
   if (zeros < 4) return value.toFixed(zeros + SIGNIFICANT);
   const digits = value.toExponential(SIGNIFICANT - 1).split("e")[0].replace(".", "");
-  return "0.0" + [...String(zeros)].map((digit) => SUBSCRIPTS[digit]).join("") + digits;
+  return zeroes(zeros) + digits;
 }
+
+/** A price with so many places, as beside others of one scale: 0.00120, 0.00100; 0.0₅12, 0.0₅11. */
+export function placedPrice(value, places) {
+  const text = grouped(value, Math.min(places, 20));
+  return text.replace(/^0\.(0{4,})(?=\d)/, (_, zeros) => zeroes(zeros.length));
+}
+
+const zeroes = (count) => "0.0" + [...String(count)].map((digit) => SUBSCRIPTS[digit]).join("");
 
 /** Whole tokens with about six digits; millions and more are shortened. */
 export function amount(value) {

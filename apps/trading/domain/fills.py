@@ -174,12 +174,19 @@ def value_usd(quote: Quote, fill: Fill, sol_usd: Decimal | None) -> Decimal | No
     """
     if sol_usd is None:
         return None
-    told = quote.payload.get("swapUsdValue")
+    told = _told_usd(quote.payload.get("swapUsdValue"))
     with localcontext(MONEY):
-        if not isinstance(told, (int, Decimal)) or isinstance(told, bool) or not 0 <= told < _ABSURD_USD:
+        if told is None:
             return lamports_to_sol(fill.swap_lamports) * sol_usd
         quoted = quote.in_amount if fill.side == BUY else quote.out_amount
-        return Decimal(told) * fill.swap_lamports / quoted
+        return told * fill.swap_lamports / quoted
+
+
+def _told_usd(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    told = Decimal(value)
+    return told if told.is_finite() and 0 <= told < _ABSURD_USD else None
 
 
 def _fill(side: str, mint: str, token_decimals: int, tokens: int, lamports: int, fees: SwapFees, quote: Quote) -> Fill:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apps.core.money import SOL_MINT
 from apps.trading.domain.fees import swap_fees
-from apps.trading.domain.fills import Quote, UnusableQuote, simulated_buy, simulated_sell
+from apps.trading.domain.fills import Quote, UnusableQuote, simulated_buy, simulated_sell, value_usd
 
 TOKEN = "TokenMint1111111111111111111111111111111111"
 U64 = 2**64 - 1
@@ -141,3 +141,24 @@ def test_a_fee_that_is_no_number_counts_as_nothing(junk: Any) -> None:
 def test_a_negative_fee_never_pays_the_wallet() -> None:
     fill = simulated_buy(buying(1000, 1000, signatureFeeLamports=-5000), token_decimals=0)
     assert fill.debit_lamports == 1000
+
+
+@pytest.mark.parametrize(
+    ("told", "worth"),
+    [
+        (Decimal("123.45"), "61.725"),
+        (300, "150"),
+        (0, "0"),
+        (None, "75"),
+        ("123.45", "75"),
+        (True, "75"),
+        (Decimal(-1), "75"),
+        (Decimal("1e15"), "75"),
+        (Decimal("NaN"), "75"),
+    ],
+)
+def test_a_fill_is_worth_what_its_quote_tells_or_its_sol(told: Any, worth: str) -> None:
+    quote = buying(1_000_000_000, 5_000_000, swapUsdValue=told)
+    half = simulated_buy(quote, token_decimals=6, share=500_000_000)
+    assert value_usd(quote, half, Decimal(150)) == Decimal(worth)
+    assert value_usd(quote, half, None) is None

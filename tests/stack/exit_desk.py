@@ -153,6 +153,14 @@ class ExitDesk:
         rows = self.query(f"SELECT count(*) FROM position p WHERE p.mint = ANY(%s) AND {condition}", list(mints))
         return rows[0][0] if rows else None
 
+    @contextmanager
+    def held_rows(self, mint: str) -> Iterator[None]:
+        """Lock the token's positions, as a booking does: meanwhile nobody writes to them."""
+        with psycopg.connect(self.desk.record()["DATABASE_URL"]) as connection:
+            connection.execute("SELECT 1 FROM position WHERE mint = %s AND closed_at IS NULL FOR UPDATE", [mint])
+            yield
+            connection.rollback()
+
     def has_fired(self, mints: Sequence[str]) -> bool:
         """Tell whether any position of the tokens was told to close."""
         return bool(self.count(mints, "EXISTS (SELECT 1 FROM exit_intent i WHERE i.position_id = p.id)"))

@@ -29,11 +29,13 @@ def test_rises_seen_before_a_kill_still_raise_the_stop_after_it(exits: ExitDesk)
     chance = random.Random(SEED)
     note = f"STACK_SEED={SEED} STACK_ROUNDS={ROUNDS}"
     for step in range(1, ROUNDS + 1):
-        peak = exits.set_price(mint, launch * (1 + step * DISTANCE * 3))
-        if step == ROUNDS:  # this one was surely seen; whether the others were depends on the delay
-            wait_until(lambda peak=peak: is_recorded(exits, mint, peak), RECOVERY_SECONDS)
-        time.sleep(chance.uniform(0, LONGEST_DELAY_SECONDS))
-        former = exits.desk.kill(WATCHER)
+        with exits.held_rows(mint):  # so that the watch cannot write the rise back to the positions before it dies
+            peak = exits.set_price(mint, launch * (1 + step * DISTANCE * 3))
+            if step == ROUNDS:  # this one was surely seen; whether the others were depends on the delay
+                wait_until(lambda peak=peak: is_recorded(exits, mint, peak), RECOVERY_SECONDS)
+            time.sleep(chance.uniform(0, LONGEST_DELAY_SECONDS))
+            former = exits.desk.kill(WATCHER)
+        assert exits.count([mint], f"p.peak_price_sol >= {peak}") == 0
         exits.set_price(mint, peak - launch * DISTANCE / 2)  # who starts now never sees the peak itself
         exits.desk.wait_restarted(WATCHER, former, RECOVERY_SECONDS)
         exits.wait_ticks(mint, 2)

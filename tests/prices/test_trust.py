@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.prices.domain.points import PricePoint, PriceSource, usable_price
-from apps.prices.domain.trust import Trust, agree, is_wild, judge
+from apps.prices.domain.trust import Trust, agree, is_fresh, is_wild, judge
+from apps.prices.services import fetching
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PRICES = st.decimals(min_value=Decimal("1e-20"), max_value=Decimal("1e6"), places=24)
@@ -142,6 +143,66 @@ def test_agreement_does_not_depend_on_who_is_asked_first(one: Decimal, two: Deci
 def test_an_old_price_is_refused_whatever_it_says(price: Decimal, last: Decimal | None, age: float) -> None:
     decision = judge(point(price, provider_age=age), last_good_sol=last, now=NOW, second_opinion=other(price))
     assert decision.trust is Trust.REFUSED
+
+
+POINTS = st.one_of(
+    st.none(), st.tuples(PRICES, st.one_of(st.none(), st.floats(0, 30)), st.floats(0, 30)), st.just(("0", None, 0))
+)
+
+
+def a_point(drawn: Any, source: PriceSource) -> PricePoint | None:
+    return (
+        None if drawn is None else point(drawn[0], source=source, provider_age=drawn[1], received_age=float(drawn[2]))
+    )
+
+
+@given(POINTS, POINTS, st.one_of(st.none(), PRICES))
+def test_with_both_sources_heard_trust_has_one_of_three_reasons(
+    first: Any, other_one: Any, last: Decimal | None
+) -> None:
+    one, two = a_point(first, PriceSource.JUPITER), a_point(other_one, PriceSource.DEXSCREENER)
+    verdict, alternative = fetching._settle(one, two, last, NOW)
+
+    def usable(told: PricePoint | None) -> bool:
+        return told is not None and told.price_sol > 0 and is_fresh(told, NOW)
+
+    def tame(told: PricePoint) -> bool:
+        return not is_wild(told.price_sol, last)
+
+    reasons = [
+        usable(one) and verdict.point == one and tame(one),
+        usable(one) and usable(two) and verdict.point == one and agree(one, two),
+        not usable(one) and usable(two) and verdict.point == two and tame(two),
+    ]
+    assert verdict.allowed == any(reasons)
+    if alternative is not None:
+        assert not verdict.allowed and alternative.point == two
+    if verdict.point is not None:
+        assert verdict.point in (one, two)
+    if not usable(one) and not usable(two):
+        assert verdict.trust is Trust.REFUSED
+
+
+@given(PRICES, PRICES, st.decimals(min_value=Decimal("1e-6"), max_value=Decimal("1e6"), places=6))
+def test_the_unit_a_token_is_priced_in_changes_no_verdict(price: Decimal, last: Decimal, unit: Decimal) -> None:
+    scaled = judge(point(price * unit), last_good_sol=last * unit, now=NOW)
+    assert scaled.trust == judge(point(price), last_good_sol=last, now=NOW).trust
+
+
+@given(PRICES, st.one_of(st.none(), PRICES), st.floats(0, 20), st.floats(0, 20))
+def test_growing_older_never_makes_a_price_more_trusted(
+    price: Decimal, last: Decimal | None, age: float, more: float
+) -> None:
+    younger = judge(point(price, provider_age=age), last_good_sol=last, now=NOW)
+    older = judge(point(price, provider_age=age + more), last_good_sol=last, now=NOW)
+    assert younger.allowed or not older.allowed
+
+
+@given(PRICES, PRICES)
+def test_a_verdict_remembers_nothing(price: Decimal, last: Decimal) -> None:
+    wild = judge(point(price), last_good_sol=last, now=NOW)
+    assert judge(point(price), last_good_sol=last, now=NOW) == wild
+    assert judge(point(last), last_good_sol=last, now=NOW).allowed
 
 
 @given(st.decimals())

@@ -70,7 +70,7 @@ def test_every_provider_tells_the_scripted_price_at_every_step(sandbox: SandboxC
 
 
 def test_a_chart_plays_in_real_time_and_its_last_price_stays(sandbox: SandboxControl, token: SandboxToken) -> None:
-    sandbox.set_path(token.mint, ["0.001", "0.002", "0.0005"], interval_ms=300)
+    sandbox.set_path(token.mint, ["0.001", "0.002", "0.0005"], interval_ms=600)
     assert sandbox.price_of(token.mint) == Decimal("0.001")
     seen = []
     deadline = time.monotonic() + 5
@@ -85,17 +85,19 @@ def test_points_come_at_their_seconds(sandbox: SandboxControl, token: SandboxTok
     (started,) = sandbox.script(
         token.mint,
         {"percent": 0},
-        {"at_seconds": "0.4", "percent": 50},
-        {"after_seconds": "0.3", "percent": "40"},
+        {"at_seconds": "0.8", "percent": 50},
+        {"after_seconds": "0.7", "percent": "40"},
     )
-    assert (started["step"], started["steps"], started["length_seconds"]) == (1, 3, 1.0)
-    assert started["remaining_seconds"] == pytest.approx(1, abs=0.2)
-    begun = time.monotonic()
-    arrived: dict[Decimal, float] = {}
-    while sandbox.token_state(token.mint)["scenario"] == "path":
-        arrived.setdefault(sandbox.price_of(token.mint), time.monotonic() - begun)
-    assert arrived[Decimal("0.0015")] == pytest.approx(0.4, abs=0.15)
-    assert arrived[Decimal("0.0014")] == pytest.approx(0.7, abs=0.15)
+    assert (started["step"], started["steps"], started["length_seconds"]) == (1, 3, 2.2)
+    assert started["remaining_seconds"] == pytest.approx(2.2, abs=0.2)
+    seen = set()
+    while playing := sandbox.get("/control/path").json()["playing"]:
+        elapsed, price = playing[0]["elapsed_seconds"], Decimal(playing[0]["price_sol"])
+        due = "0.001" if elapsed < 0.8 else "0.0015" if elapsed < 1.5 else "0.0014"
+        if min(abs(elapsed - change) for change in (0.8, 1.5)) > 0.2:  # a busy machine is a little late
+            assert price == Decimal(due), elapsed
+            seen.add(price)
+    assert len(seen) == 3
 
 
 def test_what_plays_is_told_step_by_step(sandbox: SandboxControl, token: SandboxToken) -> None:

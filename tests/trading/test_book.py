@@ -346,6 +346,18 @@ def test_an_open_adjust_bars_another_and_a_cancelled_one_rests():
     assert tick(book, trusted, {}, now + timedelta(seconds=10)) == {(position.pk, "take_profit")}
 
 
+def test_a_fill_ends_the_rest_and_the_next_level_fires_at_once():
+    agent = factories.make_agent(config={"takeProfit": {"enabled": True}})
+    position = factories.make_position(agent, factories.make_token(), price="1")
+    book, now = read_book(), datetime.now(UTC)
+    assert tick(book, {position.mint: point(position.mint, Decimal("1.6"))}, {}, now) == {(position.pk, "take_profit")}
+    book.rest([position.pk], now=now)
+    risen = {position.mint: point(position.mint, Decimal("2.6"))}
+    assert tick(book, risen, {}, now) == set()
+    Position.objects.update(remaining_amount=Decimal("0.75"), generation=2, take_profit_levels_hit=1)
+    assert tick(book, risen, {}, now) == {(position.pk, "take_profit")}
+
+
 def test_a_certain_close_ends_the_watching_until_it_is_cancelled():
     position = factories.make_position(factories.make_agent(), factories.make_token(), price="1")
     book, now = read_book(), datetime.now(UTC)

@@ -174,7 +174,8 @@ class PositionBook:
         columns.peak[fresh], columns.low[fresh] = records["peak"][over], records["low"][over]
         columns.stop_percent[fresh] = records["stop_percent"][over]
         columns.flags[fresh] = 0
-        columns.adjust_after[fresh] = 0
+        # A fill ends the rest that came with its firing: the next level may be reached already.
+        columns.adjust_after[rows[new | (columns.generation[rows] != records["generation"])]] = 0
         columns.peak[kept] = np.maximum(columns.peak[kept], records["peak"][~over])
         columns.low[kept] = np.minimum(columns.low[kept], records["low"][~over])
         columns.stop_percent[kept] = np.maximum(columns.stop_percent[kept], records["stop_percent"][~over])

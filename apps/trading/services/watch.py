@@ -86,7 +86,7 @@ class ShardWatch:
         self.shard = shard
         self._lock = ShardLock(shard, shards)
         self._shards = shards
-        self._book = book or PositionBook(shard, shards)
+        self._book = PositionBook(shard, shards) if book is None else book
         self._fetch = fetch
         self._busy = threading.Lock()
         self._started_at = 0.0

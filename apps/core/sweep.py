@@ -108,9 +108,11 @@ class _Runner(threading.Thread):
         while not self._stopping:
             self._wanted.clear()
             self._round()
-            # Fixed rate, without making up for rounds that a long one has swallowed; the jitter keeps the sweeps of
-            # several workers from meeting at the same rows each second.
-            due = max(due + self._sweep.interval_seconds, time.monotonic())
+            # Fixed rate, without making up for rounds that a long one has swallowed, and never further off than one
+            # interval however often a nudge came in between; the jitter keeps the sweeps of several workers from
+            # meeting at the same rows each second.
+            now = time.monotonic()
+            due = min(max(due + self._sweep.interval_seconds, now), now + self._sweep.interval_seconds)
             spread = self._sweep.interval_seconds * _JITTER_FRACTION * random.random()  # noqa: S311
             if not self._stopping:
                 self._sweep.pause(self._wanted, max(0.0, due - time.monotonic()) + spread)

@@ -63,6 +63,18 @@ def test_a_nudge_runs_a_sweep_now():
     assert ran.wait(2)
 
 
+def test_however_often_a_sweep_was_nudged_it_looks_again_after_its_interval():
+    rounds: list[float] = []
+    sweep.register("mine", queue="q", every=0.2, run=lambda: rounds.append(time.monotonic()))
+    sweep.start({"q"})
+    for _ in range(20):
+        sweep.nudge("mine")
+        time.sleep(0.01)
+    before = len(rounds)
+    assert before > 5
+    assert eventually(lambda: len(rounds) > before, 1.0)
+
+
 def test_a_failing_round_does_not_end_the_sweep():
     rounds: list[int] = []
 

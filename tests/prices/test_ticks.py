@@ -162,6 +162,21 @@ def test_the_price_at_a_moment_is_the_last_one_recorded_before_it() -> None:
     assert prices.price_at("b", NOW) is None
 
 
+def test_a_price_of_yesterday_is_found_today_and_goes_with_its_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices.record_ticks([point("a", "1"), point("b", "2")])
+    now = time.time()
+    monkeypatch.setattr(newest.time, "time", lambda: now + 86_400)
+    newest.forget()
+    prices.record_ticks([point("b", "3")])
+    newest.forget()
+    found, answered = newest.recall(["a", "b", "c"])
+    assert answered
+    assert {mint: each.price_sol for mint, each in found.items()} == {"a": 1, "b": 3}
+    monkeypatch.setattr(newest.time, "time", lambda: now + 2 * 86_400)
+    newest.forget()
+    assert list(newest.recall(["a", "b"])[0]) == ["b"]
+
+
 def test_memory_of_prices_is_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = ""
     monkeypatch.setattr(newest, "MEMORY_TOKENS", 3)

@@ -1,13 +1,15 @@
 """The newest price of each token, and of SOL in dollars: in Redis for every process, in memory for this one.
 
 A copy only: `Tick` is the record. Writes go to memory first, so that a Redis that is away costs this process nothing it
-knows itself. Readers are told whether Redis answered, and look further if it did not.
+knows itself. Readers are told whether Redis answered, and look further if it did not. In Redis a UTC day's prices are one
+hash: five hundred are written by one command, and a token nobody asks for any more goes with its day.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -20,9 +22,10 @@ from apps.core.quick_redis import RedisAway, quick_redis
 from apps.prices.domain.points import PricePoint, SolUsd
 
 KEPT_SECONDS = 86_400
+_DAY_SECONDS = 86_400
 MEMORY_TOKENS = 5_000
 
-_PRICE_KEY = "soldesk:price:"
+_PRICES_KEY = "soldesk:prices:"
 _SOL_USD_KEY = "soldesk:sol_usd"
 _BLOCK_KEY = "soldesk:price_block"
 
@@ -51,13 +54,14 @@ def recall(mints: Sequence[str]) -> tuple[dict[str, PricePoint], bool]:
     if not mints:
         return found, True
     try:
-        rows = quick_redis().ask(lambda client: client.mget([_PRICE_KEY + mint for mint in mints]))
+        days = quick_redis().ask(lambda client: _read(client, mints))
     except RedisAway:
         return found, False
-    for mint, row in zip(mints, rows, strict=True):
-        point = _read_point(mint, row) if row is not None else None
-        if point is not None and (mint not in found or point.received_at > found[mint].received_at):
-            found[mint] = point
+    for rows in days:
+        for mint, row in zip(mints, rows, strict=True):
+            point = _read_point(mint, row) if row is not None else None
+            if point is not None and (mint not in found or point.received_at > found[mint].received_at):
+                found[mint] = point
     return found, True
 
 
@@ -127,12 +131,28 @@ def _keep(points: Iterable[PricePoint]) -> list[PricePoint]:
 
 
 def _write(client: Any, points: Sequence[PricePoint], block: tuple[int, datetime] | None) -> None:
+    today, _ = _days()
     with client.pipeline(transaction=False) as pipe:
-        for point in points:
-            pipe.set(_PRICE_KEY + point.mint, _write_point(point), ex=KEPT_SECONDS)
+        if points:
+            pipe.hset(today, mapping={point.mint: _write_point(point) for point in points})
+            pipe.expire(today, 2 * _DAY_SECONDS)
         if block is not None:
             pipe.set(_BLOCK_KEY, orjson.dumps([block[0], block[1].isoformat()]), ex=KEPT_SECONDS)
         pipe.execute()
+
+
+def _read(client: Any, mints: Sequence[str]) -> list[list[bytes | None]]:
+    with client.pipeline(transaction=False) as pipe:
+        for day in _days():
+            pipe.hmget(day, mints)
+        rows: list[list[bytes | None]] = pipe.execute()
+    return rows
+
+
+def _days() -> tuple[str, str]:
+    """Return the keys of today's prices and of yesterday's."""
+    today = int(time.time() // _DAY_SECONDS)
+    return f"{_PRICES_KEY}{today}", f"{_PRICES_KEY}{today - 1}"
 
 
 def _write_point(point: PricePoint) -> bytes:

@@ -13,7 +13,7 @@ from apps.prices.domain.points import PricePoint
 _INSERT = """
 INSERT INTO tick (mint, price_sol, price_usd, source, provider_at, received_at)
 SELECT mint, price_sol, price_usd, source, provider_at, received_at
-FROM unnest(%s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+FROM unnest(%s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::text[]::timestamptz[], %s::text[]::timestamptz[])
      WITH ORDINALITY AS point(mint, price_sol, price_usd, source, provider_at, received_at, place)
 ORDER BY place
 RETURNING mint, id
@@ -38,11 +38,13 @@ def record_ticks(points: Iterable[PricePoint]) -> dict[str, int]:
 
 
 def _columns(rows: Sequence[PricePoint]) -> list[list[object]]:
+    """Return the points by column; prices of one answer share their times, which are written once."""
+    text = {moment: moment.isoformat() for row in rows for moment in (row.provider_at, row.received_at) if moment}
     return [
         [row.mint for row in rows],
         [row.price_sol for row in rows],
         [row.price_usd for row in rows],
         [str(row.source) for row in rows],
-        [row.provider_at for row in rows],
-        [row.received_at for row in rows],
+        [row.provider_at and text[row.provider_at] for row in rows],
+        [text[row.received_at] for row in rows],
     ]

@@ -133,7 +133,7 @@ class DeadTokenAdmin(base.ReadOnlyAdmin):
     list_filter = (EndedFilter,)
     search_fields = ("symbol", "=mint")
     search_help_text = "Symbol or whole mint"
-    ordering = ("-checks", "-asked_at", "mint")
+    ordering = ("-checks", "mint")
     actions_row = ("write_off_now",)
     actions_detail = ("write_off_now",)
 

@@ -15,7 +15,7 @@ from apps.core.api import wire
 from apps.core.money import MONEY, ZERO
 from apps.trading.domain import marks
 from apps.trading.domain.marks import Mark
-from apps.trading.models import ClosedTrade, Position
+from apps.trading.models import Position
 
 _HUNDRED = Decimal(100)
 
@@ -153,8 +153,11 @@ def enriched_position(
     }
 
 
-def closed_trade(trade: ClosedTrade, wallet_address: str | None) -> dict[str, Any]:
-    """Return a closed trade ("historical swap"); amounts are decimal strings."""
+def closed_trade(trade: Any, wallet_address: str | None) -> dict[str, Any]:
+    """Return a closed trade ("historical swap"); amounts are decimal strings.
+
+    `trade` is a row of the model, or one about to be written with the same attributes.
+    """
 
     def text(amount: Decimal | None) -> str | None:
         return None if amount is None else plain(amount)

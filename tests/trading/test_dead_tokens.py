@@ -19,7 +19,7 @@ from apps.trading.domain import dead_tokens as rules
 from apps.trading.domain.dead_tokens import Evidence, Rule
 from apps.trading.errors import TokenNotTradable
 from apps.trading.models import DeadToken, Position
-from apps.trading.services import dead_tokens
+from apps.trading.services import dead_tokens, retention
 from apps.trading.services.dead_tokens import Finding
 from tests import factories
 from tests.sandbox_server import SandboxControl, SandboxToken
@@ -270,6 +270,18 @@ def test_a_suspicion_that_was_never_told_ends_silently(market):
     market.clear_faults()
     assert check_again() == [Finding.PRICE]
     assert alerts() == []
+
+
+def test_evidence_that_ended_long_ago_is_forgotten_and_open_evidence_is_not(db):
+    now = timezone.now()
+    long_ago = {"cleared_at": now - timedelta(days=31), "cleared_code": "price"}
+    factories.make_dead_token(factories.make_token(), **long_ago)
+    kept = [
+        factories.make_dead_token(factories.make_token(), cleared_at=now - timedelta(days=29), cleared_code="price"),
+        factories.make_dead_token(factories.make_token(), seconds=90 * 24 * 3600),
+    ]
+    assert retention.prune()["dead_tokens"] == 1
+    assert set(DeadToken.objects.all()) == set(kept)
 
 
 def test_two_processes_at_once_ask_about_a_token_once(market):

@@ -13,8 +13,9 @@ from django.db import DatabaseError
 from django.db import transaction as database
 
 from apps.core import outbox, redis
-from apps.trading.selectors import watched
 from apps.trading.selectors.watched import HeldToken
+from apps.trading.services import alerts
+from apps.trading.services.alerts import Alert
 
 log = structlog.get_logger(__name__)
 
@@ -59,16 +60,7 @@ class Unwatchable:
         log.warning("positions_unwatchable" if code == BEGAN else "positions_watched_again", mints=sorted(mints))
         try:
             with database.atomic():
-                owners = watched.owners_of(mints)
-                outbox.append(
-                    outbox.Message(
-                        outbox.user_stream(user_id),
-                        "alert",
-                        {"code": code, "message": _MESSAGES[code], "mint": mint, "symbol": held[mint].symbol},
-                    )
-                    for mint in sorted(mints)
-                    for user_id in owners.get(mint, ())
-                )
+                alerts.tell_holders(Alert(code, _MESSAGES[code], {mint: held[mint].symbol for mint in mints}))
         except DatabaseError as error:
             log.warning("alert_not_stored", code=code, error=type(error).__name__)
 

@@ -1,8 +1,8 @@
 """The newest price of each token, and of SOL in dollars: in Redis for every process, in memory for this one.
 
 A copy only: `Tick` is the record. Writes go to memory first, so that a Redis that is away costs this process nothing it
-knows itself. Readers are told whether Redis answered, and look further if it did not. In Redis a UTC day's prices are one
-hash: five hundred are written by one command, and a token nobody asks for any more goes with its day.
+knows itself. Readers are told whether Redis answered, and look further if it did not. In Redis a UTC day's prices are
+one hash: five hundred are written by one command, and a token nobody asks for any more goes with its day.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
-.PHONY: help install up test lint checks check-style check-format check-types check-layers check-migrations \
+.PHONY: help install up test test-stack lint checks check-style check-format check-types check-layers check-migrations \
   check-schema schema down-clean lock shell audit bench
 
 help:
 	@echo "make up          start everything, with logs; Ctrl-C stops it"
 	@echo "make test        run all tests (PYTEST_ARGS=...)"
+	@echo "make test-stack  the tests that kill and cut off processes, many times over (REPEATS=10, SEED=...)"
 	@echo "make lint        style, types, import layers, migrations, API schema"
 	@echo "make audit       recompute every balance and position of the running desk"
 	@echo "make bench       measure signals on the running desk (BENCH_ARGS=...)"
@@ -26,6 +27,10 @@ up: install
 
 test: install
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+# Other chances each time; a failure prints its seed.
+test-stack: install
+	@STACK_REPEATS=$(or $(REPEATS),10) STACK_SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -s tests/stack $(PYTEST_ARGS)
 
 lint: install
 	@$(PYTHON) -m config.runtime scratch -- $(MAKE) --keep-going --no-print-directory checks

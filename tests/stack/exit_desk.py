@@ -25,6 +25,10 @@ from tests.desk import ROOT, Desk, wait_until
 
 #: What the machine may need when everything on it runs at once; a quiet one takes a second or two.
 RECOVERY_SECONDS = 60.0
+#: `make test-stack` repeats what depends on chance, each time with other chances.
+REPEATS = int(os.environ.get("STACK_REPEATS", "1"))
+SEED = int(os.environ.get("STACK_SEED", "20261121"))
+CHANCES = f"STACK_SEED={SEED} STACK_REPEATS={REPEATS}"
 
 
 def query(desk: Desk, text: str, *parameters: object) -> list[tuple[Any, ...]]:

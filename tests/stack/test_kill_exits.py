@@ -8,24 +8,24 @@ import time
 import pytest
 
 from tests.desk import wait_until
-from tests.stack.exit_desk import RECOVERY_SECONDS, ExitDesk
+from tests.stack.exit_desk import CHANCES, RECOVERY_SECONDS, REPEATS, SEED, ExitDesk
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books_at_last")]
 
-SEED = 20261121
 VICTIMS = ["worker-critical", "worker-prices", "postgres", "redis"]
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_every_stop_sells_once_whatever_is_killed(exits: ExitDesk, victim: str) -> None:
-    mints = exits.hold_new(1)
-    delay = random.Random(f"{SEED}{victim}").uniform(0.0, 0.2)
-    exits.crash(*mints)
-    wait_until(lambda: exits.has_fired(mints), RECOVERY_SECONDS)
-    time.sleep(delay)
+    chance = random.Random(f"{SEED}{victim}")
+    for mint in exits.hold_new(REPEATS):
+        exits.crash(mint)
+        wait_until(lambda mint=mint: exits.has_fired([mint]), RECOVERY_SECONDS)
+        delay = chance.uniform(0.0, 0.2)
+        time.sleep(delay)
 
-    former = exits.desk.kill(victim)
+        former = exits.desk.kill(victim)
 
-    exits.desk.wait_restarted(victim, former, RECOVERY_SECONDS)
-    exits.wait_sold(mints)
-    exits.check_sold_once(mints, f"seed {SEED}, {victim} killed after {delay * 1000:.0f} ms")
+        exits.desk.wait_restarted(victim, former, RECOVERY_SECONDS)
+        exits.wait_sold([mint])
+        exits.check_sold_once([mint], f"{CHANCES}, {victim} killed after {delay * 1000:.0f} ms")

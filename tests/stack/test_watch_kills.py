@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from decimal import Decimal
@@ -10,12 +9,11 @@ from decimal import Decimal
 import pytest
 
 from tests.desk import wait_until
-from tests.stack.exit_desk import RECOVERY_SECONDS, ExitDesk
+from tests.stack.exit_desk import CHANCES, RECOVERY_SECONDS, REPEATS, SEED, ExitDesk
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books")]
 
-SEED = int(os.environ.get("STACK_SEED", "20261122"))
-ROUNDS = int(os.environ.get("STACK_ROUNDS", "3"))
+ROUNDS = 2 + REPEATS
 #: A tick and a bit, so that kills fall anywhere in it.
 LONGEST_DELAY_SECONDS = 1.3
 WATCHER = "worker-prices"
@@ -27,7 +25,6 @@ def test_rises_seen_before_a_kill_still_raise_the_stop_after_it(exits: ExitDesk)
     (mint,) = exits.hold_new(1)
     launch = exits.price(mint)
     chance = random.Random(SEED)
-    note = f"STACK_SEED={SEED} STACK_ROUNDS={ROUNDS}"
     for step in range(1, ROUNDS + 1):
         with exits.held_rows(mint):  # so that the watch cannot write the rise back to the positions before it dies
             peak = exits.set_price(mint, launch * (1 + step * DISTANCE * 3))
@@ -39,7 +36,7 @@ def test_rises_seen_before_a_kill_still_raise_the_stop_after_it(exits: ExitDesk)
         exits.set_price(mint, peak - launch * DISTANCE / 2)  # who starts now never sees the peak itself
         exits.desk.wait_restarted(WATCHER, former, RECOVERY_SECONDS)
         exits.wait_ticks(mint, 2)
-    assert not exits.has_fired([mint]), note
+    assert not exits.has_fired([mint]), CHANCES
 
     highest = max(price for price, _ in exits.ticks_of(mint))
     stops = {
@@ -48,10 +45,10 @@ def test_rises_seen_before_a_kill_still_raise_the_stop_after_it(exits: ExitDesk)
     }
     exits.set_price(mint, max(stops.values()) * Decimal("1.002"))
     exits.wait_ticks(mint, 2)
-    assert not exits.has_fired([mint]), f"a stop fired above its level: {note}"
+    assert not exits.has_fired([mint]), f"a stop fired above its level: {CHANCES}"
     exits.set_price(mint, min(stops.values()) * Decimal("0.998"))
     exits.wait_sold([mint])
-    exits.check_sold_once([mint], note)
+    exits.check_sold_once([mint], CHANCES)
     fired = exits.query(
         "SELECT i.position_id, (i.details ->> 'stopPriceSol')::numeric FROM exit_intent i"
         " JOIN position p ON p.id = i.position_id WHERE p.mint = %s AND i.status = 'done'",
@@ -59,7 +56,7 @@ def test_rises_seen_before_a_kill_still_raise_the_stop_after_it(exits: ExitDesk)
     )
     assert {position: abs(stop / stops[position] - 1) < Decimal("1e-9") for position, stop in fired} == dict.fromkeys(
         stops, True
-    ), note
+    ), CHANCES
 
 
 def is_recorded(exits: ExitDesk, mint: str, price: Decimal) -> bool:
@@ -77,4 +74,4 @@ def test_no_stop_is_lost_or_doubled_however_the_watch_is_killed_while_prices_fal
         former = exits.desk.kill(WATCHER)
         exits.desk.wait_restarted(WATCHER, former, RECOVERY_SECONDS)
     exits.wait_sold(mints)
-    exits.check_sold_once(mints, f"STACK_SEED={SEED} STACK_ROUNDS={ROUNDS}")
+    exits.check_sold_once(mints, CHANCES)

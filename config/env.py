@@ -68,7 +68,9 @@ class Env(BaseSettings):
     pyth_url: str = ""
     pyth_api_key: SecretStr = SecretStr("")
 
-    price_shards: int = Field(1, ge=1, le=64, description="workers that share the held tokens out, a queue prices.<n> each")
+    price_shards: int = Field(
+        1, ge=1, le=64, description="workers that share the held tokens out, a queue prices.<n> each"
+    )
     max_signal_age_seconds: int = Field(60, ge=1)
     max_entry_drift_percent: Decimal = Field(
         Decimal(10), ge=0, description="percent the price may move while a signal has to wait"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from apps.core.money import MONEY, SOL_MINT, to_base_units
 from apps.trading.domain.fills import Quote
 from apps.trading.models import ClosedTrade, ExitIntent, Position
-from apps.trading.services import dca_booking, exit_intents, exit_lots, sale_booking
+from apps.trading.services import dca_booking, exit_intents, exit_lots, exit_settling, sale_booking
 from apps.trading.services.dca_booking import Purchase
 from apps.trading.services.exit_intents import FiredExit
 from apps.trading.services.sale_booking import Sale
@@ -75,6 +75,7 @@ def step(position: Position, wish: Step) -> None:
     price = position.purchase_price * (1000 + wish.change) / 1000
     exit_intents.fire([adjusting.fired_of(position, wish.reason, price)])
     lots = exit_lots.take(limit=10)
+    exit_settling.settle_refused(lots.outcomes)
     for lot in lots.sales:
         sales = [
             Sale(leased, quote(position, price * Decimal("1.000001"), units=units), units)

@@ -1,7 +1,7 @@
 """From due intents to what is to be quoted: leased, worked out, put into lots that share a quote. Books nothing.
 
-Closes and take profits of one token share quotes; DCAs of one token share theirs. What cannot be done any more is
-cancelled here, before it costs a quote; what passes is decided again under lock.
+Closes and take profits of one token share quotes; DCAs of one token share theirs. What cannot be done any more ends
+here, before it costs a quote; what passes is decided again under lock.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class BuyLot:
 
 @dataclass(slots=True)
 class Lots:
-    """What was leased: lots to be quoted, and what has ended or waits already."""
+    """What was leased: lots to be quoted, and what became of the rest already, to be written by `exit_settling`."""
 
     sales: list[SaleLot] = field(default_factory=list)
     buys: list[BuyLot] = field(default_factory=list)
@@ -83,50 +83,42 @@ class _Plan:
         self._present = present
         self._sales: dict[str, list[tuple[LeasedExit, int]]] = defaultdict(list)
         self._buys: dict[str, list[tuple[LeasedExit, Wanted]]] = defaultdict(list)
-        self._empty: list[LeasedExit] = []
-        self._cancelled: list[tuple[LeasedExit, str]] = []
+        self._outcomes: list[Outcome] = []
 
     def close(self, item: LeasedExit) -> None:
         units = to_base_units(item.remaining_amount, item.decimals)
         if not item.is_open:
-            self._cancelled.append((item, exit_decision.POSITION_CLOSED))
+            self._cancel(item, exit_decision.POSITION_CLOSED)
         elif units > 0:
             self._sales[item.mint].append((item, units))
         else:
-            self._empty.append(item)
+            self._outcomes.append(Outcome(item, Action.WAIT, ZERO_BALANCE))
 
     def take_profit(self, item: LeasedExit) -> None:
         present = self._present[item.position_id]
         if not item.is_open:
-            self._cancelled.append((item, exit_decision.POSITION_CLOSED))
-            return
+            return self._cancel(item, exit_decision.POSITION_CLOSED)
         if present.config is None:
-            self._cancelled.append((item, adjust_decision.CONFIG_ERROR))
-            return
+            return self._cancel(item, adjust_decision.CONFIG_ERROR)
         profit = adjust_decision.intended_sale(present.books, item.trigger_price_sol, present.config.take_profit)
         if isinstance(profit, str):
-            self._cancelled.append((item, profit))
-        else:
-            self._sales[item.mint].append((item, position_changes.units_to_sell(present.books, profit)))
+            return self._cancel(item, profit)
+        self._sales[item.mint].append((item, position_changes.units_to_sell(present.books, profit)))
 
     def buy(self, item: LeasedExit) -> None:
         wanted = _wanted(item, self._present[item.position_id])
         if isinstance(wanted, str):
-            self._cancelled.append((item, wanted))
-        else:
-            self._buys[item.mint].append((item, wanted))
+            return self._cancel(item, wanted)
+        self._buys[item.mint].append((item, wanted))
+
+    def _cancel(self, item: LeasedExit, code: str) -> None:
+        self._outcomes.append(Outcome(item, Action.CANCEL, code))
 
     def finish(self) -> Lots:
-        """Write what has ended or waits already, and return the lots."""
-        exit_intents.give_back(self._empty, ZERO_BALANCE)
-        exit_intents.cancel({item.id: code for item, code in self._cancelled})
         return Lots(
             sales=[lot for mint, wanted in self._sales.items() for lot in _sale_lots(mint, wanted)],
             buys=[BuyLot(mint, *_unzip(wanted)) for mint, wanted in self._buys.items()],
-            outcomes=[
-                *(Outcome(item, Action.WAIT, ZERO_BALANCE) for item in self._empty),
-                *(Outcome(item, Action.CANCEL, code) for item, code in self._cancelled),
-            ],
+            outcomes=self._outcomes,
         )
 
 

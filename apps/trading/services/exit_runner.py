@@ -40,13 +40,13 @@ def run_due(
     """
     sale_seconds = min(quote_seconds, exit_quotes.SALE_SECONDS)
     lots = exit_lots.take(limit=limit, intent_ids=intent_ids)
-    outcomes = list(lots.outcomes)
     sales: SimpleQueue[QuotedSales | None] = SimpleQueue()
     buys: SimpleQueue[QuotedBuys | None] = SimpleQueue()
     for sale in lots.sales:
         exit_quotes.ask_sales(sale, sales.put, within_seconds=sale_seconds)
     for buy in lots.buys:
         exit_quotes.ask_buys(buy, buys.put)
+    outcomes = exit_settling.settle_refused(lots.outcomes)
     exit_lanes.take_all(
         sales,
         len(lots.sales),
@@ -87,6 +87,7 @@ def _start_batch() -> int:
         exit_quotes.ask_sales(sale, _sales.put)
     for buy in lots.buys:
         exit_quotes.ask_buys(buy, _buys.put)
+    exit_settling.settle_refused(lots.outcomes)
     return lots.taken
 
 

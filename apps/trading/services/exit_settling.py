@@ -42,6 +42,11 @@ class _Book(Protocol[Bookable]):
     def __call__(self, part: Sequence[Bookable], /, *, sol_usd: Decimal | None) -> list[Outcome]: ...
 
 
+def settle_refused(outcomes: list[Outcome]) -> list[Outcome]:
+    """Write what was decided before a quote was asked for; return it."""
+    return _settle([], sale_booking.book_sales, outcomes) if outcomes else []
+
+
 def settle_sales(arrived: Iterable[QuotedSales]) -> list[Outcome]:
     """Book quoted closes and take profits; return what became of each."""
     sales: list[Sale] = []
@@ -80,7 +85,7 @@ def _settle(wanted: Sequence[Bookable], book: _Book[Bookable], outcomes: list[Ou
     """Book what is wanted and write what has been decided without a booking; return all outcomes."""
     try:
         exit_intents.cancel({item.exit.id: item.code for item in outcomes if item.action is Action.CANCEL})
-        sol_usd = prices.usable_sol_usd()
+        sol_usd = prices.usable_sol_usd() if wanted else None
         for start in range(0, len(wanted), CHUNK):
             outcomes += _book(wanted[start : start + CHUNK], book, sol_usd)
     except (DatabaseError, InterfaceError) as error:

@@ -26,9 +26,8 @@ class Adjusting:
 
     position_id: UUID
     books: Books
-    generation: int
-    last_dca_at: datetime | None
     config: TradingConfig | None
+    last_dca_at: datetime | None
     archived: bool
     paused: bool
     other_mode: bool
@@ -50,8 +49,8 @@ class Adjusting:
 _READ = """
 SELECT p.id, p.decimals, p.purchase_amount, p.remaining_amount, p.total_invested_sol, p.remaining_cost_sol,
        p.purchase_price, p.realized_profit_sol, p.proceeds_sol, p.dca_count, p.take_profit_levels_hit,
-       p.take_profit_start_level, p.take_profit_total_levels, p.moon_bag_activated, p.moon_bag_amount, p.generation,
-       p.last_dca_at, a.trading_config::text, a.archived_at IS NOT NULL,
+       p.take_profit_start_level, p.take_profit_total_levels, p.moon_bag_activated, p.moon_bag_amount,
+       a.trading_config::text, p.last_dca_at, a.archived_at IS NOT NULL,
        NOT CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END,
        a.trading_mode <> w.wallet_type, COALESCE((SELECT state FROM trading_state WHERE agent_id IS NULL), 'active'),
        COALESCE(t.state, 'active'), b.amount, clock_timestamp(), COALESCE((SELECT max(id) FROM tick), 0)
@@ -70,11 +69,12 @@ def read(position_ids: Iterable[UUID]) -> dict[UUID, Adjusting]:
     if not wanted:
         return {}
     rows = bulk.fetch_all(_READ, [SOL_MINT, wanted])
-    return {row[0]: Adjusting(row[0], _books(row[1:15]), *row[15:17], read_config(row[17]), *row[18:]) for row in rows}
+    return {row[0]: Adjusting(row[0], _books(row[1:15]), read_config(row[15]), *row[16:]) for row in rows}
 
 
 def _books(row: Sequence[Any]) -> Books:
-    decimals, bought, remaining, invested, cost, average, realised, proceeds, *progress, bag_active, bag = row
+    decimals, bought, remaining, invested, cost, average, realised, proceeds, *progress = row
+    dca_count, levels_hit, batch_start, total_levels, bag_active, bag = progress
     return Books(
         decimals,
         to_base_units(bought, decimals),
@@ -84,7 +84,10 @@ def _books(row: Sequence[Any]) -> Books:
         average,
         sol_to_lamports(realised),
         sol_to_lamports(proceeds),
-        *progress,
-        moon_bag_active=bag_active,
-        moon_bag_units=None if bag is None else to_base_units(bag, decimals),
+        dca_count,
+        levels_hit,
+        batch_start,
+        total_levels,
+        bag_active,
+        None if bag is None else to_base_units(bag, decimals),
     )

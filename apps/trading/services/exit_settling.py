@@ -34,12 +34,13 @@ DATABASE_BUSY = "DATABASE_BUSY"
 
 
 Bookable = TypeVar("Bookable", Sale, Purchase)
+BookableContra = TypeVar("BookableContra", Sale, Purchase, contravariant=True)
 
 
-class _Book(Protocol[Bookable]):
+class _Book(Protocol[BookableContra]):
     """What books a chunk: `book_sales` or `book_purchases`."""
 
-    def __call__(self, part: Sequence[Bookable], /, *, sol_usd: Decimal | None) -> list[Outcome]: ...
+    def __call__(self, part: Sequence[BookableContra], /, *, sol_usd: Decimal | None) -> list[Outcome]: ...
 
 
 def settle_refused(outcomes: list[Outcome]) -> list[Outcome]:

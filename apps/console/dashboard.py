@@ -111,13 +111,13 @@ def title_prefix(request: HttpRequest) -> str:
 
 def health_cards(health: figures.Health) -> list[Card]:
     """Return the cards that answer "is it healthy"."""
-    stale = health.stale_tokens
+    stale, tokens = health.stale_tokens, _count(health.held_tokens, "token")
     return [
         _lateness(
             "Newest price",
             health.newest_tick_seconds,
             PRICE_LATE_SECONDS,
-            note=f"{stale} of {health.held_tokens} held tokens stale" if stale else f"{health.held_tokens} tokens held",
+            note=f"{stale} of {health.held_tokens} held tokens stale" if stale else f"{tokens} held",
             link=_list("prices_tick"),
             bad=bool(stale),
         ),

@@ -39,9 +39,11 @@ SELECT count(*) FILTER (WHERE i.status = 'due'), count(*) FILTER (WHERE i.status
        count(*) FILTER (WHERE {_STUCK_IF}), count(*) FILTER (WHERE {_HELD_BACK})
 {_OPEN}
 """
+# One token's exits mostly fail together, for one reason: an operator wants the reason, not every agent.
 _STUCK = f"""
-SELECT i.id, p.id, p.symbol, a.name, i.reason, i.attempts, i.last_error, i.created_at, {_HELD_BACK}
-{_OPEN} AND {_STUCK_IF} ORDER BY i.created_at, i.id LIMIT %(limit)s
+SELECT p.mint, max(p.symbol), i.reason, i.last_error, {_HELD_BACK}, count(*), max(i.attempts), min(i.created_at),
+       min(i.id), min(p.id::text)::uuid, min(a.name)
+{_OPEN} AND {_STUCK_IF} GROUP BY p.mint, i.reason, i.last_error, 5 ORDER BY min(i.created_at), p.mint LIMIT %(limit)s
 """
 _CLOSED_TODAY = """
 SELECT coalesce(c.close_reason, ''), count(*), count(*) FILTER (WHERE c.profit_sol > 0), sum(c.profit_sol)
@@ -70,18 +72,23 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class StuckExit:
-    """An exit that does not get done. `held_back`: selling is switched off for it."""
+class StuckExits:
+    """Exits of one token, fired by one rule, that one thing keeps from being done; `held_back`: selling is off.
 
-    id: int
-    position_id: UUID
+    `attempts` is the most any had, `since` when the oldest fired; intent, position and agent are one's.
+    """
+
+    mint: str
     symbol: str
-    agent: str
     reason: str
-    attempts: int
     last_error: str
-    created_at: datetime
     held_back: bool
+    count: int
+    attempts: int
+    since: datetime
+    intent_id: int
+    position_id: UUID
+    agent: str
 
     @property
     def rule(self) -> str:
@@ -97,7 +104,7 @@ class StuckExit:
 
     @property
     def age_seconds(self) -> float:
-        return (timezone.now() - self.created_at).total_seconds()
+        return (timezone.now() - self.since).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +147,12 @@ def work(user_id: UUID | None = None) -> Work:
     return Work(*bulk.fetch_all(_WORK, {"user": user_id, "attempts": STUCK_ATTEMPTS, "seconds": STUCK_SECONDS})[0])
 
 
-def stuck(user_id: UUID | None = None, *, limit: int = 6) -> list[StuckExit]:
-    """Return open exits that failed three times or have waited for half a minute, oldest first."""
+def stuck(user_id: UUID | None = None, *, limit: int = 6) -> list[StuckExits]:
+    """Return open exits that failed three times or have waited for half a minute, by what keeps them, oldest first."""
     rows = bulk.fetch_all(
         _STUCK, {"user": user_id, "attempts": STUCK_ATTEMPTS, "seconds": STUCK_SECONDS, "limit": limit}
     )
-    return [StuckExit(*row) for row in rows]
+    return [StuckExits(*row) for row in rows]
 
 
 def closed_today(

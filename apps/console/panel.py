@@ -22,7 +22,7 @@ from apps.trading.selectors.marks import HeldWorth
 SIGNALS = 30
 TRADES = 30
 EXECUTIONS = 500
-STUCK_EXITS = 5
+STUCK_KINDS = 5
 
 _TODAY = """
 SELECT count(*), count(*) FILTER (WHERE c.profit_sol > 0), coalesce(sum(c.profit_sol), 0), sum(c.profit_usd),
@@ -140,7 +140,7 @@ def exits(user_id: UUID | None, held: Sequence[HeldWorth]) -> dict[str, Any]:
         "oldestAt": timestamp(work.oldest_at),
         "heldBack": work.held_back,
         "stuckCount": work.stuck,
-        "stuck": [_stuck(row) for row in exit_figures.stuck(user_id, limit=STUCK_EXITS)] if work.stuck else [],
+        "stuck": [_stuck(row) for row in exit_figures.stuck(user_id, limit=STUCK_KINDS)] if work.stuck else [],
         "unwatchable": [
             {"mint": row.mint, "symbol": row.symbol, "positions": row.positions, "priceAt": timestamp(row.price_at)}
             for row in exit_figures.unwatchable(held)
@@ -152,17 +152,18 @@ def exits(user_id: UUID | None, held: Sequence[HeldWorth]) -> dict[str, Any]:
     }
 
 
-def _stuck(row: exit_figures.StuckExit) -> dict[str, Any]:
+def _stuck(row: exit_figures.StuckExits) -> dict[str, Any]:
     return {
-        "id": row.id,
-        "positionId": str(row.position_id),
+        "mint": row.mint,
         "tokenSymbol": row.symbol,
-        "agentName": row.agent,
+        "count": row.count,
+        "agentName": row.agent if row.count == 1 else None,
+        "positionId": str(row.position_id) if row.count == 1 else None,
         "rule": row.rule,
         "why": row.why,
         "code": row.last_error,
         "attempts": row.attempts,
-        "since": timestamp(row.created_at),
+        "since": timestamp(row.since),
     }
 
 

@@ -52,7 +52,7 @@ function tellChange(before, after) {
   if (after.takeProfitLevelsHit > before.takeProfitLevelsHit) {
     const profit = after.realizedProfitSol - before.realizedProfitSol;
     const sold = amount(before.remainingAmount - after.remainingAmount);
-    toast(`${symbol} took profit: sold ${sold} for ${sol(profit, true)} SOL of profit`, profit >= 0 ? "gain" : "loss");
+    toast(`${symbol} took profit: sold ${sold}, ${sol(profit, true)} SOL`, profit >= 0 ? "gain" : "loss");
   }
   if (after.dcaCount > before.dcaCount) {
     const spent = sol(after.totalInvestedSol - before.totalInvestedSol);

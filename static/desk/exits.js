@@ -1,6 +1,6 @@
 // What an operator must know of exits: the header's figure, and above the tables whatever holds sales back or is stuck.
 
-import { byId, el, write } from "./dom.js";
+import { attribute, byId, el, write } from "./dom.js";
 import { duration, utc } from "./format.js";
 
 const LATE_SECONDS = 5;
@@ -35,8 +35,9 @@ export class Exits {
     const open = exits.due + exits.inWork;
     const age = exits.oldestAt === null ? null : since(exits.oldestAt);
     write(byId("f-exits"), String(open));
-    const notes = [exits.due && `${exits.due} due`, exits.inWork && `${exits.inWork} in work`, open && `oldest ${duration(age)}`];
+    const notes = [open && `oldest ${duration(age)}`, exits.inWork && `${exits.inWork} in work`];
     write(byId("f-exits-under"), notes.filter(Boolean).join(" · ") || "nothing due");
+    attribute(byId("f-exits-under"), "title", `${exits.due} due, ${exits.inWork} in work`);
     byId("f-exits").classList.toggle("loss", exits.stuckCount + exits.heldBack > 0);
     byId("f-exits").classList.toggle("stale", exits.stuckCount + exits.heldBack === 0 && age > LATE_SECONDS);
     for (const time of document.querySelectorAll("#alarms time")) write(time, duration(since(time.dateTime)));
@@ -54,13 +55,15 @@ function halt(state, exits) {
     el("span", {}, `${waits} fires stays due and is sold as soon as exits are on again.`));
 }
 
+/** One line per token, rule and cause: what fails mostly fails for every agent that holds the token. */
 function stuck(exits) {
   if (!exits.stuckCount) return null;
-  const more = exits.stuckCount - exits.stuck.length;
-  const head = exits.stuckCount === 1 ? "1 exit does not get done" : `${exits.stuckCount} exits do not get done`;
-  return el("div", { class: "alarm" }, el("strong", {}, head),
-    el("ul", {}, ...exits.stuck.map((exit) =>
-      el("li", {}, el("b", {}, exit.tokenSymbol || "?"), ` of ${exit.agentName} · ${exit.rule}: ${exit.why}, ${plural(exit.attempts, "attempt")} in `, aged(exit.since))),
+  const more = exits.stuckCount - exits.stuck.reduce((sum, kind) => sum + kind.count, 0);
+  return el("div", { class: "alarm" },
+    el("strong", {}, `${plural(exits.stuckCount, "exit")} ${exits.stuckCount === 1 ? "does" : "do"} not get done`),
+    el("ul", {}, ...exits.stuck.map((kind) =>
+      el("li", {}, el("b", { title: kind.mint }, kind.tokenSymbol || kind.mint), kind.agentName === null ? ` in ${kind.count} positions` : ` of ${kind.agentName}`,
+        ` · ${kind.rule}: ${kind.why}${kind.attempts ? `, ${plural(kind.attempts, "attempt")} in ` : " for "}`, aged(kind.since))),
       more > 0 ? el("li", { class: "muted" }, `and ${more} more`) : null));
 }
 

@@ -262,10 +262,10 @@ export class Header {
   showState(state) {
     const [word, badge] = STATES[state.state] ?? [state.state, ""];
     byId("state").dataset.state = state.state;
-    write(byId("state-word"), state.state === "halted" && !state.exitsEnabled ? "Halted, exits off" : word);
+    write(byId("state-word"), word);
     byId("state-word").className = `badge ${badge}`;
     const notes = [];
-    if (state.state === "halted") notes.push(state.exitsEnabled ? "stops go on" : "nothing is sold");
+    if (state.state === "halted") notes.push(state.exitsEnabled ? "exits on" : "exits off");
     if (state.reason) notes.push(state.reason);
     if (state.agentsSwitched) notes.push(`${state.agentsSwitched} agent${state.agentsSwitched > 1 ? "s" : ""} switched`);
     write(byId("state-under"), notes.join(" · ") || (state.state === "active" ? "entries and exits" : "\u00a0"));

@@ -301,7 +301,7 @@ export class Positions {
     const top = Math.max(position.peakPrice ?? 0, figures.price, position.purchasePrice);
     const place = (value) => `${Math.min(100, Math.max(0, ((value - stop) / (top - stop || 1)) * 100)).toFixed(1)}%`;
     write(cells.level, price(stop));
-    write(cells.room, figures.room === null ? "" : percent(figures.room).replace("+", ""));
+    write(cells.room, figures.room < 0 ? "passed" : percent(figures.room).replace("+", ""));
     attribute(cells.stop, "title", `Stop ${exact(stop, "SOL")} (${percent(position.currentStopLossPercentage)} of the average)`);
     cells.averageMark.style.left = place(position.purchasePrice);
     cells.mark.style.left = place(figures.price);

@@ -150,7 +150,7 @@ def test_what_needs_a_person_is_named_and_linked(client: Client, trader, operato
     factories.set_state("halted", agent=trader, reason="odd fills")
     context = home(client)
     assert [(row.code, row.count) for row in context["failures"]] == [("PRICE_IMPACT_TOO_HIGH", 1)]
-    assert [(row.id, row.symbol) for row in context["stuck"]] == [(intent.pk, "STUCK")]
+    assert [(row.intent_id, row.symbol) for row in context["stuck"]] == [(intent.pk, "STUCK")]
     assert [(row.symbol, row.positions, row.price_at) for row in context["unwatchable"]] == [("DARK", 1, None)]
     assert [(row.symbol, row.checks, row.positions) for row in context["dead"]] == [("DARK", 5, 1)]
     assert [(row.agent, row.reason) for row in context["switched"]] == [(trader.name, "odd fills")]
@@ -217,6 +217,28 @@ def test_todays_closed_trades_are_told_by_what_closed_them(client: Client, trade
         {"reason": "stop_loss", "count": 2, "wins": 1, "profitSol": -0.2},
         {"reason": "take_profit", "count": 1, "wins": 1, "profitSol": 0.5},
     ]
+
+
+def test_exits_of_one_token_that_one_thing_holds_up_are_one_line(client: Client, operator: User) -> None:
+    token, now = factories.make_token("JAM"), timezone.now()
+    for attempts in (3, 5):
+        position = factories.make_position(factories.make_agent(), token)
+        factories.make_intent(position, attempts=attempts, last_error="PROVIDER_TIMEOUT")
+    factories.make_intent(
+        factories.make_position(factories.make_agent(), token), attempts=4, last_error="TOKEN_NOT_TRADABLE"
+    )
+    kinds = exit_figures.stuck()
+    assert [(row.count, row.attempts, row.why) for row in kinds] == [
+        (2, 5, "the provider did not answer in time"),
+        (1, 4, "nobody quotes the token"),
+    ]
+    assert all(now <= row.since for row in kinds)
+    page = client.get(reverse(HOME)).content.decode()
+    assert "3 exits do not get done" in page
+    assert "JAM · 2 positions" in page
+    due = f"{reverse('admin:trading_exitintent_changelist')}?status__exact=due&q={token.mint}"
+    assert due.replace("&", "&amp;") in page
+    assert client.get(due).context["cl"].result_count == 3
 
 
 def test_exits_are_counted_with_the_stuck_ones_and_those_a_halt_holds_back(trader) -> None:

@@ -21,7 +21,7 @@ from apps.core.money import SOL_MINT
 from apps.core.outbox import Message
 from apps.trading import presentation
 from apps.trading.models import ExitIntent, IntentStatus, Position, TradingState
-from apps.trading.services import trading_state
+from apps.trading.services import position_feed, trading_state
 from tests import factories
 from tests.console.test_feed import closed, open_position
 
@@ -89,6 +89,72 @@ def test_positions_prices_and_closes_appear_as_they_happen(window, web, relaying
     window.do(gone)
 
 
+def test_a_partial_sale_and_a_dca_show_at_once(window, web, relaying):
+    operator = factories.make_operator()
+    token = factories.make_token("PART")
+    position = open_position(factories.make_agent(), token, invested="1", price="0.001")
+    sign_in(window, web, operator)
+    row = f"#p-{position.pk}"
+    window.do(lambda page: expect(page.locator(row)).to_contain_text("1,000"))
+
+    with transaction.atomic():
+        factories.take_profit(position, tokens="250", proceeds="0.4")
+        outbox.append(position_feed.updated([(position, "wallet")]))
+
+    def sold(page):
+        expect(page.locator(row)).to_contain_text("75")
+        expect(page.locator(row)).to_contain_text("TP 1")
+        expect(page.locator("#toasts")).to_contain_text("PART took profit: sold 250, +0.1500 SOL")
+        # 750 left at the sale's own 0.0016, which cost 0.75, and 0.15 realised.
+        expect(page.locator(row)).to_contain_text("+0.6000")
+
+    window.do(sold)
+    with transaction.atomic():
+        factories.add_to(position, invested="0.6", price="0.0008")
+        outbox.append(position_feed.updated([(position, "wallet")]))
+
+    def added(page):
+        expect(page.locator(row)).to_contain_text("DCA 1")
+        expect(page.locator("#toasts")).to_contain_text("PART bought more for 0.6000 SOL")
+        expect(page.locator(row)).to_contain_text("1,500")
+
+    window.do(added)
+
+
+def test_a_token_bought_again_shows_what_was_paid_until_a_newer_price_comes(window, web, relaying):
+    operator = factories.make_operator()
+    agent, token = factories.make_agent(), factories.make_token("AGAIN")
+    first = open_position(agent, token, invested="1", price="0.001")
+    sign_in(window, web, operator)
+    window.do(lambda page: expect(page.locator(f"#p-{first.pk}")).to_be_visible())
+    say_price(token, "0.009")
+    window.do(lambda page: expect(page.locator(f"#p-{first.pk}")).to_contain_text("+800.00"))
+    with transaction.atomic():
+        factories.close_position(first, proceeds="9")
+        outbox.append([closed(first)])
+    row = f"#p-{open_position(agent, token, invested='1', price='0.002').pk}"
+    window.do(lambda page: expect(page.locator(row)).to_contain_text("0.00%".replace("%", "\u202f%")))
+    say_price(token, "0.003")
+    window.do(lambda page: expect(page.locator(row)).to_contain_text("+50.00"))
+
+
+def test_exits_that_do_not_get_done_are_told_with_their_reason_though_no_message_says_so(window, web, relaying):
+    operator = factories.make_operator()
+    sign_in(window, web, operator)
+    window.do(lambda page: expect(page.locator("#f-exits-under")).to_have_text("nothing due"))
+    position = factories.make_position(factories.make_agent(name="Scout"), factories.make_token("JAM"))
+    factories.make_intent(position, attempts=4, last_error="PROVIDER_TIMEOUT")
+
+    def told(page):
+        expect(page.locator("#f-exits")).to_have_text("1")
+        expect(page.locator("#alarms")).to_contain_text("1 exit does not get done")
+        expect(page.locator("#alarms")).to_contain_text(
+            "JAM of Scout · Stop loss: the provider did not answer in time, 4 attempts in"
+        )
+
+    window.do(told)
+
+
 def test_an_operator_closes_a_position_after_a_question(window, web, relaying):
     operator = factories.make_operator()
     agent = factories.make_agent()
@@ -123,8 +189,8 @@ def test_an_operator_halts_and_resumes_trading(window, web, relaying):
         page.uncheck("#state-exits")
         expect(page.locator("#state-exits-off")).to_contain_text("not even by a stop loss")
         page.click("#state-ok")
-        expect(page.locator("#state-word")).to_have_text("Halted, exits off")
-        expect(page.locator("#state-under")).to_contain_text("provider looks wrong")
+        expect(page.locator("#state-word")).to_have_text("Halted")
+        expect(page.locator("#state-under")).to_have_text("exits off · provider looks wrong")
         expect(page.locator("#alarms")).to_contain_text("Exits are off: nothing is sold, not even by a stop loss")
 
     window.do(halt)
@@ -267,7 +333,8 @@ def test_the_panel_takes_the_same_few_queries_however_much_there_is(django_asser
         built = panel.build(user.pk)
     assert built["summary"]["openPositions"] == 5
     assert built["signals"][0]["skipped"] == 1
-    assert built["summary"]["exits"]["stuckCount"] == len(built["summary"]["exits"]["stuck"]) == 5
+    exits = built["summary"]["exits"]
+    assert exits["stuckCount"] == exits["stuck"][0]["count"] == 5
     assert panel.build(factories.make_user().pk)["summary"]["openPositions"] == 0
 
 

@@ -43,7 +43,8 @@ def live_on(position: Position, opened: datetime) -> Position:
     details = {**profit_details("300", 1, "150", "300"), "booked": {"levelsHit": "3", "moonBagTokens": "100"}}
     fired("take_profit", second, position, at=minute(4), price="0.004", details=details)
     more = factories.add_to(position, invested="0.6", price="0.0008", at=minute(5))
-    Position.objects.filter(pk=position.pk).update(take_profit_start_level=3, take_profit_total_levels=7)
+    progress = {"take_profit_start_level": 3, "take_profit_total_levels": 7, "moon_bag_activated": True}
+    Position.objects.filter(pk=position.pk).update(moon_bag_amount=Decimal(100), **progress)
     details = {
         **PRICED,
         "averagePriceSol": "0.001",

@@ -160,7 +160,7 @@ class AgentAdmin(base.DeskAdmin):
 
     @buttons.button(
         title="Pause automation",
-        description="Signals are not traded, positions not added to; what is open stays watched and is sold by rule.",
+        description="No signal is traded, no position added to. Open ones keep their stops, take profit and stale close.",
         submit="Pause",
         icon="pause",
     )
@@ -201,7 +201,11 @@ class AgentAdmin(base.DeskAdmin):
     @admin.action(description="Pause automation", permissions=["operate"])
     def pause_selected(self, request: HttpRequest, rows: QuerySet[Agent]) -> HttpResponse | None:
         buttons.run_each(
-            self, request, rows, lambda agent: automate(request, agent, on=False), "{count} agents paused."
+            self,
+            request,
+            rows,
+            lambda agent: automate(request, agent, on=False),
+            "{count} agents paused; their stops and other exits go on.",
         )
         return None
 
@@ -236,15 +240,16 @@ def automate(request: HttpRequest, agent: Agent, *, on: bool) -> str:
         automated_trading_live=on if live else None,
         automated_trading_simulation=None if live else on,
     )
-    return (
-        f"{agent} {'trades signals again' if on else 'is paused: no new trades, exits go on'} ({agent.trading_mode})."
-    )
+    what = "trades signals again" if on else "is paused: no new trades, no DCA; its stops and other exits go on"
+    return f"{agent} {what} ({agent.trading_mode})."
 
 
 def automation_badge(agent: Agent) -> Any:
     if agent.archived_at is not None:
         return cells.label("archived")
-    return cells.label("on", "success") if agent.automated else cells.label("paused", "warning")
+    if agent.automated:
+        return cells.label("on", "success")
+    return cells.label("paused", "warning", title="No entries and no DCA; stops and other exits go on")
 
 
 def open_positions(agent: Agent) -> Any:

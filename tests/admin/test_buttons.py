@@ -63,7 +63,9 @@ def test_several_agents_are_paused_at_once(client: Client, operator: User) -> No
     agents = [factories.make_agent() for _ in range(3)]
     marked = {"action": "pause_selected", "_selected_action": [str(agent.pk) for agent in agents]}
     answer = client.post(reverse("admin:agents_agent_changelist"), marked)
-    assert [str(message) for message in get_messages(answer.wsgi_request)] == ["3 agents paused."]
+    assert [str(message) for message in get_messages(answer.wsgi_request)] == [
+        "3 agents paused; their stops and other exits go on."
+    ]
     assert not Agent.objects.filter(automated_trading_simulation=True).exists()
 
 

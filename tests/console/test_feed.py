@@ -30,8 +30,8 @@ from apps.core.money import SOL_MINT
 from apps.core.outbox import Message
 from apps.core.quick_redis import quick_redis
 from apps.core.redis import name
-from apps.trading import presentation
 from apps.trading.models import Position
+from apps.trading.services import position_feed
 from tests import factories
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stack]
@@ -58,16 +58,11 @@ def query(user, agent="*") -> str:
 
 
 def opened(position: Position) -> Message:
-    payload = {
-        "eventType": "position_created",
-        "position": presentation.open_position(position, position.wallet.address),
-    }
-    return Message(outbox.agent_stream(position.agent_id), "position_update", payload)
+    return position_feed.created(position, position.wallet.address)
 
 
 def closed(position: Position) -> Message:
-    payload = {"eventType": "position_closed", "positionId": str(position.pk)}
-    return Message(outbox.agent_stream(position.agent_id), "position_update", payload)
+    return position_feed.closed(position.agent_id, position.pk)
 
 
 def open_position(agent, token, **fields) -> Position:
@@ -165,18 +160,22 @@ def test_old_snapshot_plus_deltas_is_the_new_snapshot_while_bookings_race(web, r
             token = dice.choice(coins)
             with transaction.atomic():
                 list(type(agent.state).objects.select_for_update().filter(pk=agent.pk))
-                position = held.get(token.mint)
+                position, chance = held.get(token.mint), dice.random()
                 if position is None:
                     held[token.mint] = position = factories.make_position(agent, token)
                     messages = [opened(position)]
-                elif dice.random() < 0.5:
-                    Position.objects.filter(pk=position.pk).update(stop_percent=Decimal(dice.randint(-50, -1)))
-                    position.refresh_from_db()
-                    kind = {"eventType": "position_updated"}
-                    messages = [Message(opened(position).stream, "position_update", opened(position).payload | kind)]
-                else:
+                elif chance < 0.4:
                     factories.close_position(held.pop(token.mint), proceeds="1")
                     messages = [closed(position)]
+                else:
+                    if chance < 0.6:
+                        Position.objects.filter(pk=position.pk).update(stop_percent=Decimal(dice.randint(-50, -1)))
+                    elif chance < 0.8:
+                        factories.take_profit(position, tokens="10", proceeds="0.02")
+                    else:
+                        factories.add_to(position, invested="0.01", price="0.0008")
+                    position.refresh_from_db()
+                    messages = position_feed.updated([(position, position.wallet.address)])
                 outbox.append(messages)
         connection.close()
 

@@ -160,7 +160,7 @@ class AgentAdmin(base.DeskAdmin):
 
     @buttons.button(
         title="Pause automation",
-        description="No signal is traded, no position added to. Open ones keep their stops, take profit and stale close.",
+        description="No signal is traded, no position added to. Open ones keep stops, take profit and stale close.",
         submit="Pause",
         icon="pause",
     )

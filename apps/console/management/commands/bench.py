@@ -25,9 +25,7 @@ class Command(BaseCommand):
         sending.add_argument("--agents", default="1,10,100,500,1000", help="numbers of agents, comma-separated")
         sending.add_argument("--runs", type=int, default=20, help="signals per number of agents")
         sending.add_argument("--sustained", action="store_true", help="20 signals at 2 per second, 50 agents each")
-        selling = what.add_parser(
-            "exits", help="price -> exit fired, taken up, sold; the book by itself"
-        )
+        selling = what.add_parser("exits", help="price -> exit fired, taken up, sold; the book by itself")
         selling.add_argument("--positions", default="1000,10000,100000,1000000", help="sizes of the book by itself")
         selling.add_argument("--rounds", type=int, default=20, help="batches of prices per size")
         selling.add_argument("--held", type=int, default=10_000, help="positions held while single stops fire")

@@ -37,7 +37,7 @@ def watch(shard: int) -> None:
 
 @shared_task(name="trading.run_exits")
 def run_exits() -> None:
-    """Take every due close and let this process sell it."""
+    """Take every due close, take profit and DCA, and let this process book it."""
     exit_runner.start_due()
 
 

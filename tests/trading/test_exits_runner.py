@@ -89,6 +89,32 @@ def test_a_hanging_quote_of_one_token_delays_no_other(market):
     assert closing.differences() == []
 
 
+def test_a_token_whose_quotes_hang_leaves_room_for_the_others_however_many_hold_it(market, monkeypatch):
+    monkeypatch.setattr(exit_runner, "MOST_SALES", 4)
+    monkeypatch.setattr(exit_runner, "MOST_BESIDE_HANGING", 1)
+    hung, (other,) = holders(market, 12), holders(market, 1)
+    market.fault("jupiter_quote", "latency", latency_ms=40_000, mints=[hung[0].mint])
+    fire(*hung)
+    assert exit_runner.start_due() == 4
+    fire(other)
+    time.sleep(1.0)
+
+    assert exit_runner.start_due() == 2
+
+    wait_until(lambda: is_closed(other), 2.0)
+    assert [is_closed(position) for position in hung] == [False] * 12
+    market.clear_faults()
+    wait_until(lambda: ExitIntent.objects.filter(status="leased").count() == 0, 8.0)
+
+    def sold() -> bool:
+        due_now()
+        exit_runner.start_due()
+        return all(map(is_closed, hung))
+
+    wait_until(sold, 20.0)
+    assert closing.differences() == []
+
+
 def test_a_failed_sale_stays_due_with_a_growing_pause_and_succeeds_later(market):
     _, (position,) = closing.agent_holding(market)
     (intent,) = fire(position)

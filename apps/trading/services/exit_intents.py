@@ -6,7 +6,7 @@ Set-based, one statement each. Nothing here trades: `exits` and `exit_runner` dr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -152,7 +152,7 @@ WITH due AS (
     WHERE (i.status = 'due' AND i.due_at <= clock_timestamp()
            OR i.status = 'leased' AND i.lease_until < clock_timestamp())
       AND i.kind = %(kind)s AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s::bigint[]))
-      AND (i.reason = 'write_off') = %(write_offs)s
+      AND (i.reason = 'write_off') = %(write_offs)s AND NOT p.mint = ANY(%(without)s)
       AND (i.kind = 'close' OR i.created_at > clock_timestamp() - make_interval(secs => %(lapse)s)
            AND (%(buys)s OR i.reason <> 'dca') AND NOT EXISTS (
              SELECT 1 FROM exit_intent barring WHERE barring.position_id = i.position_id AND barring.kind = 'close'
@@ -173,24 +173,39 @@ RETURNING i.id, i.position_id, i.reason, i.attempts, i.lease_until, p.agent_id, 
 
 
 def lease_due(
-    *, limit: int = BATCH, intent_ids: Sequence[int] | None = None, write_offs: bool = False
+    *,
+    limit: int = BATCH,
+    intent_ids: Sequence[int] | None = None,
+    write_offs: bool = False,
+    without: Collection[str] = (),
 ) -> list[LeasedExit]:
     """Take due closes (or those whose lease ran out), oldest first, at most `limit`; only `intent_ids` when given.
 
-    Those to be sold or, with `write_offs`, those to be written off: never both, for nobody buys the latter.
+    Those to be sold or, with `write_offs`, those to be written off: never both, for nobody buys the latter. None in the
+    tokens `without`.
     """
-    return _lease(IntentKind.CLOSE, limit, intent_ids, write_offs=write_offs)
+    return _lease(IntentKind.CLOSE, limit, intent_ids, without, write_offs=write_offs)
 
 
 def lease_adjusts(
-    *, limit: int = BATCH, intent_ids: Sequence[int] | None = None, buys: bool = True
+    *,
+    limit: int = BATCH,
+    intent_ids: Sequence[int] | None = None,
+    buys: bool = True,
+    without: Collection[str] = (),
 ) -> list[LeasedExit]:
     """Take due take profits and, with `buys`, DCAs that have not lapsed and that no close bars, as `lease_due` does."""
-    return _lease(IntentKind.ADJUST, limit, intent_ids, buys=buys)
+    return _lease(IntentKind.ADJUST, limit, intent_ids, without, buys=buys)
 
 
 def _lease(
-    kind: IntentKind, limit: int, intent_ids: Sequence[int] | None, *, write_offs: bool = False, buys: bool = True
+    kind: IntentKind,
+    limit: int,
+    intent_ids: Sequence[int] | None,
+    without: Collection[str],
+    *,
+    write_offs: bool = False,
+    buys: bool = True,
 ) -> list[LeasedExit]:
     rows = bulk.fetch_all(
         _LEASE,
@@ -199,6 +214,7 @@ def _lease(
             "ids": None if intent_ids is None else list(intent_ids),
             "limit": limit,
             "write_offs": write_offs,
+            "without": list(without),
             "buys": buys,
             "lapse": adjust_decision.LAPSE_SECONDS,
             "lease": timedelta(seconds=LEASE_SECONDS),

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sized
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from django.db import connections
@@ -21,8 +22,28 @@ log = structlog.get_logger(__name__)
 
 _LINGERS_SECONDS = 5.0
 
-#: A quoted lot; its length is the number of its exits.
-Arrived = TypeVar("Arrived", bound=Sized)
+#: A quote that has not come after this long hangs: less than a tick, many times what a quote takes.
+_HANGS_SECONDS = 0.8
+
+
+class Lot(Protocol):
+    """Exits of one token that wait for quotes."""
+
+    @property
+    def mint(self) -> str: ...
+
+    @property
+    def exits(self) -> Sized: ...
+
+
+class QuotedLot(Sized, Protocol):
+    """A lot with what came of its quotes; its length is the number of its exits."""
+
+    @property
+    def lot(self) -> Lot: ...
+
+
+Arrived = TypeVar("Arrived", bound=QuotedLot)
 
 
 class Lane(Generic[Arrived]):
@@ -35,6 +56,7 @@ class Lane(Generic[Arrived]):
         self._lock = threading.Condition()
         self._ready: SimpleQueue[Arrived | None] = SimpleQueue()
         self._in_flight = 0
+        self._asked: dict[int, tuple[Lot, float]] = {}
         self._running = 0
         self._stopping = False
 
@@ -43,16 +65,28 @@ class Lane(Generic[Arrived]):
         """How many exits are under way."""
         return self._in_flight
 
-    def expect(self, exits: int) -> None:
-        """Count exits whose quotes have been asked for; each must arrive."""
+    def hanging(self) -> Counter[str]:
+        """Return how many exits wait for quotes that hang, by token."""
+        since = time.monotonic() - _HANGS_SECONDS
+        counts: Counter[str] = Counter()
         with self._lock:
-            self._in_flight += exits
+            for lot, asked_at in self._asked.values():
+                if asked_at < since:
+                    counts[lot.mint] += len(lot.exits)
+        return counts
+
+    def expect(self, lot: Lot) -> None:
+        """Count the exits of a lot whose quotes are about to be asked for; it must arrive."""
+        with self._lock:
+            self._in_flight += len(lot.exits)
+            self._asked[id(lot)] = lot, time.monotonic()
             self._stopping = False
 
     def put(self, quoted: Arrived) -> None:
         """Hand over what has arrived, from any thread, and see that somebody books."""
         self._ready.put(quoted)
         with self._lock:
+            self._asked.pop(id(quoted.lot), None)
             if self._running < self._threads:
                 self._running += 1
                 threading.Thread(target=self._book_until_idle, name=self._name, daemon=True).start()

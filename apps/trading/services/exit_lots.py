@@ -7,7 +7,7 @@ here, before it costs a quote; what passes is decided again under lock.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -60,11 +60,18 @@ class Lots:
         return quoted + len(self.outcomes)
 
 
-def take(*, limit: int, intent_ids: Sequence[int] | None = None, buys: bool = True) -> Lots:
-    """Lease at most `limit` due intents, closes first, and put them into lots; DCAs only with `buys`."""
-    closes = exit_intents.lease_due(limit=limit, intent_ids=intent_ids)
+def take(
+    *, limit: int, intent_ids: Sequence[int] | None = None, buys: bool = True, without: Collection[str] = ()
+) -> Lots:
+    """Lease at most `limit` due intents, closes first, and put them into lots; DCAs only with `buys`.
+
+    None in the tokens `without`.
+    """
+    closes = exit_intents.lease_due(limit=limit, intent_ids=intent_ids, without=without)
     room = limit - len(closes)
-    adjusts = exit_intents.lease_adjusts(limit=room, intent_ids=intent_ids, buys=buys) if room > 0 else []
+    adjusts = (
+        exit_intents.lease_adjusts(limit=room, intent_ids=intent_ids, buys=buys, without=without) if room > 0 else []
+    )
     plan = _Plan(adjusting.read(item.position_id for item in adjusts))
     for item in closes:
         plan.close(item)

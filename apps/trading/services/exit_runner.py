@@ -7,7 +7,7 @@ Quotes run with a deadline each and threads only book: a quote that hangs occupi
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from queue import SimpleQueue
 
@@ -20,9 +20,12 @@ from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales
 
 log = structlog.get_logger(__name__)
 
-#: A process takes no more at a time; the others stay due for whoever has room. DCAs never take the room of sales.
+#: A process takes no more at a time; the others stay due for whoever has room. DCAs never take the room of sales, and
+#: sales whose quotes hang take none.
 MOST_SALES = 2_000
 MOST_BUYS = 500
+#: Of tokens whose quotes hang this many more are tried at a time, after all others: they must not fill the room anew.
+MOST_BESIDE_HANGING = 200
 #: Beyond a quote's own deadline: what its loop may need to say so.
 _GRACE_SECONDS = 1.0
 
@@ -67,25 +70,27 @@ def start_due() -> int:
     """Take all that is due and let this process's loop and booking threads do it; return how many were taken."""
     taken = 0
     while True:
-        batch = _start_batch()
+        batch = _start_batch(exit_intents.BATCH, without=_sales.hanging())
         taken += batch
         if batch < exit_intents.BATCH:
             break
+    if _sales.hanging():
+        taken += _start_batch(MOST_BESIDE_HANGING)
     exit_intents.cancel_lapsed()
     return taken
 
 
-def _start_batch() -> int:
-    room = min(exit_intents.BATCH, MOST_SALES - _sales.in_flight)
+def _start_batch(most: int, *, without: Collection[str] = ()) -> int:
+    room = min(most, MOST_SALES - _sales.in_flight + _sales.hanging().total())
     if room <= 0:
         log.warning("exits_crowded", in_flight=_sales.in_flight)
         return 0
-    lots = exit_lots.take(limit=room, buys=_buys.in_flight < MOST_BUYS)
-    _sales.expect(sum(len(lot.exits) for lot in lots.sales))
-    _buys.expect(sum(len(lot.exits) for lot in lots.buys))
+    lots = exit_lots.take(limit=room, buys=_buys.in_flight < MOST_BUYS, without=without)
     for sale in lots.sales:
+        _sales.expect(sale)
         exit_quotes.ask_sales(sale, _sales.put)
     for buy in lots.buys:
+        _buys.expect(buy)
         exit_quotes.ask_buys(buy, _buys.put)
     exit_settling.settle_refused(lots.outcomes)
     return lots.taken

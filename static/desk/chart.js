@@ -48,7 +48,12 @@ class Chart {
     document.addEventListener("desk:prices", this.hears);
     this.sees = () => document.hidden || this.load();
     document.addEventListener("visibilitychange", this.sees);
-    this.watcher = new ResizeObserver(() => this.schedule());
+    // The width is told, not asked for: asking would lay out the whole desk with every batch of prices.
+    this.width = 0;
+    this.watcher = new ResizeObserver(([entry]) => {
+      this.width = Math.round(entry.contentRect.width);
+      this.schedule();
+    });
     this.watcher.observe(container);
     this.svg.addEventListener("pointermove", (event) => this.point(event.clientX));
     this.svg.addEventListener("pointerleave", () => this.point(null));
@@ -129,7 +134,7 @@ class Chart {
   }
 
   draw() {
-    const width = Math.round(this.container.clientWidth);
+    const { width } = this;
     if (!width) return;
     const shown = folded(this.candles, bucketOf(this.span.end - this.span.begin, width - PAD.left - PAD.right));
     this.note.hidden = shown.length > 0;
@@ -169,12 +174,15 @@ class Chart {
   }
 
   axes() {
-    const { low, high, begin, end, x, y, width } = this.scale;
+    const { shown, low, high, begin, end, x, y, width } = this.scale;
     const { steps, places } = niceSteps(low, high, 4);
-    const parts = steps.flatMap((value) => [
-      part("line", { class: "chart-grid", x1: PAD.left, x2: width - PAD.right, y1: y(value), y2: y(value) }),
-      text(placedPrice(value, places), { class: "chart-axis", x: width - PAD.right + 7, y: y(value) + 3.5 }),
-    ]);
+    const last = y(shown[shown.length - 1].close);
+    const covered = (value) => Math.abs(y(value) - last) < LABEL_HEIGHT;
+    const parts = [
+      ...steps.map((value) => part("line", { class: "chart-grid", x1: PAD.left, x2: width - PAD.right, y1: y(value), y2: y(value) })),
+      ...steps.filter((value) => !covered(value)).map((value) =>
+        text(placedPrice(value, places), { class: "chart-axis", x: width - PAD.right + 7, y: y(value) + 3.5 })),
+    ];
     for (const at of axisTimes(begin, end, width / 90)) {
       const iso = new Date(at).toISOString();
       parts.push(

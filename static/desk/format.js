@@ -8,8 +8,14 @@ const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
 const SIGNIFICANT = 4;
 
 const known = (value) => typeof value === "number" && Number.isFinite(value);
+const formats = new Map();
+/** Making a number format costs more than using it a hundred times. */
+function written(value, key, options) {
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat("en-US", options));
+  return formats.get(key).format(value);
+}
 const grouped = (magnitude, places) =>
-  magnitude.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+  written(magnitude, places, { minimumFractionDigits: places, maximumFractionDigits: places });
 const withSign = (text, value, signed) => (value < 0 ? MINUS + text : signed && value > 0 ? "+" + text : text);
 
 /** More places where `places` would hide a number that is not zero. */
@@ -56,13 +62,13 @@ export function amount(value) {
   for (const [scale, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"]]) {
     if (value >= scale) return (value / scale).toPrecision(5) + letter;
   }
-  return value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
+  return written(value, "amount", { maximumSignificantDigits: 6 });
 }
 
 /** Every digit a number has, for a tooltip. */
 export function exact(value, unit) {
   if (!known(value)) return "unknown";
-  return value.toLocaleString("en-US", { maximumFractionDigits: 20, maximumSignificantDigits: 17 }) + " " + unit;
+  return written(value, "exact", { maximumFractionDigits: 20, maximumSignificantDigits: 17 }) + " " + unit;
 }
 
 /** Seconds as the largest two units: 42 s, 3 m 12 s, 5 h 04 m, 2 d 3 h. */

@@ -238,7 +238,7 @@ export class Header {
     const late = totals.count > 0 && waited !== null && waited > polling.intervalSeconds + LATE_POLL_SECONDS;
     const notes = [
       late && `not polled for ${duration(waited)}`,
-      totals.stale > 0 && `${totals.stale} older than 10\u202fs`,
+      totals.stale > 0 && `${totals.stale} stale`,
       polling && `every ${age(polling.intervalSeconds)}`,
     ].filter(Boolean);
     this.figure("f-age", totals.count ? age(oldest) : "–", "", totals.count ? notes.join(" · ") || "\u00a0" : "nothing held");

@@ -11,11 +11,15 @@ const CLOSING_SECONDS = 30;
 const LEVELS_REST_MS = 1000;
 const of = (count, total) => (total ? `${count}/${total}` : String(count));
 
-/** What exits did to a position so far, in a word each: "75 % left · TP 1/4 · DCA 2/3 · bag". */
+/** How much of what was ever bought is left: "75 % left"; nothing while it is all. */
+function left(position) {
+  const share = (position.remainingAmount / position.purchaseAmount) * 100;
+  return share < 100 ? `${share.toFixed(share < 1 ? 2 : 0)}\u202f% left` : "";
+}
+
+/** What exits did to a position so far, in a word each: "TP 1/4 · DCA 2/3 · bag"; `levels` are its agent's rules. */
 function done(position, levels) {
-  const left = (position.remainingAmount / position.purchaseAmount) * 100;
   return [
-    left < 100 && `${left.toFixed(left < 1 ? 2 : 0)}\u202f% left`,
     position.takeProfitLevelsHit && `TP ${of(position.takeProfitLevelsHit, position.totalTakeProfitLevels ?? levels?.takeProfit)}`,
     position.dcaCount && `DCA ${of(position.dcaCount, levels?.dca)}`,
     position.moonBagActivated && "bag",
@@ -232,10 +236,11 @@ export class Positions {
       token: el("th", { scope: "row" }), agent: cell("agent"), age: cell("num"), amount: cell("num"),
       average: cell("num"), price: cell("num"), change: cell("num"), money: cell("num"), stop: cell("stop"),
       profit: el("span", { class: "strong" }), usd: el("span", { class: "second" }),
-      held: el("span"), done: el("span", { class: "second" }),
+      name: el("span"), done: el("span", { class: "second" }), held: el("span"), left: el("span", { class: "second" }),
     };
     cells.money.append(cells.profit, cells.usd);
-    cells.amount.append(cells.held, cells.done);
+    cells.agent.append(cells.name, cells.done);
+    cells.amount.append(cells.held, cells.left);
     const mark = el("i");
     const average = el("b");
     cells.bar = el("span", { class: "bar-track", "aria-hidden": "true" }, average, mark);
@@ -265,10 +270,11 @@ export class Positions {
     if (!cells.token.firstChild) {
       cells.token.append(opener(position.id, position.tokenSymbol), el("span", { class: "mint", title: position.tokenAddress }, short(position.tokenAddress)));
     }
-    write(cells.agent, agent);
+    write(cells.name, agent);
+    write(cells.done, done(position, this.levels[position.agentId]));
     attribute(cells.agent, "title", agent);
     write(cells.held, amount(position.remainingAmount));
-    write(cells.done, done(position, this.levels[position.agentId]));
+    write(cells.left, left(position));
     attribute(cells.amount, "title", held(position));
     write(cells.average, price(position.purchasePrice));
     attribute(cells.average, "title", exact(position.purchasePrice, "SOL"));

@@ -183,7 +183,7 @@ class ExitDesk:
 
     def ticks_of(self, mint: str) -> list[tuple[Decimal, datetime]]:
         """Return the stored prices of a token and when they were received, oldest first."""
-        return self.query("SELECT price_sol, received_at FROM tick WHERE mint = %s ORDER BY id", mint)  # type: ignore[return-value]
+        return self.query("SELECT price_sol, received_at FROM tick WHERE mint = %s ORDER BY id", mint)
 
     def wait_ticks(self, mint: str, count: int) -> None:
         """Wait until the watch has looked at a token's price `count` times from now on."""

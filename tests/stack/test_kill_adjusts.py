@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_every_adjust_is_booked_once_whatever_is_killed(exits: ExitDesk, reason:
     chance = random.Random(f"{SEED}{victim}{reason}")
     for mint in exits.hold_new(REPEATS):
         exits.set_price(mint, exits.price(mint) * share)
-        wait_until(lambda mint=mint: exits.has_fired([mint]), RECOVERY_SECONDS)
+        wait_until(partial(exits.has_fired, [mint]), RECOVERY_SECONDS)
         delay = chance.uniform(0.0, 0.2)
         time.sleep(delay)
 
@@ -69,10 +70,15 @@ def test_every_adjust_is_booked_once_whatever_is_killed(exits: ExitDesk, reason:
 
         exits.desk.wait_restarted(victim, former, RECOVERY_SECONDS)
         note = f"{CHANCES}, {victim} killed after {delay * 1000:.0f} ms"
-        wait_until(lambda mint=mint: exits.count([mint], f"p.{counter} = 1") == exits.agents, RECOVERY_SECONDS)
+        wait_until(partial(all_adjusted, exits, mint, counter), RECOVERY_SECONDS)
         fills = exits.query(
             f"SELECT p.generation, p.closed_at IS NULL, count(t.id) FROM position p"
             f" JOIN transaction t ON t.position_id = p.id AND t.{flag} WHERE p.mint = %s GROUP BY p.id",
             mint,
         )
         assert Counter(fills) == {(2, True, 1): exits.agents}, note
+
+
+def all_adjusted(exits: ExitDesk, mint: str, counter: str) -> bool:
+    """Tell whether every agent's position in the token has been adjusted once."""
+    return exits.count([mint], f"p.{counter} = 1") == exits.agents

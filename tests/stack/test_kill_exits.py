@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_every_stop_sells_once_whatever_is_killed(exits: ExitDesk, victim: str) 
     chance = random.Random(f"{SEED}{victim}")
     for mint in exits.hold_new(REPEATS):
         exits.crash(mint)
-        wait_until(lambda mint=mint: exits.has_fired([mint]), RECOVERY_SECONDS)
+        wait_until(partial(exits.has_fired, [mint]), RECOVERY_SECONDS)
         delay = chance.uniform(0.0, 0.2)
         time.sleep(delay)
 

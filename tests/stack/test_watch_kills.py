@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_rises_seen_before_a_kill_still_raise_the_stop_after_it(exits: ExitDesk)
         with exits.held_rows(mint):  # so that the watch cannot write the rise back to the positions before it dies
             peak = exits.set_price(mint, launch * (1 + step * DISTANCE * 3))
             if step == ROUNDS:  # this one was surely seen; whether the others were depends on the delay
-                wait_until(lambda peak=peak: is_recorded(exits, mint, peak), RECOVERY_SECONDS)
+                wait_until(partial(is_recorded, exits, mint, peak), RECOVERY_SECONDS)
             time.sleep(chance.uniform(0, LONGEST_DELAY_SECONDS))
             former = exits.desk.kill(WATCHER)
         assert exits.count([mint], f"p.peak_price_sol >= {peak}") == 0

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import OperationalError
 from django.test import override_settings
 from pytest_django import Settings
 
@@ -16,6 +17,7 @@ from apps.prices import services as prices
 from apps.prices.domain.points import PricePoint, PriceSource
 from apps.prices.domain.trust import Trust, TrustDecision, judge
 from apps.prices.services import FetchResult, polling
+from tests.prices import world
 from tests.prices.world import providers
 from tests.sandbox_server import SandboxControl
 
@@ -82,6 +84,21 @@ def test_a_process_that_starts_knows_the_age_of_a_price_recorded_before_it(marke
     poll = polling.note_poll(0, found(missing=("a", "b")))
     assert (poll.missing, poll.unpriced) == (2, 1)
     assert 30 <= (poll.oldest_seconds(datetime.now(UTC)) or 0) < 31
+
+
+def test_a_database_that_is_away_fails_no_poll_and_is_asked_again(
+    market: SandboxControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices.record_ticks([point("a", age=30)])
+    world.forget()
+    with monkeypatch.context() as patched:
+        patched.setattr(selectors, "latest_prices", away)
+        assert polling.note_poll(0, found(point("b"), missing=("a",))).unpriced == 1
+    assert polling.note_poll(0, found(point("b"), missing=("a",))).unpriced == 0
+
+
+def away(_mints: list[str]) -> dict[str, PricePoint]:
+    raise OperationalError("the database is away")
 
 
 def test_a_shard_that_holds_nothing_says_so(market: SandboxControl) -> None:

@@ -9,6 +9,9 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import structlog
+from django.db import DatabaseError
+
 from apps.core.http import provider_config
 from apps.prices import metrics, selectors
 from apps.prices.adapters import polls
@@ -16,6 +19,8 @@ from apps.prices.domain.points import PricePoint
 from apps.prices.domain.polls import Poll, oldest_and_median
 from apps.prices.services import fetching
 from apps.prices.services.fetching import FetchResult
+
+log = structlog.get_logger(__name__)
 
 _lock = threading.Lock()
 #: When each held token's newest trusted price was true, by shard; None for one that never had any.
@@ -63,14 +68,23 @@ def _times(shard: int, mints: list[str], trusted: Mapping[str, PricePoint]) -> d
     with _lock:
         known = _priced_at.get(shard, {})
     unknown = [mint for mint in mints if mint not in trusted and mint not in known]
-    recorded = selectors.latest_prices(unknown) if unknown else {}
+    recorded, looked_up = _recorded(unknown)
     times: dict[str, datetime | None] = {}
     for mint in mints:
         point = trusted.get(mint) or recorded.get(mint)
         times[mint] = known.get(mint) if point is None else point.at
     with _lock:
-        _priced_at[shard] = times
+        _priced_at[shard] = times if looked_up else {mint: at for mint, at in times.items() if at is not None}
     return times
+
+
+def _recorded(mints: list[str]) -> tuple[dict[str, PricePoint], bool]:
+    """Return the last recorded price of each mint that has one, and whether the database could be asked."""
+    try:
+        return (selectors.latest_prices(mints) if mints else {}), True
+    except DatabaseError as error:
+        log.warning("price_ages_unknown", error=type(error).__name__)
+        return {}, False
 
 
 def _measure(poll: Poll) -> None:

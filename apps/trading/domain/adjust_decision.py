@@ -62,7 +62,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class SaleDecision:
-    """What becomes of a take profit, and the stable code of why; `profit` is what is booked when it is allowed."""
+    """What becomes of a take profit, and the stable code of why; `profit` is what is booked, None when nothing is."""
 
     action: Action
     code: str

@@ -1,1 +1,1 @@
-"""What the engine does: `entries` and `booking` open positions, `exits` close them, `gate` says whether either may."""
+"""What the engine does: `booking` opens positions, `dca_booking` adds, `sale_booking` sells, `gate` says who may."""

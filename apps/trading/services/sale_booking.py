@@ -158,12 +158,12 @@ def _settle(sale: Sale, now: _Situation, chunk: _Chunk) -> Outcome:
     )
     if decision.action is Action.CANCEL:
         chunk.cancelled[sale.exit.id] = decision.code
-    if decision.action is not Action.BOOK:
-        return Outcome(sale.exit, decision.action, decision.code)
-    if isinstance(decision, SaleDecision) and decision.profit is not None:
-        effect = _effect_of_take_profit(now.adjusting[position.id], fill, decision.profit)
+    if isinstance(decision, CloseDecision):
+        effect = _effect_of_close(position, fill) if decision.allowed else None
     else:
-        effect = _effect_of_close(position, fill)
+        effect = _effect_of_take_profit(now.adjusting[position.id], fill, decision.profit) if decision.profit else None
+    if effect is None:
+        return Outcome(sale.exit, decision.action, decision.code)
     return _book(sale, fill, claim.reason, effect, now, chunk)
 
 

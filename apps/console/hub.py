@@ -30,6 +30,8 @@ CHECK_SECONDS = 10.0
 PANEL_SECONDS = 1.0
 #: Exits fall due and prices stop without any message: a panel is never older than this.
 PANEL_AT_MOST_SECONDS = 5.0
+PANEL_RESTS = 9
+LONGEST_REST_SECONDS = 10.0
 RECONNECT_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 RELOAD_SPREAD_SECONDS = 1.0
@@ -281,10 +283,13 @@ class Hub:
             self._dirty[scope] = None
 
     async def _refresh_panels(self) -> None:
-        """Rebuild what wide clients see beside positions: at most once a second, and every five without a reason."""
-        next_round = 0.0
+        """Rebuild what wide clients see beside positions: at most once a second, and every five without a reason.
+
+        Rests nine times as long as it took: a desk of very many positions is summed up less often.
+        """
+        next_round = rest = 0.0
         while True:
-            await asyncio.sleep(PANEL_SECONDS)
+            await asyncio.sleep(min(max(PANEL_SECONDS, rest), LONGEST_REST_SECONDS))
             now = asyncio.get_running_loop().time()
             if now >= next_round:
                 next_round = now + PANEL_AT_MOST_SECONDS
@@ -304,6 +309,7 @@ class Hub:
                 text = orjson.dumps({"type": "desk_update", "data": {**panel, "timestamp": now_text()}}).decode()
                 for client in clients:
                     client.show_panel(text)
+            rest = PANEL_RESTS * (asyncio.get_running_loop().time() - now)
 
 
 async def _keep_running(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -35,6 +35,16 @@ p.closed_at IS NULL AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
 AND (%(agent)s::uuid IS NULL OR p.agent_id = %(agent)s)
 """
 _HELD_MINTS = f"SELECT DISTINCT p.mint FROM position p JOIN agent a ON a.id = p.agent_id WHERE {_SCOPE}"
+# Everybody's: one look into the index of open positions per token, however many hold it.
+_ALL_MINTS = """
+WITH RECURSIVE held (mint) AS (
+    (SELECT mint FROM position WHERE closed_at IS NULL ORDER BY mint LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.mint FROM position p WHERE p.closed_at IS NULL AND p.mint > held.mint ORDER BY p.mint LIMIT 1)
+    FROM held WHERE held.mint IS NOT NULL
+)
+SELECT mint FROM held WHERE mint IS NOT NULL
+"""
 _HELD = f"""
 SELECT w.wallet_type, p.mint, max(p.symbol), count(*),
        count(*) FILTER (WHERE NOT {IS_MARKED} AND {LAST_FILL_AT} < now() - interval '10 seconds'),
@@ -69,14 +79,15 @@ class HeldWorth:
 def worth_by_token(*, user_id: UUID | None = None, agent_id: UUID | None = None) -> list[HeldWorth]:
     """Return what is held by mode and token, of everybody, a user or an agent, in two queries however much it is."""
     scope = {"user": user_id, "agent": agent_id}
-    newest = prices.latest_prices(row[0] for row in bulk.fetch_all(_HELD_MINTS, scope))
+    mints = bulk.fetch_all(_ALL_MINTS if user_id is None and agent_id is None else _HELD_MINTS, scope)
+    newest = prices.latest_prices(row[0] for row in mints)
     points = list(newest.values())
     told = {
         "mints": [point.mint for point in points],
         "prices": [point.price_sol for point in points],
         "times": [point.at for point in points],
     }
-    return [HeldWorth(*row, newest.get(row[1])) for row in bulk.fetch_all(_HELD, {**scope, **told})]
+    return [HeldWorth(*row, newest=newest.get(row[1])) for row in bulk.fetch_all(_HELD, {**scope, **told})]
 
 
 def of_positions(positions: Iterable[Any], fills: Mapping[UUID, PositionFills]) -> dict[UUID, Mark]:

@@ -87,7 +87,7 @@ def worth_by_token(*, user_id: UUID | None = None, agent_id: UUID | None = None)
         "prices": [point.price_sol for point in points],
         "times": [point.at for point in points],
     }
-    return [HeldWorth(*row, newest=newest.get(row[1])) for row in bulk.fetch_all(_HELD, {**scope, **told})]
+    return [HeldWorth(*[*row, newest.get(row[1])]) for row in bulk.fetch_all(_HELD, {**scope, **told})]
 
 
 def of_positions(positions: Iterable[Any], fills: Mapping[UUID, PositionFills]) -> dict[UUID, Mark]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
+from typing import Protocol
 
 import pytest
 from django.contrib.messages import get_messages
@@ -21,6 +23,14 @@ LIST = "admin:trading_deadtoken_changelist"
 BUTTON = "admin:trading_deadtoken_write_off_now"
 
 
+class Listed(Protocol):
+    """A row as the list reads it: the evidence, and what its query adds."""
+
+    mint: str
+    holders: int
+    cost_sol: Decimal
+
+
 @pytest.fixture
 def token(db: None) -> Token:
     token = factories.make_token("GHOST")
@@ -29,7 +39,7 @@ def token(db: None) -> Token:
     return token
 
 
-def shown(client: Client, **query: str) -> list[DeadToken]:
+def shown(client: Client, **query: str) -> list[Listed]:
     return list(client.get(reverse(LIST), query).context["cl"].result_list)
 
 

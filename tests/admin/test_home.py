@@ -78,7 +78,7 @@ def test_a_position_without_a_price_since_its_fill_is_worth_what_was_paid_and_co
         factories.make_position(trader, token, invested="2", opened_at=NOON)
     (money,) = figures.money()
     assert (money.open_positions, money.unpriced_positions) == (2, 2)
-    assert (money.positions_value_sol, money.unrealized_sol) == (4, 0)
+    assert (money.positions_value_sol, money.unrealized_sol) == (Decimal(4), Decimal(0))
     summary = panel.summary(None)
     assert (summary["unpricedPositions"], summary["valueSol"], summary["unrealizedSol"]) == (2, 4, 0)
 

@@ -114,7 +114,7 @@ def test_what_is_left_is_told_for_limited_plans_only(market: SandboxControl, set
 
 def flood(mint: str, lane: Lane) -> int:
     """Ask for quotes until the lane has no call left; return how many were answered."""
-    query = [("inputMint", SOL_MINT), ("outputMint", mint), ("amount", LAMPORTS_PER_SOL)]
+    query: list[tuple[str, str | int]] = [("inputMint", SOL_MINT), ("outputMint", mint), ("amount", LAMPORTS_PER_SOL)]
     for answered in count():
         try:
             client("jupiter").get("quote", "/swap/v2/order", query, lane=lane, deadline_seconds=2.0)

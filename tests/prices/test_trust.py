@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from hypothesis import given
@@ -163,7 +163,7 @@ def test_with_both_sources_heard_trust_has_one_of_three_reasons(
     one, two = a_point(first, PriceSource.JUPITER), a_point(other_one, PriceSource.DEXSCREENER)
     verdict, alternative = fetching._settle(one, two, last, NOW)
 
-    def usable(told: PricePoint | None) -> bool:
+    def usable(told: PricePoint | None) -> TypeGuard[PricePoint]:
         return told is not None and told.price_sol > 0 and is_fresh(told, NOW)
 
     def tame(told: PricePoint) -> bool:

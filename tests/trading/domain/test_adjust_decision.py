@@ -91,9 +91,9 @@ def test_a_take_profit_needs_the_quote_to_reach_its_level_and_sells_no_more_than
 
 
 def test_two_intended_levels_need_a_quote_that_reaches_both():
-    both = {"trigger_price": Decimal("0.002"), "quoted_units": 500}
-    assert sale(**both, market_price=Decimal("0.0019")).code == "NOT_REACHED"
-    assert len(sale(**both, market_price=Decimal("0.002")).profit.levels) == 2
+    higher = Decimal("0.002")
+    assert sale(trigger_price=higher, quoted_units=500, market_price=Decimal("0.0019")).code == "NOT_REACHED"
+    assert len(sale(trigger_price=higher, quoted_units=500, market_price=higher).profit.levels) == 2
 
 
 def test_what_a_quote_rounds_off_does_not_undo_a_level():

@@ -82,10 +82,10 @@ def step(position: Position, wish: Step) -> None:
             for leased, units in zip(lot.exits, lot.shares, strict=True)
         ]
         sale_booking.book_sales(sales, sol_usd=Decimal(150))
-    for lot in lots.buys:
-        (wanted,) = lot.wanted
+    for buy in lots.buys:
+        (wanted,) = buy.wanted
         bought = quote(position, price * Decimal("0.999999"), lamports=wanted.lamports)
-        dca_booking.book_purchases([Purchase(lot.exits[0], bought, wanted.lamports)], sol_usd=None)
+        dca_booking.book_purchases([Purchase(buy.exits[0], bought, wanted.lamports)], sol_usd=None)
     ExitIntent.objects.update(finished_at=None)
     Position.objects.update(last_dca_at=None)
 
@@ -99,15 +99,19 @@ def close(position: Position) -> None:
     assert outcome.booked
 
 
+def moved(amount: Decimal | None) -> Decimal:
+    assert amount is not None
+    return amount
+
+
 def check(position: Position) -> None:
     """What holds after every fill."""
     fills = list(Transaction.objects.filter(position=position))
-    bought = sum(fill.output_amount for fill in fills if fill.output_mint == position.mint)
-    sold = sum(fill.input_amount for fill in fills if fill.input_mint == position.mint)
+    bought = sum((moved(fill.output_amount) for fill in fills if fill.output_mint == position.mint), Decimal(0))
+    sold = sum((moved(fill.input_amount) for fill in fills if fill.input_mint == position.mint), Decimal(0))
+    done = ExitIntent.objects.filter(position=position, status="done").values_list("details", flat=True)
     costs = sum(
-        Decimal(details["booked"]["costSol"])
-        for details in ExitIntent.objects.filter(position=position, status="done").values_list("details", flat=True)
-        if "costSol" in details["booked"]
+        (Decimal(details["booked"]["costSol"]) for details in done if "costSol" in details["booked"]), Decimal(0)
     )
     assert bought - sold == position.remaining_amount >= 0
     assert costs + position.remaining_cost_sol == position.total_invested_sol

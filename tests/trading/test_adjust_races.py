@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -55,10 +56,10 @@ class Pause:
         self.reached, self._go_on = threading.Event(), threading.Event()
         finish = exit_intents.finish
 
-        def paused(*arguments: object) -> None:
+        def paused(done: Mapping[int, UUID], booked: Mapping[int, Mapping[str, str]]) -> None:
             self.reached.set()
             assert self._go_on.wait(10)
-            finish(*arguments)
+            finish(done, booked)
 
         monkeypatch.setattr(exit_intents, "finish", paused)
 

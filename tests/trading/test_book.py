@@ -287,7 +287,7 @@ def test_a_stop_that_moved_by_configuration_counts_although_its_token_has_no_pri
     )
     watch.tick()
     stored = Position.objects.get()
-    assert (stored.stop_percent, stored.stop_price_sol) == (49, position.purchase_price * Decimal("1.49"))
+    assert (stored.stop_percent, stored.stop_price_sol) == (Decimal(49), position.purchase_price * Decimal("1.49"))
 
 
 def test_a_rise_counts_by_the_rules_it_was_made_under():

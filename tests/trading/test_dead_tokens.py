@@ -274,8 +274,7 @@ def test_a_suspicion_that_was_never_told_ends_silently(market):
 
 def test_evidence_that_ended_long_ago_is_forgotten_and_open_evidence_is_not(db):
     now = timezone.now()
-    long_ago = {"cleared_at": now - timedelta(days=31), "cleared_code": "price"}
-    factories.make_dead_token(factories.make_token(), **long_ago)
+    factories.make_dead_token(factories.make_token(), cleared_at=now - timedelta(days=31), cleared_code="price")
     kept = [
         factories.make_dead_token(factories.make_token(), cleared_at=now - timedelta(days=29), cleared_code="price"),
         factories.make_dead_token(factories.make_token(), seconds=90 * 24 * 3600),

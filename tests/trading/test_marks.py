@@ -49,7 +49,7 @@ def test_a_token_sold_and_bought_again_is_worth_what_was_paid_until_a_newer_pric
     position = shown(agent)["AGAIN"]
     (listed,) = positions.list_open(agent=agent)
     assert (position["currentPrice"], position["profitLossSol"], position["priceAt"]) == (0.0005, 0, None)
-    assert (listed.price_sol, listed.profit_sol) == (Decimal("0.0005"), 0)
+    assert (listed.price_sol, listed.profit_sol) == (Decimal("0.0005"), Decimal(0))
     assert performance.of_agent(agent=agent).unrealised_profit_sol == 0
 
     factories.make_tick(token, "0.00075", at=now + AGO)

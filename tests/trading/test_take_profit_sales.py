@@ -122,7 +122,8 @@ def test_the_last_level_without_a_bag_ends_the_position_as_any_sale_of_everythin
 
     after, trade = now(position), ClosedTrade.objects.get()
     first, last = sales_of(position)
-    assert (after.remaining_amount, after.remaining_cost_sol, after.take_profit_levels_hit) == (0, 0, 3)
+    assert (after.remaining_amount, after.remaining_cost_sol) == (Decimal(0), Decimal(0))
+    assert after.take_profit_levels_hit == 3
     assert (after.close_reason, trade.close_reason) == ("take_profit", "take_profit")
     assert after.closed_at == trade.sale_time == last.transaction_time
     assert trade.sale_transaction_id == last.pk

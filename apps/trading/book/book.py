@@ -305,9 +305,9 @@ class PositionBook:
         used = self.columns.used
         return int(np.count_nonzero((self.columns.flags[:used] & UNSAVED) * (self.columns.token[:used] != 0)))
 
-    def rise(self, row: int) -> exact.Rise:
-        """Return, exactly, what is to be stored of a row."""
-        return self._exactly.rise(row)
+    def rises(self, rows: Rows) -> list[exact.Rise]:
+        """Return, exactly, what is to be stored of rows."""
+        return self._exactly.rises(rows)
 
     def saved(self, rises: Collection[exact.Rise]) -> None:
         """Note that rises are stored."""

@@ -5,7 +5,7 @@ A rise is known by its float; the price behind it is kept with its token until e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +30,7 @@ from apps.trading.book.columns import (
 )
 from apps.trading.book.reading import ExactRow
 from apps.trading.book.rules import RuleTable
-from apps.trading.book.tokens import Tokens, TokenSlot
+from apps.trading.book.tokens import Tokens
 from apps.trading.domain import watch_rules
 from apps.trading.domain.position_changes import Books
 from apps.trading.domain.watch_rules import Watched
@@ -116,10 +116,10 @@ class Exactly:
     def __init__(self, columns: Columns, rules: RuleTable, tokens: Tokens) -> None:
         self._columns, self._rules, self._tokens = columns, rules, tokens
 
-    def watched(self, rows: Sequence[int]) -> list[Watched]:
+    def watched(self, rows: Rows) -> list[Watched]:
         """Return positions as the exact rules judge them, in the order given."""
-        gathered = {name: getattr(self._columns, name)[rows].tolist() for name in _JUDGED}
-        return [self._watched(*values) for values in zip(rows, *gathered.values(), strict=True)]
+        gathered = [getattr(self._columns, name)[rows].tolist() for name in _JUDGED]
+        return [self._watched(*values) for values in zip(rows.tolist(), *gathered, strict=True)]
 
     def _watched(
         self,
@@ -200,11 +200,6 @@ class Exactly:
             moon_bag_units=None if stored.bag is None else to_base_units(stored.bag, decimals),
         )
 
-    def _risen_peak(self, row: int, slot: TokenSlot) -> PricePoint | None:
-        if not self._columns.flags[row] & PEAK_RISEN:
-            return None
-        return slot.points.get(float(self._columns.peak[row]))
-
     def settle(self, rows: Rows) -> None:
         """Work out the stops of rows exactly from the rises kept with their tokens."""
         for row, position in self._each(rows):
@@ -220,8 +215,7 @@ class Exactly:
                 )
 
     def _each(self, rows: Rows) -> Iterator[tuple[int, Watched]]:
-        every = rows.tolist()
-        return zip(every, self.watched(every), strict=True)
+        return zip(rows.tolist(), self.watched(rows), strict=True)
 
     def fold(self, rows: Rows) -> None:
         """Let rises that are not stored yet count under the rules that stand, before others take their place."""
@@ -245,24 +239,27 @@ class Exactly:
             columns.flags[row] |= STOP_MOVED
         columns.stop[row] = float(columns.average[row]) * (1.0 + integer * 1e-10) * _STOP_ABOVE
 
-    def rise(self, row: int) -> Rise:
-        """Return what is to be stored of a row, rounded as the columns of the database are."""
+    def rises(self, rows: Rows) -> list[Rise]:
+        """Return what is to be stored of rows, rounded as the columns of the database are."""
         columns = self._columns
-        slot = self._tokens[int(columns.token[row])]
-        flags = int(columns.flags[row])
-        peak = self._risen_peak(row, slot)
-        lowest = slot.points.get(float(columns.low[row])) if flags & LOW_FALLEN else None
-        (position,) = self.watched([row])
+        known = (columns.flags, columns.low, columns.peak, columns.peak_generation)
+        gathered = [column[rows].tolist() for column in known]
+        return [self._rise(*values) for values in zip(self.watched(rows), *gathered, strict=True)]
+
+    def _rise(self, position: Watched, flags: int, low: float, peak: float, peak_generation: int) -> Rise:
+        points = self._tokens.by_mint[position.mint].points
+        risen = points.get(peak) if flags & PEAK_RISEN else None
+        lowest = points.get(low) if flags & LOW_FALLEN else None
         stop = watch_rules.standing_stop(position) if flags & (PEAK_RISEN | STOP_MOVED) else None
         return Rise(
             position_id=position.id,
             agent_id=position.agent_id,
-            mint=slot.mint,
-            peak_generation=int(columns.peak_generation[row]),
-            peak_price=None if peak is None else quantize_price(peak.price_sol),
+            mint=position.mint,
+            peak_generation=peak_generation,
+            peak_price=None if risen is None else quantize_price(risen.price_sol),
             lowest_price=None if lowest is None else quantize_price(lowest.price_sol),
             stop_percent=None if stop is None else stop.percent,
             stop_price=None if stop is None else quantize_price(stop.price),
             stop_moved=stop is not None and bool(flags & STOP_MOVED),
-            point=peak,
+            point=risen,
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -77,13 +76,16 @@ def evaluate(
 
 
 def _judge(book: Parts, rows: Rows, done: Evaluation, priced: Callable[[Watched], PricePoint], now: datetime) -> None:
-    """Judge flagged rows exactly."""
+    """Judge flagged rows exactly; one that breaks is logged and never stops the others."""
     for position, peak in _each(book, rows, done):
         point = priced(position)
-        with _alone(position):
+        try:
             verdict = watch_rules.judge(position, point.price_sol, now=now)
-            if verdict.reason is not None:
-                done.fired.append(Fired(position, verdict, point, _peak(position, peak)))
+        except Exception as error:
+            log.error("position_not_judged", position_id=str(position.id), exc_info=error)
+            continue
+        if verdict.reason is not None:
+            done.fired.append(Fired(position, verdict, point, _peak(position, peak)))
 
 
 def _judge_doubted(book: Parts, mint: str, point: PricePoint, code: str, done: Evaluation) -> None:
@@ -93,24 +95,18 @@ def _judge_doubted(book: Parts, mint: str, point: PricePoint, code: str, done: E
         return
     fired = {item.position.id for item in done.fired}
     for position, peak in _each(book, screen.at_or_below_stop(book.columns, slot.number, float(point.price_sol)), done):
-        with _alone(position):
+        try:
             verdict = watch_rules.judge_doubted(position, point.price_sol)
-            if verdict.reason is not None and position.id not in fired:
-                done.fired.append(Fired(position, verdict, point, _peak(position, peak), code))
+        except Exception as error:
+            log.error("position_not_judged", position_id=str(position.id), exc_info=error)
+            continue
+        if verdict.reason is not None and position.id not in fired:
+            done.fired.append(Fired(position, verdict, point, _peak(position, peak), code))
 
 
 def _each(book: Parts, rows: Rows, done: Evaluation) -> Iterable[tuple[Watched, float]]:
     done.judged += len(rows)
-    return zip(book.exactly.watched(rows.tolist()), book.columns.peak[rows].tolist(), strict=True)
-
-
-@contextmanager
-def _alone(position: Watched) -> Iterator[None]:
-    """A position that cannot be judged is logged and never stops the others."""
-    try:
-        yield
-    except Exception as error:
-        log.error("position_not_judged", position_id=str(position.id), exc_info=error)
+    return zip(book.exactly.watched(rows), book.columns.peak[rows].tolist(), strict=True)
 
 
 def _peak(position: Watched, stored: float) -> Decimal:

@@ -27,7 +27,7 @@ from apps.trading.book.rules import RuleTable
 
 #: A hair: floats are good to 1e-15, the formulas to 1e-12.
 _ABOVE, _BELOW = 1.0 + 1e-9, 1.0 - 1e-9
-_BLOCK = 16_384
+_BLOCK = 32_768
 _BAG_WITHOUT_AMOUNT = -1
 _NO_ROWS: Rows = np.zeros(0, dtype=np.intp)
 
@@ -97,12 +97,12 @@ class Screen:
         """Look at every position of the tokens priced (SOL per token, by token number); `now` is in microseconds."""
         self.prices[list(prices)] = list(prices.values())
         self.looked_at = sum(columns.count_of(number) for number in prices)
-        flagged, unsure = [], []
         few = self.looked_at * 4 < columns.used
-        for block in _slabs(columns, prices) if few else _blocks(columns.used):
-            price = self.prices.take(columns.token[block])
-            self._lower(columns, block, price)
-            unsure.append(self._raise(columns, table, block, price))
+        blocks = _slabs(columns, prices) if few else _blocks(columns.used)
+        at = [self.prices.take(columns.token[block]) for block in blocks]
+        self._raise(columns, table, blocks, at)
+        flagged = []
+        for block, price in zip(blocks, at, strict=True):
             hit = price <= columns.stop[block]
             hit |= price >= columns.take_profit[block]
             hit |= price <= columns.dca[block]
@@ -110,24 +110,29 @@ class Screen:
             drifting &= price <= columns.stale_high[block]
             drifting &= columns.stale_at[block] <= now
             hit |= drifting
-            found = np.flatnonzero(hit)
-            if len(found):
-                flagged.append(self._allowed(columns, table, found + block.start, price[found], now))
-        self.flagged = np.concatenate(flagged) if flagged else _NO_ROWS
-        self.unsure = np.concatenate(unsure) if unsure else _NO_ROWS
+            places = np.flatnonzero(hit)
+            if len(places):
+                flagged.append(self._allowed(columns, table, places + block.start, price[places], now))
+        self.flagged = _joined(flagged)
 
-    def _raise(self, columns: Columns, table: RuleTable, block: slice, price: formulas.Floats) -> Rows:
-        """Raise peaks, and stops with them; return the rows whose stop only exact decimals can tell."""
-        risen = price > columns.peak[block]
-        if not risen.any():
-            return _NO_ROWS
-        np.copyto(columns.peak[block], price, where=risen)
-        columns.flags[block] |= risen.view(np.uint8) * np.uint8(PEAK_RISEN)
-        self.dirtied[columns.token[block][risen]] = True
-        moves = price >= columns.moves_from[block]
-        moves &= risen
-        places = np.flatnonzero(moves)
-        return raise_stops(columns, table, places + block.start, price[places]) if len(places) else _NO_ROWS
+    def _raise(self, columns: Columns, table: RuleTable, blocks: list[slice], at: list[formulas.Floats]) -> None:
+        """Let prices move peaks and lows, then, all at once, the stops of those whose rise can move one."""
+        moving, peaks = [], []
+        for block, price in zip(blocks, at, strict=True):
+            self._lower(columns, block, price)
+            risen = price > columns.peak[block]
+            if not risen.any():
+                continue
+            np.copyto(columns.peak[block], price, where=risen)
+            columns.flags[block] |= risen.view(np.uint8) * np.uint8(PEAK_RISEN)
+            self.dirtied[columns.token[block][risen]] = True
+            risen &= price >= columns.moves_from[block]
+            places = np.flatnonzero(risen)
+            moving.append(places + block.start)
+            peaks.append(price[places])
+        rows = _joined(moving)
+        if len(rows):
+            self.unsure = raise_stops(columns, table, rows, np.concatenate(peaks))
 
     def _lower(self, columns: Columns, block: slice, price: formulas.Floats) -> None:
         fallen = price < columns.low[block]
@@ -171,6 +176,10 @@ def at_or_below_stop(columns: Columns, token: int, price: float) -> Rows:
     rows = columns.rows_of(token)
     hit = (price <= columns.stop[rows]) & ((columns.flags[rows] & CLOSING) == 0)
     return np.flatnonzero(hit) + rows.start
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    return np.concatenate(parts) if parts else _NO_ROWS
 
 
 def _blocks(used: int) -> list[slice]:

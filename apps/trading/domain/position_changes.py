@@ -22,11 +22,13 @@ from apps.trading.domain.take_profit import TakeProfitDecision, TakeProfitView
 _DUST_SHARE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: the watch makes thousands for a batch of prices, and freezing doubles what making one takes.
+@dataclass(slots=True)
 class Books:
-    """What the books hold of one position. `average_price` is the trigger average, SOL per token to 24 places.
+    """What the books hold of one position; nobody changes them, each fill makes new ones.
 
-    `bought_units` never shrinks. `moon_bag_units` None: no bag was set aside yet; `total_levels` None: no DCA yet.
+    `average_price` is the trigger average, SOL per token to 24 places. `bought_units` never shrinks.
+    `moon_bag_units` None: no bag was set aside yet; `total_levels` None: no DCA yet.
     """
 
     token_decimals: int

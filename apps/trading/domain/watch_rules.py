@@ -28,10 +28,12 @@ _HUNDRED = Decimal(100)
 _SECONDS_PER_MINUTE = Decimal(60)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as `Books` is not: a batch of prices makes thousands, and freezing doubles what making one takes.
+@dataclass(slots=True)
 class Watched:
-    """An open position as the watch sees it. `config` None: it no longer validates, and the stop it had stands.
+    """An open position as the watch sees it; nobody changes one.
 
+    `config` None: it no longer validates, and the stop it had stands.
     `peak_price` (SOL per token) is the highest price seen, the judged one included, where `stop_percent` does not tell
     of it yet; None when it does.
     `closing` tells that a certain close is open, `adjusting` that a sale in part or a DCA is.

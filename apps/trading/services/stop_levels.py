@@ -70,12 +70,12 @@ def write_back(book: PositionBook, *, within_seconds: float) -> int:
 
 
 def _write_token(book: PositionBook, slot: TokenSlot, until: float) -> int:
-    rows = book.unsaved(slot).tolist()
+    rows = book.unsaved(slot)
     stored = 0
     for start in range(0, len(rows), _STORED_AT_ONCE):
         if time.monotonic() >= until:
             break
-        rises = [book.rise(row) for row in rows[start : start + _STORED_AT_ONCE]]
+        rises = book.rises(rows[start : start + _STORED_AT_ONCE])
         quiet = [rise for rise in rises if not rise.stop_moved]
         written = store(quiet)
         moved = sorted((rise for rise in rises if rise.stop_moved), key=lambda rise: rise.agent_id)

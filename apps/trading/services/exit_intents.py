@@ -80,13 +80,15 @@ class LeasedExit:
 
 # An open close stays what it is; only a doubted one becomes certain when a trusted price (or a person) says the same.
 # An open close bars adjusts; an open adjust stays what it is. What was cancelled a moment ago rests.
+# The details are one document: in an array of texts psycopg would escape every quotation mark of them on its own.
 _FIRE = """
 INSERT INTO exit_intent AS kept (position_id, kind, reason, generation, status, trigger_price_sol, trigger_tick,
                                  needs_confirmation, details, attempts, last_error, requested_by_id)
-SELECT p.id, v.kind, v.reason, p.generation, 'due', v.price, v.tick, v.doubted, v.details, 0, '', v.requested_by
+SELECT p.id, v.kind, v.reason, p.generation, 'due', v.price, v.tick, v.doubted,
+       NULLIF(%(details)s::jsonb -> (v.place - 1)::int, 'null'), 0, '', v.requested_by
 FROM unnest(%(positions)s::uuid[], %(kinds)s::text[], %(reasons)s::text[], %(generations)s::int[],
-            %(prices)s::numeric[], %(ticks)s::bigint[], %(doubted)s::bool[], %(details)s::jsonb[], %(actors)s::uuid[])
-    AS v (position_id, kind, reason, generation, price, tick, doubted, details, requested_by)
+            %(prices)s::numeric[], %(ticks)s::bigint[], %(doubted)s::bool[], %(actors)s::uuid[]) WITH ORDINALITY
+    AS v (position_id, kind, reason, generation, price, tick, doubted, requested_by, place)
 JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL AND p.generation = v.generation
 WHERE (NOT v.doubted OR NOT EXISTS (
     SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.status = 'cancelled'
@@ -128,7 +130,7 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
             "prices": [item.trigger_price_sol for item in wanted],
             "ticks": [item.trigger_tick for item in wanted],
             "doubted": [item.needs_confirmation for item in wanted],
-            "details": [None if item.details is None else orjson.dumps(item.details).decode() for item in wanted],
+            "details": orjson.dumps([item.details for item in wanted]).decode(),
             "actors": [item.requested_by_id for item in wanted],
             "rest": DISPROVED_REST_SECONDS,
             "adjust_rest": ADJUST_REST_SECONDS,
@@ -296,17 +298,14 @@ def finish(done: Mapping[int, UUID], booked: Mapping[int, Mapping[str, str]] | N
     """
     if not done:
         return
-    facts = booked or {}
+    facts = {str(intent): figures for intent, figures in (booked or {}).items()}
     bulk.execute(
         "UPDATE exit_intent i SET status = 'done', lease_until = NULL, last_error = '', transaction_id = v.fill,"
-        " finished_at = clock_timestamp(), details = CASE WHEN v.booked IS NULL THEN i.details"
-        " ELSE COALESCE(i.details, '{}') || jsonb_build_object('booked', v.booked) END"
-        " FROM unnest(%s::bigint[], %s::uuid[], %s::jsonb[]) AS v (id, fill, booked) WHERE i.id = v.id",
-        [
-            list(done),
-            list(done.values()),
-            [orjson.dumps(facts[intent]).decode() if intent in facts else None for intent in done],
-        ],
+        " finished_at = clock_timestamp(), details = CASE WHEN %(booked)s::jsonb ? i.id::text"
+        " THEN COALESCE(i.details, '{}') || jsonb_build_object('booked', %(booked)s::jsonb -> i.id::text)"
+        " ELSE i.details END"
+        " FROM unnest(%(ids)s::bigint[], %(fills)s::uuid[]) AS v (id, fill) WHERE i.id = v.id",
+        {"ids": list(done), "fills": list(done.values()), "booked": orjson.dumps(facts).decode()},
     )
 
 

@@ -362,3 +362,12 @@ def test_more_than_a_chunk_of_positions_sell_together(market):
 
     assert ClosedTrade.objects.filter(close_reason="stop_loss").count() == 260
     assert closing.differences() == []
+
+
+def test_a_stop_judged_before_a_partial_sale_is_fired_and_one_judged_before_a_dca_is_not(market):
+    _, (sold, added) = closing.agent_holding(market, 2)
+    for position, fields in ((sold, {"generation": 2}), (added, {"generation": 2, "peak_generation": 2})):
+        Position.objects.filter(pk=position.pk).update(**fields)
+    fired = exit_intents.fire([FiredExit(position.pk, "stop_loss", 1) for position in (sold, added)])
+    assert set(fired) == {sold.pk}
+    assert ExitIntent.objects.get().generation == 2

@@ -78,6 +78,7 @@ class LeasedExit:
         return self.kind == IntentKind.ADJUST
 
 
+# A sale in part between judging and firing changes nothing for a close; a DCA does, it moved the average.
 # An open close stays what it is; only a doubted one becomes certain when a trusted price (or a person) says the same.
 # An open close bars adjusts; an open adjust stays what it is. What was cancelled a moment ago rests.
 # The details are one document: in an array of texts psycopg would escape every quotation mark of them on its own.
@@ -89,7 +90,8 @@ SELECT p.id, v.kind, v.reason, p.generation, 'due', v.price, v.tick, v.doubted,
 FROM unnest(%(positions)s::uuid[], %(kinds)s::text[], %(reasons)s::text[], %(generations)s::int[],
             %(prices)s::numeric[], %(ticks)s::bigint[], %(doubted)s::bool[], %(actors)s::uuid[]) WITH ORDINALITY
     AS v (position_id, kind, reason, generation, price, tick, doubted, requested_by, place)
-JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL AND p.generation = v.generation
+JOIN position p ON p.id = v.position_id AND p.closed_at IS NULL
+    AND (p.generation = v.generation OR v.kind = 'close' AND v.generation BETWEEN p.peak_generation AND p.generation)
 WHERE (NOT v.doubted OR NOT EXISTS (
     SELECT 1 FROM exit_intent past WHERE past.position_id = p.id AND past.status = 'cancelled'
     AND past.last_error = 'BAD_TICK' AND past.finished_at > clock_timestamp() - make_interval(secs => %(rest)s)))
@@ -105,6 +107,7 @@ ORDER BY p.id
 ON CONFLICT (position_id, kind) WHERE status IN ('due', 'leased') DO UPDATE
 SET needs_confirmation = false, reason = EXCLUDED.reason, trigger_price_sol = EXCLUDED.trigger_price_sol,
     trigger_tick = EXCLUDED.trigger_tick, details = EXCLUDED.details, generation = EXCLUDED.generation,
+    requested_by_id = coalesce(EXCLUDED.requested_by_id, kept.requested_by_id),
     due_at = least(kept.due_at, clock_timestamp())
 WHERE kept.needs_confirmation AND NOT EXCLUDED.needs_confirmation
 RETURNING kept.id, kept.position_id, kept.kind
@@ -114,8 +117,8 @@ RETURNING kept.id, kept.position_id, kept.kind
 def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
     """Insert intents in the caller's transaction, one per position; return the new (or newly certain) ones by position.
 
-    A position that is closed, has changed since it was judged, or has an open close already, is left out; so is an
-    adjust that rests. Open adjusts of positions that close are cancelled: an open close bars them.
+    A position that is closed, has an open close already, or has changed since it was judged in a way that matters, is
+    left out; so is an adjust that rests. Open adjusts of positions that close are cancelled: an open close bars them.
     """
     wanted = sorted(exits, key=lambda item: item.position_id)
     if not wanted:

@@ -28,6 +28,15 @@ def lock_states(agent_ids: Iterable[UUID]) -> dict[UUID, LockedState]:
     return {row[0]: LockedState(*row) for row in rows}
 
 
+def lock_free_states(agent_ids: Iterable[UUID]) -> set[UUID]:
+    """Lock the state rows of those of `agent_ids` that nobody holds now, and return whose; never waits."""
+    rows = bulk.fetch_all(
+        "SELECT agent_id FROM agent_state WHERE agent_id = ANY(%s) ORDER BY agent_id FOR NO KEY UPDATE SKIP LOCKED",
+        [list(agent_ids)],
+    )
+    return {row[0] for row in rows}
+
+
 def count_positions(changes: Mapping[UUID, int], *, messages: int = 0) -> dict[UUID, int]:
     """Move the open-position counters; the check constraint refuses what passes a limit.
 

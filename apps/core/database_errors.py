@@ -7,11 +7,17 @@ resources, shutdown) passes: the work is left to its lease.
 from __future__ import annotations
 
 _DATA_CLASSES = ("22", "23", "P0")
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def is_data_error(error: BaseException) -> bool:
     """Tell whether the error is of SQLSTATE class 22, 23 or P0."""
     return sqlstate(error)[:2] in _DATA_CLASSES
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell whether a lock was not had in time: somebody else holds a row of ours, which need not be everybody's."""
+    return sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 def sqlstate(error: BaseException) -> str:

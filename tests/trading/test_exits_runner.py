@@ -371,3 +371,21 @@ def test_a_stop_judged_before_a_partial_sale_is_fired_and_one_judged_before_a_dc
     fired = exit_intents.fire([FiredExit(position.pk, "stop_loss", 1) for position in (sold, added)])
     assert set(fired) == {sold.pk}
     assert ExitIntent.objects.get().generation == 2
+
+
+def test_an_agent_somebody_holds_keeps_no_other_from_being_sold(market):
+    token = market.add_token()
+    held, *others = [closing.hold(factories.make_agent(sol="10"), token) for _ in range(5)]
+    exit_intents.fire([FiredExit(position.pk, "stop_loss", 1) for position in (held, *others)])
+    other = relay.open_connection("test")
+    try:
+        other.execute("BEGIN")
+        other.execute("SELECT 1 FROM agent_state WHERE agent_id = %s FOR NO KEY UPDATE", [held.agent_id])
+        outcomes = {item.exit.position_id: item for item in exit_runner.run_due()}
+    finally:
+        other.close()
+    assert {key for key, item in outcomes.items() if item.booked} == {position.pk for position in others}
+    assert (outcomes[held.pk].action, outcomes[held.pk].code) == ("wait", "DATABASE_BUSY")
+    ExitIntent.objects.update(due_at=timezone.now())
+    assert [item.booked for item in exit_runner.run_due()] == [True]
+    assert closing.differences() == []

@@ -226,10 +226,11 @@ def test_a_price_the_database_refuses_costs_one_token_its_tick_and_no_other(mark
 
 @contextmanager
 def booking_holds(position: Position):
-    """Lock the position's row as a booking does, from a connection of its own."""
+    """Lock the agent's state and the position's row as a booking does, from a connection of its own."""
     other = relay.open_connection("test")
     try:
         other.execute("BEGIN")
+        other.execute("SELECT 1 FROM agent_state WHERE agent_id = %s FOR NO KEY UPDATE", [position.agent_id])
         other.execute("SELECT 1 FROM position WHERE id = %s FOR NO KEY UPDATE", [position.pk])
         yield
     finally:
@@ -245,6 +246,19 @@ def test_a_position_a_booking_holds_keeps_its_peak_for_the_next_tick(market, wat
     market.set_price(position.mint, at(position, "0"))
     watch.tick()
     assert Position.objects.get(pk=position.pk).peak_price_sol > at(position, "9.9")
+
+
+def test_a_booking_that_hangs_delays_no_tick_and_no_other_agents_stop(market, watch):
+    _, (position,) = closing.agent_holding(market)
+    token = closing.stored_by_mint(position.mint)
+    other = factories.make_position(factories.make_agent(), token, price=str(position.purchase_price))
+    market.set_price(position.mint, at(position, "30"))
+    with booking_holds(position):
+        assert watch.tick().took_seconds < 5
+        assert Position.objects.get(pk=position.pk).stop_percent == position.stop_percent
+        assert Position.objects.get(pk=other.pk).stop_percent > other.stop_percent
+    watch.tick()
+    assert Position.objects.get(pk=position.pk).stop_percent > position.stop_percent
 
 
 def test_a_watch_that_died_before_writing_back_leaves_its_peak_in_the_ticks(market):

@@ -98,6 +98,7 @@ def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) ->
     """
     exits = [purchase.exit for purchase in purchases]
     with database.atomic():
+        exit_locks.give_up_after_a_moment()
         gate.lock_desk()
         locks.lock_states({item.agent_id for item in exits})
         wallets = books.lock_wallets({item.wallet_id for item in exits})

@@ -67,6 +67,8 @@ class Claim:
         return self.kind == IntentKind.ADJUST
 
 
+#: A booking of a chunk takes a tenth of a second; who holds a lock for longer hangs.
+_PATIENCE = "700ms"
 _LOCK_POSITIONS = """
 SELECT p.id, p.agent_id, p.wallet_id, p.epoch, p.mint, p.symbol, p.decimals, p.signal_id, p.purchase_transaction_id,
        p.purchase_price, p.purchase_amount, p.remaining_amount, p.total_invested_sol, p.remaining_cost_sol,
@@ -83,6 +85,14 @@ SELECT i.id, i.kind, i.reason, i.generation, i.needs_confirmation, (i.details ->
 FROM exit_intent i JOIN unnest(%s::bigint[], %s::timestamptz[]) AS v (id, lease) ON v.id = i.id
 WHERE i.status = 'leased' AND i.lease_until = v.lease ORDER BY i.kind DESC, i.position_id FOR NO KEY UPDATE OF i
 """
+
+
+def give_up_after_a_moment() -> None:
+    """Let every lock of this transaction be had soon or not at all: one agent somebody holds must not keep the others.
+
+    What is not had raises SQLSTATE 55P03.
+    """
+    bulk.fetch_all("SELECT set_config('lock_timeout', %s, true)", [_PATIENCE])
 
 
 def lock_positions(exits: Sequence[LeasedExit]) -> dict[UUID, HeldPosition]:

@@ -105,15 +105,16 @@ def _settle(wanted: Sequence[Bookable], book: _Book[Bookable], outcomes: list[Ou
 
 
 def _book(part: Sequence[Bookable], book: _Book[Bookable], sol_usd: Decimal | None) -> list[Outcome]:
-    """Book a chunk; a data error bisects it until the one exit it belongs to waits alone."""
+    """Book a chunk; a data error, or a lock that is not had, bisects it until the exit it belongs to waits alone."""
     started = time.monotonic()
     try:
         outcomes = book(part, sol_usd=sol_usd)
     except (DatabaseError, SoldeskError) as error:
-        if isinstance(error, DatabaseError) and not database_errors.is_data_error(error):
+        held = database_errors.is_lock_timeout(error)
+        if isinstance(error, DatabaseError) and not (held or database_errors.is_data_error(error)):
             raise
         if len(part) == 1:
-            code = exit_outcomes.error_code(error)
+            code = DATABASE_BUSY if held else exit_outcomes.error_code(error)
             log.warning("exit_failed", position_id=str(part[0].exit.position_id), code=code, exc_info=error)
             return [Outcome(part[0].exit, Action.WAIT, code)]
         middle = len(part) // 2

@@ -123,6 +123,7 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
     exits = [sale.exit for sale in sales]
     agent_ids = sorted({item.agent_id for item in exits})
     with database.atomic():
+        exit_locks.give_up_after_a_moment()
         gate.lock_desk()
         locks.lock_states(agent_ids)
         wallets = books.lock_wallets({item.wallet_id for item in exits})

@@ -107,10 +107,13 @@ def store(rises: Sequence[Rise]) -> set[UUID]:
 
 
 def store_and_tell(rises: Sequence[Rise]) -> set[UUID]:
-    """Store rises whose stop has moved, keep the moves and tell the agents' feeds; return what was written."""
+    """Store rises whose stop has moved, keep the moves and tell the agents' feeds; return what was written.
+
+    An agent that a booking holds is passed over, as its positions would be.
+    """
     with database.atomic():
-        locks.lock_states({rise.agent_id for rise in rises})
-        written = store(rises)
+        free = locks.lock_free_states({rise.agent_id for rise in rises})
+        written = store([rise for rise in rises if rise.agent_id in free])
         _keep_moves([rise for rise in rises if rise.position_id in written])
         rows = Position.objects.filter(pk__in=written).select_related("wallet").order_by("agent_id", "pk")
         outbox.append(position_feed.updated((row, row.wallet.address) for row in rows))

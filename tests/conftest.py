@@ -27,4 +27,5 @@ def market(sandbox: SandboxControl, settings) -> Iterator[SandboxControl]:
     tokens.forget_tokens()
     yield sandbox
     sandbox.clear_faults()
+    sandbox.cancel_charts()
     http.forget_clients()

@@ -129,10 +129,10 @@ class Desk:
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-                told += os.fsencode((entry / "cwd").readlink())
-            except OSError:
+                command = (entry / "cmdline").read_bytes()
+                told = command + (entry / "environ").read_bytes() + os.fsencode((entry / "cwd").readlink())
+            except OSError:  # it ended meanwhile
                 continue
             if any(folder in told for folder in wanted):
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
         return found

@@ -134,6 +134,10 @@ class SandboxControl:
         """Switch faults off, all or of one source."""
         self._checked(self.client.delete("/control/faults", params={"source": source} if source else None))
 
+    def cancel_charts(self) -> None:
+        """Let every token rest where it is."""
+        self._checked(self.client.delete("/control/path"))
+
     def state(self) -> dict[str, Any]:
         """Return GET /control/state."""
         document: dict[str, Any] = self._checked(self.client.get("/control/state"))

@@ -146,7 +146,8 @@ def test_exits_that_do_not_get_done_are_told_with_their_reason_though_no_message
     factories.make_intent(position, attempts=4, last_error="PROVIDER_TIMEOUT")
 
     def told(page):
-        expect(page.locator("#f-exits")).to_have_text("1")
+        # The panel is rebuilt every five seconds when no message says that something happened.
+        expect(page.locator("#f-exits")).to_have_text("1", timeout=20_000)
         expect(page.locator("#alarms")).to_contain_text("1 exit does not get done")
         expect(page.locator("#alarms")).to_contain_text(
             "JAM of Scout · Stop loss: the provider did not answer in time, 4 attempts in"

@@ -17,6 +17,11 @@ from tests.sandbox_server import SOL_MINT, SandboxControl, SandboxToken, running
 FRICTIONLESS = {"liquidity_sol": "100000000", "pool_fee_bps": 0, "price_sol": "0.001"}
 
 
+@pytest.fixture(autouse=True)
+def _nothing_else_plays(sandbox: SandboxControl) -> None:
+    sandbox.cancel_charts()
+
+
 @pytest.fixture
 def token(sandbox: SandboxControl) -> Iterator[SandboxToken]:
     listed = sandbox.add_token(**FRICTIONLESS)

@@ -135,6 +135,12 @@ class Columns:
         slab = self._slabs.get(token)
         return 0 if slab is None else slab.count
 
+    def slabs(self) -> tuple[Rows, Rows]:
+        """Return where tokens' rows begin, ascending, and the tokens: each slab ends before the next begins."""
+        found = sorted((slab.start, token) for token, slab in self._slabs.items())
+        starts, tokens = zip(*found, strict=True) if found else ((), ())
+        return np.array(starts, dtype=np.intp), np.array(tokens, dtype=np.intp)
+
     def insert(self, token: int, ids: Sequence[bytes]) -> Rows:
         """Make rows for new positions of a token; everything but id and token is the caller's to fill in."""
         slab = self._slabs.get(token)

@@ -92,15 +92,20 @@ class Screen:
         self.flagged: Rows = _NO_ROWS
         self.unsure: Rows = _NO_ROWS
         self.looked_at = 0
+        self._moved = np.zeros(0, dtype=bool)
 
     def run(self, columns: Columns, table: RuleTable, prices: Mapping[int, float], now: int) -> None:
         """Look at every position of the tokens priced (SOL per token, by token number); `now` is in microseconds."""
         self.prices[list(prices)] = list(prices.values())
         self.looked_at = sum(columns.count_of(number) for number in prices)
+        self._moved = np.zeros(columns.used, dtype=bool)
         few = self.looked_at * 4 < columns.used
         blocks = _slabs(columns, prices) if few else _blocks(columns.used)
         at = [self.prices.take(columns.token[block]) for block in blocks]
         self._raise(columns, table, blocks, at)
+        starts, tokens = columns.slabs()
+        if len(starts):
+            self.dirtied[tokens] = np.logical_or.reduceat(self._moved, starts)
         flagged = []
         for block, price in zip(blocks, at, strict=True):
             hit = price <= columns.stop[block]
@@ -125,7 +130,7 @@ class Screen:
                 continue
             np.copyto(columns.peak[block], price, where=risen)
             columns.flags[block] |= risen.view(np.uint8) * np.uint8(PEAK_RISEN)
-            self.dirtied[columns.token[block][risen]] = True
+            self._moved[block] |= risen
             risen &= price >= columns.moves_from[block]
             places = np.flatnonzero(risen)
             moving.append(places + block.start)
@@ -139,7 +144,7 @@ class Screen:
         if fallen.any():
             np.copyto(columns.low[block], price, where=fallen)
             columns.flags[block] |= fallen.view(np.uint8) * np.uint8(LOW_FALLEN)
-            self.dirtied[columns.token[block][fallen]] = True
+            self._moved[block] |= fallen
 
     def _allowed(self, columns: Columns, table: RuleTable, rows: Rows, price: formulas.Floats, now: int) -> Rows:
         """Leave out who is closing already, and what may not be done now."""

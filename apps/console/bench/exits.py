@@ -24,13 +24,15 @@ from apps.core import bulk
 from apps.core.money import SOL_MINT
 
 _WAIT_SECONDS = 30.0
-_CRASH = Decimal("0.05")
+#: Past the stops, and no more than half: a wilder price waits for a second source.
+_STOP_PERCENT = -20
+_CRASH = Decimal("0.6")
 _PER_SIGNAL = 1_000
 
 _TRIGGER = """
 CREATE OR REPLACE FUNCTION bench_notify_exits() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('exits', NEW.id || ' ' || NEW.status || ' ' || extract(epoch FROM clock_timestamp()));
+    PERFORM pg_notify('exits', concat_ws(' ', NEW.position_id, NEW.id, NEW.status, extract(epoch FROM clock_timestamp())));
     RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER bench_notify AFTER UPDATE ON exit_intent FOR EACH ROW
@@ -44,8 +46,9 @@ DROP FUNCTION IF EXISTS bench_notify_exits();
 
 @dataclass
 class Exits:
-    """Exits as they went, by intent: when it was taken up (by the database's clock), when its sale was committed."""
+    """Exits of some positions, by intent: when it was taken up (by the database's clock), when its sale was booked."""
 
+    positions: frozenset[str]
     taken_up: dict[int, float] = field(default_factory=dict)
     committed: dict[int, float] = field(default_factory=dict)
 
@@ -59,7 +62,9 @@ class Exits:
     def gather(self, seconds: float) -> None:
         """Take notifications for at most `seconds`, returning after the first that came."""
         for notice in self._connection.notifies(timeout=seconds, stop_after=1):
-            number, status, at = notice.payload.split()
+            position, number, status, at = notice.payload.split()
+            if position not in self.positions:
+                continue
             if status == "done":
                 self.committed[int(number)] = time.time()
             else:
@@ -83,12 +88,12 @@ def measure(positions: int, runs: int, crowd: int, say: Callable[[str], None]) -
     try:
         holders = min(_PER_SIGNAL, max(1, positions))
         say(f"holding {positions} positions")
-        trader, single = make_trader(holders), make_trader(1)
+        trader, single = make_trader(holders), make_trader(1, stop_percent=_STOP_PERCENT)
         _buy(trader, sandbox.tokens(max(1, positions // holders)))
         alone = sandbox.tokens(runs)
         _buy(single, alone)
         rows = _one_by_one(alone, single, positions, say)
-        crowded = make_trader(crowd)
+        crowded = make_trader(crowd, stop_percent=_STOP_PERCENT)
         (mint,) = sandbox.tokens(1)
         _buy(crowded, [mint])
         rows += _all_at_once(mint, crowded, say)
@@ -108,7 +113,7 @@ def _buy(trader: Trader, mints: Sequence[str]) -> None:
 
 
 def _crash(mint: str) -> None:
-    """Let a token lose nearly everything at once: past every stop."""
+    """Let a token lose enough at once to pass every stop."""
     state = httpx.get(f"{settings.SANDBOX_URL}/control/state", timeout=10).json()
     (price,) = [Decimal(str(token["price_sol"])) for token in state["tokens"] if token["mint"] == mint]
     body = {"mint": mint, "price_sol": f"{price * _CRASH:f}"}
@@ -116,7 +121,7 @@ def _crash(mint: str) -> None:
 
 
 def _one_by_one(mints: Sequence[str], trader: Trader, positions: int, say: Callable[[str], None]) -> list[Row]:
-    exits = Exits()
+    exits = Exits(_positions(trader))
     try:
         for number, mint in enumerate(mints):
             _crash(mint)
@@ -125,7 +130,7 @@ def _one_by_one(mints: Sequence[str], trader: Trader, positions: int, say: Calla
     finally:
         exits.close()
     started, committed = _from_tick(exits, trader)
-    lost = len(mints) - len(committed)
+    lost = len(mints) - len(exits.committed)
     return [
         Row(f"{positions} positions, tick received to exit taken up", started, lost),
         Row(f"{positions} positions, tick received to sale committed", committed, lost, _check(trader)),
@@ -134,7 +139,7 @@ def _one_by_one(mints: Sequence[str], trader: Trader, positions: int, say: Calla
 
 def _all_at_once(mint: str, trader: Trader, say: Callable[[str], None]) -> list[Row]:
     crowd = len(trader.agent_ids)
-    exits = Exits()
+    exits = Exits(_positions(trader))
     try:
         _crash(mint)
         exits.wait_for(crowd)
@@ -142,7 +147,15 @@ def _all_at_once(mint: str, trader: Trader, say: Callable[[str], None]) -> list[
         exits.close()
     _, committed = _from_tick(exits, trader)
     say(f"{len(committed)} of {crowd} stops sold")
-    return [Row(f"{crowd} stops on one tick, sale committed", committed, crowd - len(committed), _check(trader))]
+    return [Row(f"{crowd} stops on one tick, sale committed", committed, crowd - len(exits.committed), _check(trader))]
+
+
+def _positions(trader: Trader) -> frozenset[str]:
+    """Return the open positions of a trader: others' exits are not the bench's."""
+    rows = bulk.fetch_all(
+        "SELECT id FROM position WHERE closed_at IS NULL AND agent_id = ANY(%s)", [list(trader.agent_ids)]
+    )
+    return frozenset(str(row[0]) for row in rows)
 
 
 def _from_tick(exits: Exits, trader: Trader) -> tuple[list[float], list[float]]:

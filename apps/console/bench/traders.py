@@ -38,14 +38,17 @@ class Trader:
     wallet_ids: Sequence[UUID]
 
 
-def make_trader(agents: int) -> Trader:
-    """Make a user with `agents` funded agents, each with random sizes of its own."""
+def make_trader(agents: int, *, stop_percent: int = -90) -> Trader:
+    """Make a user with `agents` funded agents, each with random sizes of its own and its stop at `stop_percent`."""
     user = User.objects.create_user(f"{secrets.token_hex(6)}@{BENCH_DOMAIN}", None, is_active=True)
     keys = [
         api_keys.create(user=user, name=f"bench {number}", scopes=[Scope.SIGNALS], actor=None)[1]
         for number in range(_KEYS)
     ]
-    made = [Agent(user=user, name=f"Bench {number}", trading_config=_config(number)) for number in range(agents)]
+    made = [
+        Agent(user=user, name=f"Bench {number}", trading_config=_config(number, stop_percent))
+        for number in range(agents)
+    ]
     wallets = [
         Wallet(agent=agent, wallet_type=TradingMode.SIMULATION, address=f"sim_bench{uuid4().hex}"[:44])
         for agent in made
@@ -62,10 +65,10 @@ def make_trader(agents: int) -> Trader:
     return Trader(user, keys, [agent.pk for agent in made], [wallet.pk for wallet in wallets])
 
 
-def _config(number: int) -> dict[str, object]:
+def _config(number: int, stop_percent: int) -> dict[str, object]:
     span = {"min": 0.1 + number % 5 / 10, "max": 0.6 + number % 7 / 10}
     return {
-        "stopLoss": {"defaultPercentage": -90},
+        "stopLoss": {"defaultPercentage": stop_percent},
         "staleTrade": {"enabled": False},
         "purchaseLimits": {"maxPriceImpact": 0.5},
         "positionCalculator": {"positionSizes": {"small": span, "medium": span, "large": span}},

@@ -32,7 +32,9 @@ _PER_SIGNAL = 1_000
 _TRIGGER = """
 CREATE OR REPLACE FUNCTION bench_notify_exits() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('exits', concat_ws(' ', NEW.position_id, NEW.id, NEW.status, extract(epoch FROM clock_timestamp())));
+    PERFORM pg_notify(
+        'exits', concat_ws(' ', NEW.position_id, NEW.id, NEW.status, extract(epoch FROM clock_timestamp()))
+    );
     RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER bench_notify AFTER UPDATE ON exit_intent FOR EACH ROW

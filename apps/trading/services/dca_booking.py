@@ -16,7 +16,6 @@ from uuid import UUID
 
 from django.db import transaction as database
 
-from apps.agents import locks
 from apps.agents.domain.trading_config import TradingConfig
 from apps.core import bulk, outbox
 from apps.core.money import ZERO, lamports_to_sol, quantize_percent, quantize_price
@@ -30,7 +29,7 @@ from apps.trading.selectors import adjusting
 from apps.trading.selectors.adjusting import Adjusting
 from apps.trading.services import exit_facts, exit_intents, exit_locks, gate, position_feed, swap_rows
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_locks import Claim, HeldPosition
+from apps.trading.services.exit_locks import Claim, HeldPosition, Locked
 from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.swap_rows import Swap
@@ -51,9 +50,7 @@ class Purchase:
 class _Situation:
     """What holds for the whole chunk, read under lock."""
 
-    positions: dict[UUID, HeldPosition]
-    wallets: dict[UUID, LockedWallet]
-    claims: dict[int, Claim]
+    locked: Locked
     adjusting: dict[UUID, Adjusting]
     at: datetime
     sol_usd: Decimal | None
@@ -98,15 +95,10 @@ def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) ->
     """
     exits = [purchase.exit for purchase in purchases]
     with database.atomic():
-        exit_locks.give_up_after_a_moment()
-        gate.lock_desk()
-        locks.lock_states({item.agent_id for item in exits})
-        wallets = books.lock_wallets({item.wallet_id for item in exits})
-        positions = exit_locks.lock_positions(exits)
-        claims = exit_locks.lock_claims(exits)
+        locked = exit_locks.lock(exits)
         present = adjusting.read(item.position_id for item in exits)
         at = next(iter(present.values())).at
-        now = _Situation(positions, wallets, claims, present, at, sol_usd)
+        now = _Situation(locked, present, at, sol_usd)
         chunk = _Chunk()
         outcomes = [_settle(purchase, now, chunk) for purchase in purchases]
         _write(chunk, at)
@@ -115,7 +107,7 @@ def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) ->
 
 def _settle(purchase: Purchase, now: _Situation, chunk: _Chunk) -> Outcome:
     leased = purchase.exit
-    claim = now.claims.get(leased.id)
+    claim = now.locked.claims.get(leased.id)
     if claim is None:
         return Outcome(leased, Action.WAIT, LEASE_LOST)
     decision = _decide(purchase, claim, now, chunk)
@@ -124,7 +116,7 @@ def _settle(purchase: Purchase, now: _Situation, chunk: _Chunk) -> Outcome:
         return _cancelled(leased, decision.code, chunk)
     try:
         fill = fills.simulated_buy(
-            purchase.quote, token_decimals=now.positions[leased.position_id].decimals, share=decision.lamports
+            purchase.quote, token_decimals=now.locked.positions[leased.position_id].decimals, share=decision.lamports
         )
     except UnusableQuote as unusable:
         return Outcome(leased, Action.WAIT, unusable.code)
@@ -146,8 +138,8 @@ def _free_sol(leased: LeasedExit, now: _Situation, chunk: _Chunk) -> Decimal | N
 
 def _decide(purchase: Purchase, claim: Claim, now: _Situation, chunk: _Chunk) -> PurchaseDecision:
     leased = purchase.exit
-    position, present = now.positions[leased.position_id], now.adjusting[leased.position_id]
-    wallet = now.wallets[position.wallet_id]
+    position, present = now.locked.positions[leased.position_id], now.adjusting[leased.position_id]
+    wallet = now.locked.wallets[position.wallet_id]
     return adjust_decision.decide_purchase(
         exit_locks.standing(
             leased,
@@ -184,8 +176,8 @@ def gate_refusal(present: Adjusting, wallet: LockedWallet | None, epoch: int) ->
 def _add(purchase: Purchase, reason: str, fill: Fill, config: TradingConfig, now: _Situation, chunk: _Chunk) -> Outcome:
     """Gather the rows of one DCA: transaction, ledger lines, what it makes of the position."""
     leased = purchase.exit
-    position, present = now.positions[leased.position_id], now.adjusting[leased.position_id]
-    wallet = now.wallets[position.wallet_id]
+    position, present = now.locked.positions[leased.position_id], now.adjusting[leased.position_id]
+    wallet = now.locked.wallets[position.wallet_id]
     swap = Swap(
         id=uuid.uuid4(),
         agent_id=position.agent_id,

@@ -1,4 +1,4 @@
-"""What bookings of exits lock once agents and wallets are locked: positions by id, then their intents.
+"""The locks of every booking of exits, in their one order: desk, agent states, wallets, positions, intents.
 
 Intents are locked closes first, each kind by position: the order in which `exit_intents.fire` meets them.
 """
@@ -11,11 +11,14 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from apps.agents import locks
 from apps.agents.domain.trading_config import TradingConfig
 from apps.core import bulk
 from apps.trading.domain.adjust_decision import Standing
 from apps.trading.models import IntentKind
+from apps.trading.services import gate
 from apps.trading.services.exit_intents import LeasedExit
+from apps.wallets.services import books
 from apps.wallets.services.books import LockedWallet
 
 
@@ -87,23 +90,32 @@ WHERE i.status = 'leased' AND i.lease_until = v.lease ORDER BY i.kind DESC, i.po
 """
 
 
-def give_up_after_a_moment() -> None:
-    """Let every lock of this transaction be had soon or not at all: one agent somebody holds must not keep the others.
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What a chunk of exits holds until commit. A claim that is missing is in other hands now."""
 
-    What is not had raises SQLSTATE 55P03.
+    wallets: dict[UUID, LockedWallet]
+    positions: dict[UUID, HeldPosition]
+    claims: dict[int, Claim]
+
+
+def lock(exits: Sequence[LeasedExit]) -> Locked:
+    """Lock all that booking these exits needs, in the order of every booking, the desk shared.
+
+    Every lock is had soon or not at all (SQLSTATE 55P03), now and for the rest of the transaction: one agent somebody
+    holds must not keep the others.
     """
     bulk.fetch_all("SELECT set_config('lock_timeout', %s, true)", [_PATIENCE])
-
-
-def lock_positions(exits: Sequence[LeasedExit]) -> dict[UUID, HeldPosition]:
-    """Lock the positions of these exits, in order, and return them by id."""
-    return {row[0]: HeldPosition(*row) for row in bulk.fetch_all(_LOCK_POSITIONS, [[e.position_id for e in exits]])}
-
-
-def lock_claims(exits: Sequence[LeasedExit]) -> dict[int, Claim]:
-    """Lock those of these intents that are still in our hands, in order, and return them by id."""
-    rows = bulk.fetch_all(_LOCK_INTENTS, [[e.id for e in exits], [e.lease_until for e in exits]])
-    return {row[0]: Claim(*row[1:]) for row in rows}
+    gate.lock_desk()
+    locks.lock_states({item.agent_id for item in exits})
+    wallets = books.lock_wallets({item.wallet_id for item in exits})
+    positions = bulk.fetch_all(_LOCK_POSITIONS, [[item.position_id for item in exits]])
+    claims = bulk.fetch_all(_LOCK_INTENTS, [[item.id for item in exits], [item.lease_until for item in exits]])
+    return Locked(
+        wallets=wallets,
+        positions={row[0]: HeldPosition(*row) for row in positions},
+        claims={row[0]: Claim(*row[1:]) for row in claims},
+    )
 
 
 def is_current(position: HeldPosition, wallet: LockedWallet) -> bool:

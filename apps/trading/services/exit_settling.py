@@ -9,29 +9,26 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connections
 from django.db import transaction as database
 
-from apps.core import database_errors, outbox
-from apps.core.errors import SoldeskError
+from apps.core import outbox
 from apps.prices import services as prices
 from apps.trading import metrics
 from apps.trading.domain import price_impact
 from apps.trading.domain.exit_decision import EXITS_HALTED, Action
-from apps.trading.services import dca_booking, exit_alarms, exit_intents, exit_outcomes, exit_quotes, sale_booking
+from apps.trading.services import bisecting, dca_booking, exit_alarms, exit_intents, exit_quotes, sale_booking
 from apps.trading.services.dca_booking import Purchase
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_outcomes import CHUNK, LEASE_LOST, Outcome
+from apps.trading.services.exit_outcomes import CHUNK, DATABASE_BUSY, LEASE_LOST, Outcome
 from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales
 from apps.trading.services.sale_booking import Sale
 
 log = structlog.get_logger(__name__)
-
-DATABASE_BUSY = "DATABASE_BUSY"
-
 
 Bookable = TypeVar("Bookable", Sale, Purchase)
 BookableContra = TypeVar("BookableContra", Sale, Purchase, contravariant=True)
@@ -105,20 +102,9 @@ def _settle(wanted: Sequence[Bookable], book: _Book[Bookable], outcomes: list[Ou
 
 
 def _book(part: Sequence[Bookable], book: _Book[Bookable], sol_usd: Decimal | None) -> list[Outcome]:
-    """Book a chunk; a data error, or a lock that is not had, bisects it until the exit it belongs to waits alone."""
+    """Book a chunk and log how long it took."""
     started = time.monotonic()
-    try:
-        outcomes = book(part, sol_usd=sol_usd)
-    except (DatabaseError, SoldeskError) as error:
-        held = database_errors.is_lock_timeout(error)
-        if isinstance(error, DatabaseError) and not (held or database_errors.is_data_error(error)):
-            raise
-        if len(part) == 1:
-            code = DATABASE_BUSY if held else exit_outcomes.error_code(error)
-            log.warning("exit_failed", position_id=str(part[0].exit.position_id), code=code, exc_info=error)
-            return [Outcome(part[0].exit, Action.WAIT, code)]
-        middle = len(part) // 2
-        return _book(part[:middle], book, sol_usd) + _book(part[middle:], book, sol_usd)
+    outcomes = bisecting.book(part, partial(book, sol_usd=sol_usd), lambda item: item.exit)
     booked = [item for item in outcomes if item.booked]
     if booked:
         took = round((time.monotonic() - started) * 1000, 1)

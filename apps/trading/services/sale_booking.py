@@ -38,7 +38,7 @@ from apps.trading.services import (
     swap_rows,
 )
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_locks import Claim, HeldPosition
+from apps.trading.services.exit_locks import Claim, HeldPosition, Locked
 from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
 from apps.trading.services.gate import Gate
 from apps.trading.services.new_closed_trades import NewClosedTrade
@@ -61,9 +61,7 @@ class Sale:
 class _Situation:
     """What holds for the whole chunk, read under lock. `adjusting` has the positions that take profit."""
 
-    positions: dict[UUID, HeldPosition]
-    wallets: dict[UUID, LockedWallet]
-    claims: dict[int, Claim]
+    locked: Locked
     adjusting: dict[UUID, Adjusting]
     switches: Gate
     at: datetime
@@ -121,21 +119,13 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
         InsufficientBalance: a wallet holds less than its position says; nothing is booked.
     """
     exits = [sale.exit for sale in sales]
-    agent_ids = sorted({item.agent_id for item in exits})
     with database.atomic():
-        exit_locks.give_up_after_a_moment()
-        gate.lock_desk()
-        locks.lock_states(agent_ids)
-        wallets = books.lock_wallets({item.wallet_id for item in exits})
-        positions = exit_locks.lock_positions(exits)
-        claims = exit_locks.lock_claims(exits)
+        locked = exit_locks.lock(exits)
         ((at,),) = bulk.fetch_all("SELECT clock_timestamp()")
         now = _Situation(
-            positions=positions,
-            wallets=wallets,
-            claims=claims,
+            locked=locked,
             adjusting=adjusting.read(item.position_id for item in exits if item.is_adjust),
-            switches=gate.read(agent_ids),
+            switches=gate.read({item.agent_id for item in exits}),
             at=at,
             sol_usd=sol_usd,
         )
@@ -146,10 +136,10 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
 
 
 def _settle(sale: Sale, now: _Situation, chunk: _Chunk) -> Outcome:
-    claim = now.claims.get(sale.exit.id)
+    claim = now.locked.claims.get(sale.exit.id)
     if claim is None:
         return Outcome(sale.exit, Action.WAIT, LEASE_LOST)
-    position = now.positions[sale.exit.position_id]
+    position = now.locked.positions[sale.exit.position_id]
     try:
         fill = fills.simulated_sell(sale.quote, token_decimals=position.decimals, share=sale.base_units)
     except UnusableQuote as unusable:
@@ -169,7 +159,7 @@ def _settle(sale: Sale, now: _Situation, chunk: _Chunk) -> Outcome:
 
 
 def _decide_close(sale: Sale, fill: Fill, claim: Claim, now: _Situation) -> CloseDecision:
-    position = now.positions[sale.exit.position_id]
+    position = now.locked.positions[sale.exit.position_id]
     stop = position.stop_price_sol if claim.stop_price_sol is None else claim.stop_price_sol
     return exit_decision.decide(
         CloseSituation(
@@ -189,7 +179,7 @@ def _decide_close(sale: Sale, fill: Fill, claim: Claim, now: _Situation) -> Clos
 
 
 def _decide_take_profit(sale: Sale, claim: Claim, now: _Situation) -> SaleDecision:
-    position, present = now.positions[sale.exit.position_id], now.adjusting[sale.exit.position_id]
+    position, present = now.locked.positions[sale.exit.position_id], now.adjusting[sale.exit.position_id]
     return adjust_decision.decide_sale(
         exit_locks.standing(
             sale.exit, claim, position, wallet_current=_is_current(position, now), config=present.config, at=now.at
@@ -203,7 +193,7 @@ def _decide_take_profit(sale: Sale, claim: Claim, now: _Situation) -> SaleDecisi
 
 
 def _is_current(position: HeldPosition, now: _Situation) -> bool:
-    return exit_locks.is_current(position, now.wallets[position.wallet_id])
+    return exit_locks.is_current(position, now.locked.wallets[position.wallet_id])
 
 
 def _effect_of_close(position: HeldPosition, fill: Fill) -> _Effect:
@@ -231,8 +221,8 @@ def _effect_of_take_profit(present: Adjusting, fill: Fill, profit: TakeProfitDec
 
 def _book(sale: Sale, fill: Fill, reason: str, effect: _Effect, now: _Situation, chunk: _Chunk) -> Outcome:
     """Gather the rows of one sale: transaction, ledger lines, what becomes of the position, the trade it may end."""
-    position = now.positions[sale.exit.position_id]
-    wallet = now.wallets[position.wallet_id]
+    position = now.locked.positions[sale.exit.position_id]
+    wallet = now.locked.wallets[position.wallet_id]
     swap = Swap(
         id=uuid.uuid4(),
         agent_id=position.agent_id,

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError
 from django.db import transaction as database
 
 from apps.agents import locks
-from apps.core import bulk, database_errors, outbox, wake
-from apps.core.errors import SoldeskError
+from apps.core import bulk, outbox, wake
 from apps.core.money import ZERO
 from apps.prices import services as prices
 from apps.trading import metrics, presentation
@@ -30,9 +29,9 @@ from apps.trading.domain.dead_tokens import Evidence
 from apps.trading.domain.exit_decision import Action
 from apps.trading.models import CloseReason
 from apps.trading.selectors import dead_tokens
-from apps.trading.services import exit_intents, exit_locks, exit_outcomes, gate, new_closed_trades, position_feed
+from apps.trading.services import bisecting, exit_intents, exit_locks, gate, new_closed_trades, position_feed
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_locks import Claim, HeldPosition
+from apps.trading.services.exit_locks import HeldPosition, Locked
 from apps.trading.services.exit_outcomes import CHUNK, LEASE_LOST, Outcome
 from apps.trading.services.gate import Gate
 from apps.trading.services.new_closed_trades import NewClosedTrade
@@ -47,9 +46,7 @@ log = structlog.get_logger(__name__)
 class _Situation:
     """What holds for the whole chunk, read under lock."""
 
-    positions: dict[UUID, HeldPosition]
-    wallets: dict[UUID, LockedWallet]
-    claims: dict[int, Claim]
+    locked: Locked
     switches: Gate
     evidence: dict[str, Evidence]
     at: datetime
@@ -87,7 +84,9 @@ def book_due(*, limit: int = exit_intents.BATCH) -> list[Outcome]:
         return []
     sol_usd = prices.usable_sol_usd()
     outcomes = [
-        outcome for start in range(0, len(leased), CHUNK) for outcome in _book(leased[start : start + CHUNK], sol_usd)
+        outcome
+        for start in range(0, len(leased), CHUNK)
+        for outcome in bisecting.book(leased[start : start + CHUNK], partial(book, sol_usd=sol_usd), lambda item: item)
     ]
     waiting: dict[str, list[LeasedExit]] = defaultdict(list)
     for outcome in outcomes:
@@ -96,21 +95,6 @@ def book_due(*, limit: int = exit_intents.BATCH) -> list[Outcome]:
     for code, exits in waiting.items():
         exit_intents.give_back(exits, code)
     return outcomes
-
-
-def _book(exits: Sequence[LeasedExit], sol_usd: Decimal | None) -> list[Outcome]:
-    """Book a chunk; a data error bisects it until the one write-off it belongs to waits alone."""
-    try:
-        return book(exits, sol_usd=sol_usd)
-    except (DatabaseError, SoldeskError) as error:
-        if isinstance(error, DatabaseError) and not database_errors.is_data_error(error):
-            raise
-        if len(exits) == 1:
-            code = exit_outcomes.error_code(error)
-            log.warning("write_off_failed", position_id=str(exits[0].position_id), code=code, exc_info=error)
-            return [Outcome(exits[0], Action.WAIT, code)]
-        middle = len(exits) // 2
-        return _book(exits[:middle], sol_usd) + _book(exits[middle:], sol_usd)
 
 
 def book(exits: Sequence[LeasedExit], *, sol_usd: Decimal | None) -> list[Outcome]:
@@ -123,16 +107,12 @@ def book(exits: Sequence[LeasedExit], *, sol_usd: Decimal | None) -> list[Outcom
         Whatever the database raises; nothing is booked then.
         InsufficientBalance: a wallet holds less than its position says; nothing is booked.
     """
-    agent_ids = sorted({item.agent_id for item in exits})
     with database.atomic():
-        gate.lock_desk()
-        locks.lock_states(agent_ids)
-        wallets = books.lock_wallets({item.wallet_id for item in exits})
-        positions = exit_locks.lock_positions(exits)
-        claims = exit_locks.lock_claims(exits)
+        locked = exit_locks.lock(exits)
         evidence = dead_tokens.lock_evidence(item.mint for item in exits)
         ((at,),) = bulk.fetch_all("SELECT clock_timestamp()")
-        now = _Situation(positions, wallets, claims, gate.read(agent_ids), evidence, at, sol_usd)
+        switches = gate.read({item.agent_id for item in exits})
+        now = _Situation(locked, switches, evidence, at, sol_usd)
         chunk = _Chunk()
         outcomes = [_settle(item, now, chunk) for item in exits]
         _write(chunk, at)
@@ -147,13 +127,13 @@ def book(exits: Sequence[LeasedExit], *, sol_usd: Decimal | None) -> list[Outcom
 
 
 def _settle(leased: LeasedExit, now: _Situation, chunk: _Chunk) -> Outcome:
-    claim = now.claims.get(leased.id)
+    claim = now.locked.claims.get(leased.id)
     if claim is None or claim.reason != CloseReason.WRITE_OFF:
         return Outcome(leased, Action.WAIT, LEASE_LOST)
-    position, wallet = now.positions[leased.position_id], now.wallets[leased.wallet_id]
+    position, wallet = now.locked.positions[leased.position_id], now.locked.wallets[leased.wallet_id]
     decision = rules.decide_booking(
         is_open=position.is_open,
-        wallet_current=not wallet.released and wallet.epoch == position.epoch,
+        wallet_current=exit_locks.is_current(position, wallet),
         exits_allowed=now.switches.exits_allowed(position.agent_id),
         evidence=now.evidence.get(position.mint),
         now=now.at,

@@ -333,6 +333,17 @@ def test_who_pauses_is_not_added_to_and_still_sold():
     assert tick(book, {position.mint: point(position.mint, Decimal("0.6"))}, {}, now) == {(position.pk, "stop_loss")}
 
 
+def test_an_agent_in_another_mode_adds_nothing_to_what_it_holds_and_still_sells_it():
+    agent = factories.make_agent(config={"dca": {"enabled": True}})
+    position = factories.make_position(agent, factories.make_token(), price="1", stop_percent=Decimal(-32))
+    book, now = read_book(), datetime.now(UTC)
+    type(agent).objects.update(trading_mode="live", automated_trading_live=True)
+    assert tick(book, {position.mint: point(position.mint, Decimal("0.79"))}, {}, now) == set()
+    assert tick(book, {position.mint: point(position.mint, Decimal("0.6"))}, {}, now) == {(position.pk, "stop_loss")}
+    type(agent).objects.update(trading_mode="simulation")
+    assert tick(book, {position.mint: point(position.mint, Decimal("0.79"))}, {}, now) == {(position.pk, "dca")}
+
+
 def test_an_open_adjust_bars_another_and_a_cancelled_one_rests():
     agent = factories.make_agent(config={"takeProfit": {"enabled": True}})
     position = factories.make_position(agent, factories.make_token(), price="1")

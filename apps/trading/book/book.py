@@ -20,6 +20,7 @@ from apps.trading.book import exact, judging, reading, replay, screen
 from apps.trading.book.columns import (
     ADJUSTING,
     CLOSING,
+    LIVE,
     NO_INTEGER,
     ODD,
     STOP_MOVED,
@@ -186,12 +187,13 @@ class PositionBook:
             records["bag_active"], np.where(records["bag"] == NO_INTEGER, -1, records["bag"]), NO_INTEGER
         )
         columns.flags[rows[records["odd"]]] |= ODD
+        columns.flags[rows[records["is_live"]]] |= LIVE
 
     def _note_fill(self, slot: TokenSlot, records: Records) -> None:
         newest = int(np.argmax(records["opened_at"]))
         record = records[newest]
         filled_at = exact.moment(int(record["opened_at"]))
-        if slot.filled_at is None or filled_at >= slot.filled_at:
+        if filled_at >= slot.filled_at:
             slot.filled_at = filled_at
             slot.fill_price = exact.price(int(record["average_high"]), int(record["average_low"]))
             slot.base_units = int(record["remaining"])
@@ -257,7 +259,7 @@ class PositionBook:
                     slot.symbol,
                     slot.decimals,
                     slot.fill_price,
-                    slot.filled_at or datetime.now(UTC),
+                    slot.filled_at,
                     from_base_units(slot.base_units, slot.decimals),
                 )
                 for slot in self.tokens.by_mint.values()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.intp]
 
 #: Bits of the column `flags`.
-PEAK_RISEN, LOW_FALLEN, STOP_MOVED, CLOSING, ADJUSTING, ODD = 1, 2, 4, 8, 16, 32
+PEAK_RISEN, LOW_FALLEN, STOP_MOVED, CLOSING, ADJUSTING, ODD, LIVE = 1, 2, 4, 8, 16, 32, 64
 UNSAVED = PEAK_RISEN | LOW_FALLEN | STOP_MOVED
 
 #: Name → type. Prices are SOL per token, times microseconds since 1970, tokens base units, percents 10^-8.

@@ -19,6 +19,7 @@ from apps.trading.book import reading
 from apps.trading.book.columns import (
     ADJUSTING,
     CLOSING,
+    LIVE,
     LOW_FALLEN,
     NO_INTEGER,
     NO_SMALL,
@@ -175,7 +176,7 @@ class Exactly:
             closing=bool(flags & CLOSING),
             adjusting=bool(flags & ADJUSTING),
             may_sell=bool(self._rules.may_sell[agent]),
-            may_add=bool(self._rules.may_add[agent]),
+            may_add=bool(self._rules.may_add[agent] and self._rules.live[agent] == bool(flags & LIVE)),
         )
 
     def _odd(self, row: int, books: Books) -> Books:

@@ -35,6 +35,7 @@ _FIELDS: tuple[tuple[str, str, str], ...] = (
     ("agent_id", "V16", "p.agent_id"),
     ("mint", "S64", "substring(convert_to(rpad(p.mint, 64, chr(1)), 'UTF8') FROM 1 FOR 64)"),
     ("is_open", "?", "p.closed_at IS NULL"),
+    ("is_live", "?", "w.wallet_type = 'live'"),
     ("odd", "?", "NOT (p.purchase_price < 9e12 AND p.purchase_amount * power(10::numeric, p.decimals) < 9e18)"),
     ("decimals", ">i2", "p.decimals"),
     ("average_high", ">i8", f"least(div({_PRICE}, 1e18), {_LARGEST})::int8"),
@@ -66,7 +67,10 @@ _RECORD = np.dtype(
 _LENGTHS = [(f"{name}_length", np.dtype(kind).itemsize) for name, kind, _ in _FIELDS]
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER_BYTES = 19
-_SELECT = f"SELECT {', '.join(expression for _, _, expression in _FIELDS)} FROM position p"
+_SELECT = (
+    f"SELECT {', '.join(expression for _, _, expression in _FIELDS)}"
+    " FROM position p JOIN wallet w ON w.id = p.wallet_id"
+)
 _PADDING = "\x01"
 
 
@@ -167,16 +171,18 @@ def _copy(query: str, parameters: Iterable[Any] = ()) -> Records:
 
 @dataclass(frozen=True, slots=True)
 class AgentRules:
-    """An agent as the watch needs it. `config` None: it no longer validates."""
+    """An agent as the watch needs it. `config` None: it no longer validates. `is_live`, `automated`: its mode's."""
 
     agent_id: UUID
     config: TradingConfig | None
     automated: bool
+    is_live: bool = False
 
 
 _AGENTS = """
 SELECT a.id, a.trading_config::text,
-       CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END
+       CASE a.trading_mode WHEN 'live' THEN a.automated_trading_live ELSE a.automated_trading_simulation END,
+       a.trading_mode = 'live'
 FROM agent a WHERE a.id = ANY(%s)
 """
 _CHANGED_AGENTS = _AGENTS + " OR a.changed_xid >= %s::xid8"
@@ -188,7 +194,7 @@ def agents(agent_ids: Collection[UUID], *, changed_since: str | None = None) -> 
         rows = bulk.fetch_all(_AGENTS, [list(agent_ids)])
     else:
         rows = bulk.fetch_all(_CHANGED_AGENTS, [list(agent_ids), changed_since])
-    return [AgentRules(agent_id, read_config(stored), automated) for agent_id, stored, automated in rows]
+    return [AgentRules(agent_id, read_config(stored), *mode) for agent_id, stored, *mode in rows]
 
 
 @dataclass(frozen=True, slots=True)

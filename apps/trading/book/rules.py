@@ -57,7 +57,8 @@ class _Switch:
 class RuleTable:
     """The rules by agent number. Percents are plain percent floats, times microseconds.
 
-    Below a gain of `moves_from` percent no rise moves a stop. At most `trailing_width` levels are in use.
+    An agent adds in the wallet of its mode only (`live`). Below a gain of `moves_from` percent no rise moves a stop.
+    At most `trailing_width` levels are in use.
     `trailing_change` and `trailing_stop` are ascending levels padded with infinity; `trailing_stop` in 10^-8 percent.
     """
 
@@ -92,6 +93,7 @@ class RuleTable:
         grown("cooldown", (size,), "i8", 0)
         grown("may_sell", (size,), "?", True)
         grown("may_add", (size,), "?", False)
+        grown("live", (size,), "?", False)
 
     mode: NDArray[np.uint8]
     default_stop: NDArray[np.float64]
@@ -107,6 +109,7 @@ class RuleTable:
     cooldown: NDArray[np.int64]
     may_sell: NDArray[np.bool_]
     may_add: NDArray[np.bool_]
+    live: NDArray[np.bool_]
 
     def number_of(self, agent_id: UUID) -> int | None:
         """Return an agent's number, None while it has none."""
@@ -126,7 +129,7 @@ class RuleTable:
             number = self._number.get(agent.agent_id)
             if number is None:
                 number = self._add(agent.agent_id)
-            self._automated[number] = agent.automated
+            self._automated[number], self.live[number] = agent.automated, agent.is_live
             self.configs[number] = agent.config
             self._write(number, agent.config)
             self._write_switches(number)

@@ -15,6 +15,7 @@ from apps.trading.book import formulas, rules
 from apps.trading.book.columns import (
     ADJUSTING,
     CLOSING,
+    LIVE,
     LOW_FALLEN,
     NO_INTEGER,
     ODD,
@@ -153,7 +154,8 @@ class Screen:
         sells = (price >= columns.take_profit[rows]) & idle & table.may_sell[agents]
         last_dca = columns.last_dca_at[rows]
         cooled = (last_dca == NO_INTEGER) | (last_dca + table.cooldown[agents] <= now)
-        adds = (price <= columns.dca[rows]) & idle & cooled & table.may_add[agents]
+        own_mode = ((flags & LIVE) != 0) == table.live[agents]
+        adds = (price <= columns.dca[rows]) & idle & cooled & table.may_add[agents] & own_mode
         drifts = (
             (price >= columns.stale_low[rows]) & (price <= columns.stale_high[rows]) & (columns.stale_at[rows] <= now)
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from apps.prices.domain.points import PricePoint
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -22,7 +24,7 @@ class TokenSlot:
     decimals: int
     symbol: str = ""
     fill_price: Decimal = Decimal(0)
-    filled_at: datetime | None = None
+    filled_at: datetime = _NEVER
     base_units: int = 0
     points: dict[float, PricePoint] = field(default_factory=dict)
     pending_since: int | None = None

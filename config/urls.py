@@ -31,6 +31,7 @@ urlpatterns = [
     path(API, include("apps.wallets.api.urls")),
     path(API, include("apps.prices.api.urls")),
     path(API, include("apps.trading.api.urls")),
+    path(API, include("apps.notify.api.urls")),
     path(API, include("apps.console.api.urls")),
     re_path(r"^api(/.*)?$", errors.unknown_route),
 ]

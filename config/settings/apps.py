@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "apps.signals",
     "apps.wallets",
     "apps.trading",
+    "apps.notify",
     "apps.console",
     "apps.sandbox",
 ]

@@ -1,0 +1,1 @@
+"""Doors of notify: webhook endpoints and their deliveries."""

@@ -1,8 +1,11 @@
-"""Trading signals and the keys that keep one from being taken twice."""
+"""Trading signals, the keys that keep one from being taken twice, and the webhooks that take them from elsewhere."""
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -86,3 +89,91 @@ class SignalDedup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.token_address} {self.signal_type} {self.signal_strength}"
+
+
+class SignalWebhook(models.Model):
+    """An address that takes one sender's messages and makes signals of them, for its user's agents.
+
+    The address ends in a token of which only the SHA-256 is kept. Changed by operators only, through `webhook_setup`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="signal_webhooks",
+        help_text="Whose agents trade the signals.",
+    )
+    name = models.CharField(max_length=100, help_text="Who sends, to know it again.")
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(
+        max_length=12, editable=False, help_text="First characters of the token, to recognise the address."
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: the address answers as if it did not exist.")
+    mapping = models.JSONField(default=dict, help_text="Where a signal's fields stand in a message.")
+    allowed_addresses = ArrayField(
+        models.CharField(max_length=43),
+        default=list,
+        blank=True,
+        help_text="IP addresses or networks that may send. Empty: any.",
+    )
+    secret_path = models.CharField(
+        max_length=200, blank=True, help_text="Where a message carries the shared secret. Empty: none is asked for."
+    )
+    secret_hash = models.CharField(max_length=64, blank=True, editable=False)
+    received_count = models.BigIntegerField(
+        "requests",
+        default=0,
+        editable=False,
+        help_text="Requests taken, ignored and refused, beyond the rate limit not.",
+    )
+    last_used_at = models.DateTimeField("last request", null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "signal_webhook"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Outcome(Badge):
+    """What came of one request to a signal webhook."""
+
+    CREATED = "created", "Signal created"
+    IGNORED = "ignored", "Ignored: by a rule"
+    DUPLICATE = "duplicate", "Duplicate: signalled a moment ago"
+    INVALID = "invalid", "Invalid: no signal can be made of it"
+    DENIED = "denied", "Denied: address or secret"
+
+    @classmethod
+    def colours(cls) -> dict[str, str]:
+        return {"created": "success", "ignored": "muted", "duplicate": "info", "invalid": "danger", "denied": "warning"}
+
+
+class WebhookRequest(models.Model):
+    """One request to a signal webhook and what came of it: a log for operators. The last 200 of each webhook are kept.
+
+    The payload is cut, and the shared secret hidden in it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    webhook = models.ForeignKey(SignalWebhook, on_delete=models.CASCADE, related_name="requests")
+    received_at = models.DateTimeField(db_default=Now())
+    address = models.CharField(max_length=64, help_text="Where it came from.")
+    outcome = models.CharField(max_length=9, choices=Outcome.choices)
+    code = models.CharField(max_length=64, blank=True, help_text="Why no signal came of it.")
+    detail = models.CharField(max_length=300, blank=True)
+    payload = models.TextField(blank=True)
+    payload_bytes = models.PositiveIntegerField("size", help_text="Bytes of the whole body.")
+    signal = models.ForeignKey(TradingSignal, null=True, on_delete=models.SET_NULL, related_name="+")
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        db_table = "signal_webhook_request"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["webhook", "-id"], name="webhook_request_newest")]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.outcome}"

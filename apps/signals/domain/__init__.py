@@ -1,0 +1,1 @@
+"""Pure rules of signals: how a message from elsewhere becomes one."""

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.core.adminkit import base, columns
-from apps.core.models import FeedStream, OutboxMessage
+from apps.core.models import FeedStream, OutboxMessage, OutboxReader
 
 
 class PublishedFilter(admin.SimpleListFilter):
@@ -44,3 +44,8 @@ class OutboxAdmin(base.LongTableAdmin):
 class FeedStreamAdmin(base.ReadOnlyAdmin):
     list_display = ("stream", columns.count("sequence", "Last sequence"))
     search_fields = ("stream",)
+
+
+@admin.register(OutboxReader)
+class OutboxReaderAdmin(base.ReadOnlyAdmin):
+    list_display = ("name", columns.count("watermark", "Watermark"), columns.when("read_at", "Last looked"))

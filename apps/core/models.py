@@ -1,4 +1,4 @@
-"""Rows the whole house shares: the outbox of feed messages and the counters of their streams."""
+"""Rows the whole house shares: the outbox of feed messages, the counters of their streams, who else reads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class FeedStream(models.Model):
 class OutboxMessage(models.Model):
     """One feed message, written in the transaction it tells of and published after commit, in stream order.
 
-    Invariant: (stream, sequence) is unique and gapless. Rows are removed by retention once published.
+    Invariant: (stream, sequence) is unique and gapless. Rows are removed by retention once published and read by every
+    `OutboxReader`. A database column `written_xid` (xid8, by default) says which transaction wrote it.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -49,3 +50,20 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream}/{self.sequence} {self.kind}"
+
+
+class OutboxReader(models.Model):
+    """How far one reader beside the relay has read the outbox; retention keeps what it has not read.
+
+    Written by the reader. Everything written by transactions below `watermark` has been read (CONCURRENCY 13).
+    """
+
+    name = models.CharField(max_length=40, primary_key=True)
+    watermark = models.BigIntegerField(help_text="Transaction id; what older transactions wrote has been read.")
+    read_at = models.DateTimeField(auto_now=True, db_default=Now(), help_text="When it last looked.")
+
+    class Meta:
+        db_table = "outbox_reader"
+
+    def __str__(self) -> str:
+        return f"{self.name} @ {self.watermark}"

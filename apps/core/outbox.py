@@ -146,19 +146,25 @@ def wake_relay() -> bool:
     return redis.attempt(lambda client: client.publish(redis.name(RELAY_CHANNEL), b"") > 0, False)
 
 
+_PRUNE = """
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox WHERE published_at < %(before)s
+        AND NOT EXISTS (SELECT 1 FROM outbox_reader r WHERE outbox.written_xid >= r.watermark::text::xid8)
+    ORDER BY id LIMIT %(chunk)s
+)
+"""
+
+
 def prune_outbox(*, older_than: timedelta = KEEP_PUBLISHED) -> int:
-    """Remove published messages older than `older_than`, in chunks of their own transactions; return how many."""
+    """Remove published messages older than `older_than` that every reader has read; return how many.
+
+    In chunks of their own transactions.
+    """
     removed = 0
     before = timezone.now() - older_than
-    while True:
-        ids = list(
-            OutboxMessage.objects.filter(published_at__lt=before)
-            .order_by("id")
-            .values_list("id", flat=True)[:_PRUNE_CHUNK]
-        )
-        if not ids:
-            return removed
-        removed += OutboxMessage.objects.filter(id__in=ids).delete()[0]
+    while gone := bulk.execute(_PRUNE, {"before": before, "chunk": _PRUNE_CHUNK}):
+        removed += gone
+    return removed
 
 
 def oldest_unpublished_seconds() -> float:

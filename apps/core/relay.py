@@ -13,14 +13,12 @@ from typing import Any
 
 import orjson
 import psycopg
-import redis
 import structlog
 from django.db import connection as django_connection
-from redis.client import PubSub
 
 from apps.core import feed, heartbeats, outbox
+from apps.core.ears import Ears
 from apps.core.quick_redis import RedisAway, quick_redis
-from apps.core.redis import name
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +37,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._ears: PubSub | None = None
+        self._ears = Ears(outbox.RELAY_CHANNEL)
         self._next_beat = 0.0
 
     def run(self) -> int:
@@ -52,18 +50,12 @@ class Relay:
 
     def pause(self, wanted: threading.Event, seconds: float) -> None:
         """Wait for a wake-up, but no longer than `seconds`."""
-        try:
-            self._hear(seconds)
-        except (redis.RedisError, RedisAway, OSError):
-            self._ears = None
-            wanted.wait(seconds)
+        self._ears.pause(wanted, seconds)
 
     def close(self) -> None:
         """Give up the lead and let go of every connection."""
         self._close_connection()
-        if self._ears is not None:
-            self._ears.close()
-            self._ears = None
+        self._ears.close()
 
     def _drain(self) -> int:
         published = 0
@@ -92,16 +84,6 @@ class Relay:
         if time.monotonic() >= self._next_beat:
             self._next_beat = time.monotonic() + heartbeats.EVERY_SECONDS
             heartbeats.write("relay")
-
-    def _hear(self, seconds: float) -> None:
-        if self._ears is None:
-            ears = quick_redis().ask(lambda client: client.pubsub(ignore_subscribe_messages=True))
-            ears.subscribe(name(outbox.RELAY_CHANNEL))
-            self._ears = ears
-            return  # what was announced before this subscription is found by the round that follows
-        if self._ears.get_message(timeout=seconds) is not None:
-            while self._ears.get_message(timeout=0) is not None:
-                pass
 
     def _close_connection(self) -> None:
         if self._connection is not None:

@@ -15,7 +15,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from apps.accounts.models import IdempotencyKey, RevokedToken, User
 from apps.accounts.services import audit
 from apps.agents.models import Agent
-from apps.core.models import FeedStream, OutboxMessage
+from apps.core.models import FeedStream, OutboxMessage, OutboxReader
 from apps.prices.models import Token
 from apps.trading.models import Position, Verdict, WatchProgress
 from tests import factories
@@ -66,6 +66,7 @@ def make_desk(operator: User) -> Desk:
     IdempotencyKey.objects.create(user=owner, key=f"key {owner.pk}", fingerprint="0" * 64, locked_until=later)
     FeedStream.objects.create(stream=f"user:{owner.pk}", sequence=1)
     OutboxMessage.objects.create(stream=f"user:{owner.pk}", sequence=1, kind="signal_created", payload={"id": 1})
+    OutboxReader.objects.get_or_create(name="tests", defaults={"watermark": 1})
     _make_schedules(f"of {owner.email}")
     return Desk(operator, owner, agent, token, position)
 

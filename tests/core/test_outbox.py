@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.agents.models import AgentState
 from apps.core import feed, outbox, relay
-from apps.core.models import FeedStream, OutboxMessage
+from apps.core.models import FeedStream, OutboxMessage, OutboxReader
 from apps.core.outbox import Message
 from apps.core.quick_redis import quick_redis
 from apps.core.redis import name
@@ -241,6 +241,21 @@ def test_prune_removes_published_messages_only_once_they_are_old():
     OutboxMessage.objects.filter(pk=second.pk).update(published_at=timezone.now())
     assert outbox.prune_outbox() == 1
     assert set(OutboxMessage.objects.values_list("sequence", flat=True)) == {2, 3}
+
+
+def test_prune_leaves_what_a_reader_has_not_read():
+    with transaction.atomic():
+        outbox.append([Message("global", "k", {})])
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+            (written,) = cursor.fetchone()
+    OutboxMessage.objects.update(published_at=timezone.now() - timedelta(hours=2))
+    OutboxReader.objects.create(name="quick", watermark=written + 1)
+    OutboxReader.objects.create(name="slow", watermark=written)
+    assert outbox.prune_outbox() == 0
+    assert OutboxMessage.objects.count() == 1
+    OutboxReader.objects.filter(name="slow").update(watermark=written + 1)
+    assert outbox.prune_outbox() == 1
 
 
 def test_the_age_of_the_oldest_waiting_message_is_known():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.agents.api import config_schema
 from apps.agents.models import TradingMode
 from apps.agents.services import NAME_LENGTH
 from apps.core.api.fields import Anything, Choice, Flag, Identifier, Moment, Text
@@ -36,20 +38,26 @@ class NewAgentBody(Body):
 
 
 class AgentChangesBody(Body):
+    at_least_one = True
     middleware_family = True
     name = AgentName(required=False)
     trading_mode = Choice(choices=TradingMode.values, required=False)
     automated_trading_simulation = Flag(required=False)
     automated_trading_live = Flag(required=False)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
-            raise serializers.ValidationError({"body": ["must give at least one field to change"]})
-        return attrs
+
+@extend_schema_field(config_schema.partial(), component_name="TradingConfigPatch")
+class ConfigPatch(Anything):
+    """Part of a trading configuration."""
+
+
+@extend_schema_field(config_schema.whole(), component_name="TradingConfig")
+class WholeConfig(Anything):
+    """A whole trading configuration."""
 
 
 class ConfigBody(Body):
-    config = Anything(allow_null=True, help_text="Part of a configuration, laid over the present one; null resets.")
+    config = ConfigPatch(allow_null=True, help_text="Part of a configuration, laid over the present one; null resets.")
 
 
 class AgentShape(Shape):
@@ -68,4 +76,4 @@ class AgentShape(Shape):
 class ConfigShape(Shape):
     """A whole configuration: what is stored, laid over the defaults."""
 
-    config = serializers.DictField(help_text="See the trading configuration's fields and limits in the admin.")
+    config = WholeConfig()

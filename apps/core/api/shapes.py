@@ -51,11 +51,18 @@ class _CamelCase(serializers.Serializer):
 class Body(_CamelCase):
     """What a request's body must look like. Unknown fields are dropped.
 
-    `middleware_family` says which of the two error families the route answers with.
+    `middleware_family` says which of the two error families the route answers with; `at_least_one` refuses a body that
+    gives none of the fields.
     """
 
     middleware_family: ClassVar[bool] = False
+    at_least_one: ClassVar[bool] = False
     from_text: bool = False
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if self.at_least_one and not attrs:
+            raise serializers.ValidationError({"body": [f"must give at least one of {', '.join(self.fields)}"]})
+        return attrs
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
@@ -88,7 +95,7 @@ class Query(Body):
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        given = {name: value for name, value in request.query_params.items() if value}
+        given = {name: value for name, value in request.query_params.items() if value.strip()}
         return cls._checked(given, from_text=True)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from apps.core.api.fields import LastMoment, Moment, OptionalText, Text, WholeNumber
@@ -23,17 +21,13 @@ class SignalBody(Body):
 
 
 class SignalChangesBody(Body):
+    at_least_one = True
     token_address = Text(max_length=255, required=False)
     signal_type = Text(max_length=50, required=False)
     signal_strength = WholeNumber(low=1, high=MAX_STRENGTH, required=False)
     symbol = OptionalText(max_length=50)
     activation_reason = OptionalText(max_length=LONGEST_REASON)
     source = OptionalText(max_length=100)  # type: ignore[assignment]
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
-            raise serializers.ValidationError({"body": ["must give at least one field to change"]})
-        return attrs
 
 
 class SignalQuery(Query):

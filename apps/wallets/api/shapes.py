@@ -69,13 +69,9 @@ class NewBalanceBody(Body):
 
 
 class BalanceChangesBody(Body):
+    at_least_one = True
     balance = Exact(low=0, places=18, required=False)
     token_symbol = Text(max_length=20, required=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
-            raise serializers.ValidationError({"body": ["must give balance, tokenSymbol or both"]})
-        return attrs
 
 
 class BalanceShape(Shape):

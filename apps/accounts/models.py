@@ -1,4 +1,4 @@
-"""People and what acts for them: users, API keys, refresh-token families, the audit log, idempotency keys."""
+"""People and what acts for them: users, second factors, API keys, sessions, the audit log, idempotency keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from django.contrib.auth.models import PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower, Now
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from apps.accounts.domain import sealing
 from apps.core.enums import Badge
+
+LONGEST_ADDRESS = 64
+LONGEST_USER_AGENT = 300
 
 
 class Accounts(BaseUserManager["User"]):
@@ -87,7 +92,14 @@ class ApiKey(models.Model):
     )
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices))
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
-    last_used_at = models.DateTimeField(null=True, editable=False)
+    allowed_ips = ArrayField(
+        models.CharField(max_length=49),
+        default=list,
+        blank=True,
+        db_default=[],
+        help_text="Addresses and networks (CIDR) the key works from. Empty: from anywhere.",
+    )
+    last_used_at = models.DateTimeField(null=True, editable=False, help_text="To the minute.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -109,6 +121,9 @@ class RefreshFamily(models.Model):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.CharField(max_length=40, blank=True)
+    last_used_at = models.DateTimeField(null=True, editable=False, help_text="Newest sign-in or refresh.")
+    address = models.CharField(max_length=LONGEST_ADDRESS, blank=True, default="", db_default="")
+    user_agent = models.CharField(max_length=LONGEST_USER_AGENT, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -117,7 +132,67 @@ class RefreshFamily(models.Model):
         indexes = [models.Index(fields=["expires_at"], name="refresh_family_expiry")]
 
     def __str__(self) -> str:
-        return f"session of {self.user_id} from {self.created_at:%Y-%m-%d %H:%M}"
+        return f"session from {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class AdminSession(models.Model):
+    """A browser that is signed in to the admin; Django's sessions, kept here so that a user's can be listed and ended.
+
+    The key is a digest of the cookie's value, which is not stored: who reads this table cannot sign in with it.
+    Written by `apps.accounts.admin_sessions`; removed when it ends.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="admin_sessions")
+    session_data = models.TextField(editable=False)
+    expires_at = models.DateTimeField(db_index=True)
+    last_used_at = models.DateTimeField(null=True, editable=False, help_text="To the minute.")
+    address = models.CharField(max_length=LONGEST_ADDRESS, blank=True, default="")
+    user_agent = models.CharField(max_length=LONGEST_USER_AGENT, blank=True, default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "admin_session"
+        verbose_name = "admin session"
+
+    def __str__(self) -> str:
+        return f"admin session from {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class SecondFactor(TOTPDevice):
+    """A user's authenticator app: django-otp's TOTP device, whose key is kept sealed instead of readable.
+
+    One confirmed row per user, and at most one that waits for its first code. Written by `services.second_factor`.
+    """
+
+    class Meta:
+        proxy = True
+        verbose_name = "second factor"
+
+    def __str__(self) -> str:
+        return f"second factor of {self.user}"
+
+    @property
+    def bin_key(self) -> bytes:
+        """The secret itself."""
+        return sealing.unseal(self.key, bound_to=str(self.user_id))
+
+
+class StrangerAttempts(models.Model):
+    """Sign-ins at an e-mail nobody has, counted and locked as a user's are, so that the two cannot be told apart."""
+
+    email_hash = models.CharField(primary_key=True, max_length=64, help_text="SHA-256 of the e-mail, lower-case.")
+    failed_logins = models.PositiveIntegerField(default=0)
+    locked_until = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "stranger_attempts"
+        verbose_name = "attempts at an unknown e-mail"
+        verbose_name_plural = "attempts at unknown e-mails"
+
+    def __str__(self) -> str:
+        return self.email_hash[:12]
 
 
 class RevokedToken(models.Model):
@@ -158,7 +233,11 @@ class AuditEntry(models.Model):
         verbose_name = "audit entry"
         verbose_name_plural = "audit log"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["object_type", "object_id"], name="audit_log_object")]
+        indexes = [
+            models.Index(fields=["object_type", "object_id"], name="audit_log_object"),
+            models.Index(fields=["actor", "-id"], name="audit_log_actor"),
+            models.Index(fields=["at"], name="audit_log_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_type} {self.object_id}"
@@ -172,6 +251,7 @@ class IdempotencyKey(models.Model):
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
     status = models.PositiveSmallIntegerField(null=True, help_text="Empty while the first request runs.")
     response = models.JSONField(null=True)
+    begun = models.JSONField(null=True, help_text="What the first request began and a repeat goes on with.")
     locked_until = models.DateTimeField(help_text="A first request that died is taken over after this.")
     created_at = models.DateTimeField(auto_now_add=True)
 

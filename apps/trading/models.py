@@ -19,7 +19,7 @@ from apps.core.fields import (
     UsdField,
 )
 from apps.signals.models import TradingSignal
-from apps.wallets.models import Transaction, Wallet
+from apps.wallets.models import Origin, Transaction, Wallet
 
 
 class State(Badge):
@@ -420,7 +420,11 @@ class DeadToken(models.Model):
 
 
 class ClosedTrade(models.Model):
-    """A position that ended ("historical swap"): one row, written in the transaction of its last sale."""
+    """A position that ended ("historical swap"): one row, written in the transaction of its last sale, never changed.
+
+    Or a trade entered by hand (`services.hand_trades`), without a position: figures only, no balance moves with it. It
+    may be corrected, and deleting marks it: hidden everywhere, kept for the audit log's sake.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="closed_trades", db_index=False)
@@ -428,7 +432,7 @@ class ClosedTrade(models.Model):
         Wallet, null=True, on_delete=models.PROTECT, related_name="closed_trades", db_index=False
     )
     epoch = models.PositiveIntegerField()
-    origin = models.CharField(max_length=10, default="engine", help_text="engine or hand")
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.ENGINE)
     position = models.OneToOneField(Position, null=True, on_delete=models.PROTECT, related_name="closed_trade")
     mint = MintField()
     symbol = models.CharField(max_length=50)
@@ -444,6 +448,7 @@ class ClosedTrade(models.Model):
     sale_transaction = models.ForeignKey(Transaction, null=True, on_delete=models.PROTECT, related_name="+")
     signal = models.ForeignKey(TradingSignal, null=True, on_delete=models.PROTECT, related_name="closed_trades")
     close_reason = models.CharField(max_length=12, choices=CloseReason.choices, null=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="Entered by hand, and taken back.")
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
     class Meta:

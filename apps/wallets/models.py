@@ -1,9 +1,10 @@
-"""Wallets and the books: balances, the append-only ledger, transactions."""
+"""Wallets, the live keys the signer holds, and the books: balances, the append-only ledger, transactions."""
 
 from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
@@ -30,6 +31,11 @@ class Wallet(models.Model):
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="wallets")
     wallet_type = models.CharField(max_length=12, choices=TradingMode.choices)
     epoch = models.PositiveIntegerField(default=1)
+    chain_slot = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Newest slot of the chain that these books reflect; older answers of a node are refused.",
+    )
     released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
@@ -52,6 +58,64 @@ class Wallet(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class Network(Badge):
+    """Where a key's wallet lives, in the words of the dialect."""
+
+    MAINNET = "mainnet", "Mainnet"
+    TESTNET = "testnet", "Testnet: no real money"
+
+    @classmethod
+    def colours(cls) -> dict[str, str]:
+        return {"mainnet": "danger", "testnet": "info"}
+
+
+class KeySource(Badge):
+    """Where the signer has a key from."""
+
+    ENV = "env", "Environment"
+    FILE = "file", "Encrypted file"
+
+
+class LiveKey(models.Model):
+    """A key the signer holds, by its address: all that the desk ever knows of it.
+
+    Written when the signer says what it has loaded; a key that is gone stays, not loaded. Staff may assign every
+    loaded key, others only those they were allowed (`LiveKeyGrant`).
+    """
+
+    address = models.CharField(primary_key=True, max_length=64)
+    name = models.CharField(max_length=60, blank=True, help_text="What the signer calls it, e.g. WALLET_1.")
+    source = models.CharField(max_length=4, choices=KeySource.choices)
+    network = models.CharField(max_length=8, choices=Network.choices, default=Network.MAINNET)
+    loaded = models.BooleanField(default=False, help_text="The signer can sign with it now.")
+    loaded_at = models.DateTimeField(null=True, blank=True, help_text="When the signer last loaded it.")
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    class Meta:
+        db_table = "live_key"
+        ordering = ["address"]
+
+    def __str__(self) -> str:
+        return self.name or self.address
+
+
+class LiveKeyGrant(models.Model):
+    """A user without staff rights who may see a live key and assign it to their agents. Written by operators."""
+
+    key = models.ForeignKey(LiveKey, on_delete=models.CASCADE, related_name="grants", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+
+    class Meta:
+        db_table = "live_key_grant"
+        ordering = ["-created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["key", "user"], name="live_key_grant_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} for {self.user_id}"
 
 
 class Balance(models.Model):
@@ -109,7 +173,9 @@ class Transaction(models.Model):
 
     `agent` is the wallet's, kept beside it for reading; the database checks the wallet, the audit that both agree.
 
-    Rows of the engine never change. Rows entered by hand are corrected by a further row (`corrects`).
+    Rows of the engine never change. A row entered by hand (`services.hand_rows`) may be corrected: its ledger entries are
+    posted back and those of its new content are added, under the same row. Deleting it posts them back and marks it: it
+    is hidden from lists, and the audit expects nothing left of it in the ledger.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -158,6 +224,7 @@ class Transaction(models.Model):
     destination_address = models.CharField(max_length=255, null=True, blank=True)
     routes = models.JSONField(null=True, blank=True)
     swap_payload = models.JSONField(null=True, blank=True, help_text="The provider's quote, as received.")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="Entered by hand, and taken back.")
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
@@ -192,6 +259,7 @@ class LedgerReason(Badge):
     ADJUSTMENT = "adjustment", "Adjustment by hand"
     CORRECTION = "correction", "Correction"
     RESET = "reset", "Wallet reset"
+    WITHDRAWAL = "withdrawal", "Withdrawal seen on chain"
 
 
 class LedgerEntry(models.Model):

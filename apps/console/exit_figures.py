@@ -49,7 +49,7 @@ _CLOSED_TODAY = """
 SELECT coalesce(c.close_reason, ''), count(*), count(*) FILTER (WHERE c.profit_sol > 0), sum(c.profit_sol)
 FROM closed_trade c JOIN agent a ON a.id = c.agent_id LEFT JOIN wallet w ON w.id = c.wallet_id
 WHERE c.sale_time >= %(today)s AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
-  AND (%(mode)s::text IS NULL OR w.wallet_type = %(mode)s)
+  AND (%(mode)s::text IS NULL OR w.wallet_type = %(mode)s) AND c.deleted_at IS NULL
 GROUP BY 1 ORDER BY 2 DESC, 1
 """
 _DEAD = """

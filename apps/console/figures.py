@@ -45,7 +45,7 @@ SELECT day, coalesce(sum(c.profit_sol), 0)
 FROM generate_series(%(first)s::timestamptz, %(today)s::timestamptz, interval '1 day') AS day
 LEFT JOIN (
     SELECT t.sale_time, t.profit_sol FROM closed_trade t JOIN wallet w ON w.id = t.wallet_id
-    WHERE w.wallet_type = %(mode)s AND t.sale_time >= %(first)s
+    WHERE w.wallet_type = %(mode)s AND t.sale_time >= %(first)s AND t.deleted_at IS NULL
 ) c ON c.sale_time >= day AND c.sale_time < day + interval '1 day'
 GROUP BY day ORDER BY day
 """
@@ -64,7 +64,8 @@ SELECT w.wallet_type,
        count(*) FILTER (WHERE c.sale_time >= %(today)s),
        coalesce(sum(c.profit_sol), 0), count(*), count(*) FILTER (WHERE c.profit_sol > 0)
 FROM closed_trade c JOIN wallet w ON w.id = c.wallet_id
-WHERE c.sale_time >= %(since)s AND (%(agent)s::uuid IS NULL OR c.agent_id = %(agent)s) GROUP BY 1
+WHERE c.sale_time >= %(since)s AND (%(agent)s::uuid IS NULL OR c.agent_id = %(agent)s) AND c.deleted_at IS NULL
+GROUP BY 1
 """
 
 

@@ -28,7 +28,7 @@ _TODAY = """
 SELECT count(*), count(*) FILTER (WHERE c.profit_sol > 0), coalesce(sum(c.profit_sol), 0), sum(c.profit_usd),
        count(*) FILTER (WHERE c.profit_usd IS NULL)
 FROM closed_trade c JOIN agent a ON a.id = c.agent_id
-WHERE c.sale_time >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+WHERE c.sale_time >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AND c.deleted_at IS NULL
   AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
 """
 _STATE = """
@@ -57,7 +57,7 @@ _TRADES = """
 SELECT c.id, c.agent_id, a.name, c.mint, c.symbol, c.amount, c.purchase_price, c.sale_price, c.change_percent,
        c.profit_sol, c.profit_usd, c.purchase_time, c.sale_time, c.close_reason, c.signal_id, c.position_id
 FROM closed_trade c JOIN agent a ON a.id = c.agent_id
-WHERE (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
+WHERE c.deleted_at IS NULL AND (%(user)s::uuid IS NULL OR a.user_id = %(user)s)
 ORDER BY c.sale_time DESC, c.id DESC LIMIT %(limit)s
 """
 _EXECUTIONS = """

@@ -76,7 +76,7 @@ def get_balance(*, user: User, balance_id: UUID) -> Balance:
 def list_transactions(*, agent: Agent) -> QuerySet[Transaction]:
     """Return the transactions of the agent's wallets, unordered."""
     return Transaction.objects.select_related("wallet").filter(
-        agent=agent, epoch=F("wallet__epoch"), wallet__released_at=None
+        agent=agent, epoch=F("wallet__epoch"), wallet__released_at=None, deleted_at=None
     )
 
 
@@ -88,7 +88,13 @@ def get_transaction(*, user: User, transaction_id: UUID) -> Transaction:
     """
     row = (
         Transaction.objects.select_related("wallet", "agent")
-        .filter(pk=transaction_id, epoch=F("wallet__epoch"), wallet__released_at=None, agent__archived_at=None)
+        .filter(
+            pk=transaction_id,
+            epoch=F("wallet__epoch"),
+            wallet__released_at=None,
+            agent__archived_at=None,
+            deleted_at=None,
+        )
         .first()
     )
     if row is None:

@@ -1,4 +1,4 @@
-"""Closed trades ("historical swaps") of an agent, by the present epoch of their wallets."""
+"""Closed trades ("historical swaps") of an agent, by the present epoch of their wallets, without those taken back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apps.agents.models import Agent
 from apps.core.errors import NotFound
 from apps.trading.models import ClosedTrade
 
-_PRESENT = Q(wallet=None) | Q(epoch=F("wallet__epoch"), wallet__released_at=None)
+_PRESENT = Q(deleted_at=None) & (Q(wallet=None) | Q(epoch=F("wallet__epoch"), wallet__released_at=None))
 
 
 def list_closed(*, agent: Agent) -> QuerySet[ClosedTrade]:

@@ -35,7 +35,10 @@ def of_agent(
     sol = Balance.objects.filter(wallet_id__in=ids, mint=SOL_MINT).aggregate(held=Sum(F("amount") + F("held")))["held"]
     rows = list(Position.objects.filter(wallet_id__in=ids, closed_at=None))
     held = performance.summarise(sol or ZERO, (), list(_valued(rows)))
-    closed = closed_trades.list_closed(agent=agent).filter(wallet_id__in=ids)
+    of_wallets = Q(wallet_id__in=ids)
+    if wallet_address is None:
+        of_wallets |= Q(wallet=None)  # entered by hand, without a wallet
+    closed = closed_trades.list_closed(agent=agent).filter(of_wallets)
     if since is not None:
         closed = closed.filter(sale_time__gte=since)
     made = closed.aggregate(

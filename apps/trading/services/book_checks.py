@@ -43,20 +43,20 @@ _HELD = """
 SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'held', 0, held FROM balance WHERE held <> 0
 """
 
-# A buy's protocol fee is inside what it spent; a sale's comes off what it brought in.
+# A buy's protocol fee is inside what it spent; a sale's comes off what it brought in. A row taken back did nothing.
 _TRANSACTIONS = f"""
 WITH effect AS (
     SELECT id, mint, sum(delta) AS delta FROM (
         SELECT id, input_mint AS mint,
                CASE transaction_type WHEN 'deposit' THEN input_amount ELSE -input_amount END AS delta
-        FROM transaction WHERE input_mint IS NOT NULL AND origin <> 'correction'
+        FROM transaction WHERE input_mint IS NOT NULL AND origin <> 'correction' AND deleted_at IS NULL
         UNION ALL
         SELECT id, output_mint, output_amount FROM transaction
-        WHERE transaction_type = 'swap' AND output_mint IS NOT NULL AND origin <> 'correction'
+        WHERE transaction_type = 'swap' AND output_mint IS NOT NULL AND origin <> 'correction' AND deleted_at IS NULL
         UNION ALL
         SELECT id, '{SOL_MINT}', -COALESCE(network_fee_sol, 0)
                - CASE WHEN output_mint = '{SOL_MINT}' THEN COALESCE(protocol_fee_sol, 0) ELSE 0 END
-        FROM transaction WHERE transaction_type = 'swap' AND origin <> 'correction'
+        FROM transaction WHERE transaction_type = 'swap' AND origin <> 'correction' AND deleted_at IS NULL
     ) AS part GROUP BY id, mint HAVING sum(delta) <> 0
 ), posted AS (
     SELECT entry.transaction_id AS id, entry.mint, sum(entry.delta) AS delta

@@ -80,9 +80,9 @@ def end_epoch(wallet: LockedWallet) -> ResetCounts:
     balances = _post_out(wallet)
     counts = ResetCounts(
         positions=len(closed),
-        historical_swaps=ClosedTrade.objects.filter(wallet_id=wallet.id, epoch=wallet.epoch).count(),
+        historical_swaps=ClosedTrade.objects.filter(wallet_id=wallet.id, epoch=wallet.epoch, deleted_at=None).count(),
         balances=balances,
-        transactions=Transaction.objects.filter(wallet_id=wallet.id, epoch=wallet.epoch).count(),
+        transactions=Transaction.objects.filter(wallet_id=wallet.id, epoch=wallet.epoch, deleted_at=None).count(),
         balance_snapshots=BalanceSnapshot.objects.filter(wallet_id=wallet.id, epoch=wallet.epoch).count(),
     )
     bulk.execute("UPDATE wallet SET epoch = epoch + 1, updated_at = clock_timestamp() WHERE id = %s", [wallet.id])

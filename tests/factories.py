@@ -37,7 +37,17 @@ from apps.trading.models import (
     TradingState,
     Verdict,
 )
-from apps.wallets.models import Balance, LedgerEntry, LedgerReason, Origin, Transaction, TransactionType, Wallet
+from apps.wallets.models import (
+    Balance,
+    KeySource,
+    LedgerEntry,
+    LedgerReason,
+    LiveKey,
+    Origin,
+    Transaction,
+    TransactionType,
+    Wallet,
+)
 
 _counter = itertools.count(1)
 PASSWORD = "correct-horse-battery"
@@ -108,6 +118,16 @@ def make_agent(
 def make_wallet(agent: Agent, *, wallet_type: str = "simulation", address: str | None = None) -> Wallet:
     return Wallet.objects.create(
         agent=agent, wallet_type=wallet_type, address=address or mint_of(f"wallet {next(_counter)}")
+    )
+
+
+def make_live_key(*, address: str | None = None, loaded: bool = True, **fields: Any) -> LiveKey:
+    """Return a key as the signer reports it; nothing of the key itself exists here."""
+    fields.setdefault("loaded_at", timezone.now() if loaded else None)
+    fields.setdefault("source", KeySource.ENV)
+    number = next(_counter)
+    return LiveKey.objects.create(
+        address=address or mint_of(f"live key {number}"), name=f"WALLET_{number}", loaded=loaded, **fields
     )
 
 

@@ -1,5 +1,7 @@
 """The books, read-only: wallets, balances, transactions, the ledger. Money moves through buttons, never by editing.
 
+The keys of live wallets have pages of their own (`admin_keys`).
+
 A wallet's reset is trading's use case; the wallet page of `apps.console` adds it to the one here.
 """
 
@@ -22,6 +24,7 @@ from apps.agents.models import TradingMode
 from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.core.money import SOL_MINT
+from apps.wallets import admin_keys as live_key_pages  # noqa: F401 - registers its pages
 from apps.wallets.models import (
     Balance,
     LedgerEntry,

@@ -18,6 +18,7 @@ from apps.agents.models import Agent
 from apps.core.models import FeedStream, OutboxMessage, OutboxReader
 from apps.prices.models import Token
 from apps.trading.models import Position, Verdict, WatchProgress
+from apps.wallets.models import LiveKeyGrant
 from tests import factories
 
 
@@ -58,6 +59,7 @@ def make_desk(operator: User) -> Desk:
     factories.set_state("halted", agent=agent, reason="testing")
     factories.make_api_key(owner)
     factories.make_session(owner)
+    LiveKeyGrant.objects.create(key=factories.make_live_key(), user=owner)
     audit.record(
         actor=operator, action="agent.updated", object_type="agent", object_id=agent.pk, before={"a": 1}, after={"a": 2}
     )

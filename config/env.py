@@ -58,6 +58,9 @@ class Env(BaseSettings):
 
     admin_email: str = "admin@soldesk.local"
     admin_password: SecretStr = SecretStr(DEMO_PASSWORD)
+    require_staff_totp: bool = Field(
+        False, description="operators get nowhere before they have set up a second factor"
+    )
     soldesk_demo: bool = True
     sandbox_signal_key: SecretStr = SecretStr("")
 
@@ -83,6 +86,14 @@ class Env(BaseSettings):
         5, ge=2, description="checks, 30 s apart at least, that must have found a token dead"
     )
     signals_per_minute: int = Field(120, ge=1, description="signals one API key may post per minute")
+    feed_sockets_per_user: int = Field(50, ge=1, description="feed sockets one user may have open, per web process")
+    feed_sockets_per_process: int = Field(5_000, ge=1, description="feed sockets one web process serves")
+    feed_message_bytes: int = Field(64 * 1024, ge=1024, description="longest message a feed client may send")
+    feed_messages_per_second: int = Field(20, ge=1, description="messages a feed client may send; ten times that at once")
+    feed_snapshot_positions: int = Field(1_000, ge=1, description="positions one snapshot of the feed carries at most")
+    feed_buffer_megabytes: int = Field(
+        128, ge=1, description="what waits for slow feed clients in one web process; beyond it the slowest are cut off"
+    )
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
 

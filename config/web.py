@@ -16,11 +16,11 @@ import uvicorn
 
 from config import memory
 from config.env import env
+from config.feed_socket import FeedSocket, allow_many_sockets
 
 log = structlog.get_logger("config.web")
 
 GRACE_SECONDS = 3
-WEBSOCKET_MESSAGE_BYTES = 64 * 1024
 BACKLOG = 2048
 
 
@@ -69,14 +69,16 @@ def _is_news(record: logging.LogRecord) -> bool:
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     listener = _listen()
+    allow_many_sockets()
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     server = _Server(
         uvicorn.Config(
             "config.asgi:application",
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
-            ws_max_size=WEBSOCKET_MESSAGE_BYTES,
+            ws=FeedSocket,
+            ws_max_size=env.feed_message_bytes,
+            ws_ping_interval=None,  # the feed has its own, which clients of the dialect answer
             ws_per_message_deflate=False,
             lifespan="on",
             access_log=False,

@@ -3,6 +3,7 @@
 import config.celery  # noqa: F401 - every process that reads settings can wake a worker
 from config.settings.apps import *  # noqa: F403
 from config.settings.database import *  # noqa: F403
+from config.settings.feed import *  # noqa: F403
 from config.settings.http import *  # noqa: F403
 from config.settings.logs import *  # noqa: F403
 from config.settings.providers import *  # noqa: F403

@@ -7,6 +7,6 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts.services import api_keys
+        from apps.accounts.services import last_use
 
-        request_finished.connect(api_keys.write_uses, dispatch_uid="accounts.api_keys.write_uses")
+        request_finished.connect(last_use.write_all, dispatch_uid="accounts.last_use.write_all")

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from apps.accounts.domain import sealing
+from apps.accounts import sealing
 from apps.core.enums import Badge
 
 LONGEST_ADDRESS = 64

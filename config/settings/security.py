@@ -18,6 +18,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
+SESSION_ENGINE = "apps.accounts.admin_sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = f"soldesk_session_{env.port}"
@@ -33,6 +34,10 @@ if env.trust_proxy:
 ACCESS_TOKEN_SECONDS = 15 * 60
 REFRESH_TOKEN_SECONDS = 24 * 3600
 REMEMBERED_REFRESH_TOKEN_SECONDS = 30 * 24 * 3600
+REQUIRE_STAFF_TOTP = env.require_staff_totp
+OTP_TOTP_ISSUER = "Soldesk"
+#: Wrong codes count for the lockout like wrong passwords; django-otp's own waiting times would only confuse.
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
 LOCKOUT_FAILURES = 5
 LOCKOUT_SECONDS = 15 * 60
 ADMIN_EMAIL = env.admin_email

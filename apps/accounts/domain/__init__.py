@@ -1,0 +1,1 @@
+"""Pure rules of accounts: where an API key may be used from."""

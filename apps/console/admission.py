@@ -14,13 +14,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import selectors as accounts
 from apps.accounts import tokens
+from apps.accounts.admin_sessions import SessionStore, session_id
 from apps.accounts.errors import Unauthenticated
 from apps.accounts.models import RefreshFamily, RevokedToken, User
 from apps.accounts.services import sessions
@@ -111,11 +110,7 @@ def ended(credentials: set[Credential]) -> set[Credential]:
         .filter(Q(ended_at__isnull=False) | Q(expires_at__lte=now))
         .values_list("pk", flat=True)
     )
-    open_sessions = set(
-        Session.objects.filter(session_key__in=[c.session_key for c in by_session], expire_date__gt=now).values_list(
-            "session_key", flat=True
-        )
-    )
+    open_sessions = accounts.open_admin_sessions({session_id(c.session_key) for c in by_session if c.session_key})
     users = User.objects.filter(pk__in={c.user_id for c in credentials}, is_active=True).in_bulk()
 
     def is_over(credential: Credential) -> bool:
@@ -126,7 +121,7 @@ def ended(credentials: set[Credential]) -> set[Credential]:
         if user.tokens_valid_from is not None and since < int(user.tokens_valid_from.timestamp()):
             return True
         if credential.session_key is not None:
-            return credential.session_key not in open_sessions or not user.is_staff
+            return session_id(credential.session_key) not in open_sessions or not user.is_staff
         if credential.family_id is None and (credential.expires_at or 0) <= now.timestamp():
             return True
         return credential.jti in revoked or credential.family_id in over
@@ -146,6 +141,8 @@ def _admit_session(handshake: Handshake, agent_id: str) -> Admission:
     user = get_user(request)
     if not isinstance(user, User) or not user.is_active or not user.is_staff:
         raise Refused(401, "The session has ended")
+    if accounts.lacks_second_factor(user):
+        raise Refused(403, "A second factor is missing")
     if not user.has_perm(DESK_PERMISSION):
         raise Refused(403, "Not allowed")
     credential = Credential(user_id=user.pk, opened_at=timezone.now().timestamp(), session_key=key)

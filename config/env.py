@@ -99,6 +99,9 @@ class Env(BaseSettings):
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
     @classmethod
+    webhooks_allow_private: bool | None = Field(
+        None, description="webhooks may go to private and loopback addresses, and over http; default: as SOLDESK_DEMO"
+    )
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str) and not value.lstrip().startswith("["):
             return [item.strip() for item in value.split(",") if item.strip()]

@@ -1,7 +1,8 @@
 """The one way out: HTTP clients for named providers, with deadline, retries, breaker, call budget and metrics.
 
-`client(provider)` and `async_client(provider)` are what adapters use; `call_loop` runs the async ones for callers that
-have no event loop. Nothing here knows what a price or a quote is: that belongs to the adapters of the apps above.
+`client(provider)` and `async_client(provider)` are what adapters use (webhooks use `PostClient`); `call_loop` runs the
+async ones for callers that have no event loop. Nothing here knows what a price or a quote is: that belongs to the
+adapters of the apps above.
 """
 
 from apps.core.http import call_loop
@@ -20,6 +21,7 @@ from apps.core.http.errors import (
     ProviderUnavailable,
 )
 from apps.core.http.plans import Lane
+from apps.core.http.posts import PostClient, Posted
 from apps.core.http.sync_calls import ProviderClient
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "BreakerOpen",
     "BudgetExhausted",
     "Lane",
+    "PostClient",
+    "Posted",
     "ProviderClient",
     "ProviderConfig",
     "ProviderError",

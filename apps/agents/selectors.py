@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
-
-from django.db.models import QuerySet
 
 from apps.accounts.models import User
 from apps.agents.errors import AgentNotFound, NotYourAgent
 from apps.agents.models import Agent
+from apps.core import fixed_sql
 
 
-def list_agents(*, user: User) -> QuerySet[Agent]:
+class AgentRow(NamedTuple):
+    """An agent as lists show it, without its configuration."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    trading_mode: str
+    automated_trading_simulation: bool
+    automated_trading_live: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+_LIST = (
+    f"SELECT {', '.join(AgentRow._fields)} FROM agent WHERE user_id = %s AND archived_at IS NULL"
+    " ORDER BY created_at DESC, id DESC"
+)
+
+
+def list_agents(*, user: User) -> list[AgentRow]:
     """Return a user's agents, newest first."""
-    return Agent.objects.filter(user=user, archived_at=None).order_by("-created_at", "-id")
+    return [AgentRow(*row) for row in fixed_sql.fetch_all(_LIST, [user.pk])]
 
 
 def get_agent(*, user: User, agent_id: UUID) -> Agent:

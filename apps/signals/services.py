@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
 from apps.accounts.services import audit
-from apps.core import base58, bulk, events, outbox
+from apps.core import base58, events, fixed_sql, outbox
 from apps.core.errors import Invalid, NotFound
 from apps.signals import errors
 from apps.signals.events import SignalCreated
@@ -106,7 +106,6 @@ def delete_signals(*, user: User, actor: User | None, signal_id: int | None = No
     return marked
 
 
-_FIELDS = [field.attname for field in TradingSignal._meta.concrete_fields]
 # One round trip for the duplicate key and the row. Equal signals at once wait here for each other.
 _TAKE = f"""
 WITH claim AS (
@@ -121,14 +120,14 @@ INSERT INTO trading_signal (user_id, api_key_id, token_address, symbol, signal_t
 SELECT user_id, %(api_key)s::uuid, %(token_address)s, %(symbol)s, %(signal_type)s, %(activation_reason)s,
        %(signal_strength)s, %(source)s, '{SignalStatus.DUE.value}', now(), 0, now(), now()
 FROM claim
-RETURNING {", ".join(str(field.column) for field in TradingSignal._meta.concrete_fields)}
+RETURNING {fixed_sql.columns_of(TradingSignal, "trading_signal")}
 """
 
 
 def _take(values: Mapping[str, Any]) -> TradingSignal | None:
     """Insert the signal unless its duplicate key is held by another for now."""
-    rows = bulk.fetch_all(_TAKE, values)
-    return TradingSignal.from_db(connection.alias, _FIELDS, rows[0]) if rows else None
+    rows = fixed_sql.fetch_all(_TAKE, values)
+    return fixed_sql.model_from(TradingSignal, rows[0]) if rows else None
 
 
 def _announcement(signal: TradingSignal) -> dict[str, object]:

@@ -20,7 +20,8 @@ def _postgres(url: str) -> dict[str, object]:
         "PORT": str(port),
         "CONN_MAX_AGE": 600,
         "DISABLE_SERVER_SIDE_CURSORS": False,
-        "OPTIONS": {"connect_timeout": 5, "application_name": "soldesk", **query},
+        # Django binds parameters itself, so that only `core.fixed_sql` prepares anything.
+        "OPTIONS": {"connect_timeout": 5, "application_name": "soldesk", "prepare_threshold": 2, **query},
     }
 
 

@@ -27,7 +27,7 @@ class Agents(APIView):
         summary="My agents, newest first", operation_id="list_agents", responses=answers(shapes.AgentShape(many=True))
     )
     def get(self, request: Request) -> Response:
-        return paging.whole(list(selectors.list_agents(user=caller(request))), shapes.AgentShape)
+        return paging.whole(selectors.list_agents(user=caller(request)), shapes.AgentShape)
 
     @extend_schema(
         summary="Make an agent with a simulation wallet",

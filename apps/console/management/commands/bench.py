@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.console.bench import book, exits, report, signals
+from apps.console.bench import api, book, exits, report, signals
 
 _COUNTED = ("duplicates", "wrong_balances", "sold_twice")
 
@@ -35,12 +35,31 @@ class Command(BaseCommand):
         alone = what.add_parser("book", help="the book by itself, on the empty database this runs on")
         alone.add_argument("--positions", default="1000,10000,100000,1000000")
         alone.add_argument("--rounds", type=int, default=20)
-        for each in (sending, selling, alone):
+        asking = what.add_parser("api", help="requests per second, lists over large books, beside hanging requests")
+        bare = what.add_parser("api-here", help="the same, on the empty database this runs on")
+        for each in (asking, bare):
+            each.add_argument("--parts", default=",".join(api.PARTS), help="some of it, comma-separated")
+            each.add_argument("--transactions", type=int, default=1_000_000)
+            each.add_argument("--closed-trades", type=int, default=100_000)
+            each.add_argument("--seconds", type=float, default=5.0, help="of load per kind of request")
+        for each in (sending, selling, alone, asking, bare):
             each.add_argument("--json", dest="json_file", help="write the figures to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         what = options["what"]
-        if what == "book":
+        if what == "api":
+            self._api_on_its_own(options)
+            return
+        if what == "api-here":
+            call_command("migrate", verbosity=0)
+            rows = api.measure(
+                parts=options["parts"].split(","),
+                transactions=options["transactions"],
+                closed_trades=options["closed_trades"],
+                seconds=options["seconds"],
+                say=self._say,
+            )
+        elif what == "book":
             call_command("migrate", verbosity=0)
             rows = book.measure(_numbers(options["positions"]), options["rounds"], self._say)
         elif what == "exits":
@@ -66,16 +85,24 @@ class Command(BaseCommand):
             return []
         return exits.measure(options["held"], options["runs"], options["crowd"], self._say)
 
+    def _api_on_its_own(self, options: dict[str, Any]) -> None:
+        names = ("parts", "transactions", "closed_trades", "seconds")
+        given = [f"--{name.replace('_', '-')}={options[name]}" for name in names]
+        _on_empty_services("api-here", *given, *([f"--json={options['json_file']}"] if options["json_file"] else []))
+
     def _book_on_its_own(self, options: dict[str, Any]) -> None:
-        """Measure the book on a PostgreSQL that lives as long as that takes: nobody's desk is filled with it."""
-        command = [sys.executable, "manage.py", "bench", "book"]
-        command += ["--positions", options["positions"], "--rounds", str(options["rounds"])]
-        scratch = [sys.executable, "-m", "config.runtime", "scratch", "--", *command]
-        if subprocess.run(scratch, cwd=settings.BASE_DIR, check=False).returncode:
-            raise CommandError("The bench of the book failed")
+        _on_empty_services("book", f"--positions={options['positions']}", f"--rounds={options['rounds']}")
 
     def _say(self, text: str) -> None:
         self.stderr.write(text)
+
+
+def _on_empty_services(*bench: str) -> None:
+    """Run a bench on services that live as long as it takes: nobody's desk is filled with it."""
+    command = [sys.executable, "manage.py", "bench", *bench]
+    scratch = [sys.executable, "-m", "config.runtime", "scratch", "--", *command]
+    if subprocess.run(scratch, cwd=settings.BASE_DIR, check=False).returncode:
+        raise CommandError(f"The bench {bench[0]} failed")
 
 
 def _need_sandbox() -> None:

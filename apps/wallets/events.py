@@ -14,3 +14,13 @@ class BalanceCorrecting:
     wallet_id: UUID
     mint: str
     amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class WalletReplacing:
+    """Another wallet is about to take this one's place; agent state and wallet are locked.
+
+    `trading` refuses while positions are open, and ends the wallet's epoch.
+    """
+
+    wallet_id: UUID

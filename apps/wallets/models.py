@@ -173,9 +173,9 @@ class Transaction(models.Model):
 
     `agent` is the wallet's, kept beside it for reading; the database checks the wallet, the audit that both agree.
 
-    Rows of the engine never change. A row entered by hand (`services.hand_rows`) may be corrected: its ledger entries are
-    posted back and those of its new content are added, under the same row. Deleting it posts them back and marks it: it
-    is hidden from lists, and the audit expects nothing left of it in the ledger.
+    Rows of the engine never change. A row entered by hand (`services.hand_rows`) may be corrected: its ledger entries
+    are posted back and those of its new content are added, under the same row. Deleting it posts them back and marks
+    it: it is hidden from lists, and the audit expects nothing left of it in the ledger.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import F, QuerySet
@@ -11,7 +12,7 @@ from apps.agents.errors import NotYourAgent
 from apps.agents.models import Agent
 from apps.core.errors import NotFound
 from apps.wallets.errors import WalletNotFound
-from apps.wallets.models import Balance, Transaction, Wallet
+from apps.wallets.models import Balance, LiveKey, Transaction, Wallet
 
 
 def list_wallets(*, agent: Agent) -> QuerySet[Wallet]:
@@ -47,6 +48,17 @@ def get_owned_wallet(*, user: User, address: str) -> Wallet:
     return wallet
 
 
+def assignable_keys(*, user: User) -> QuerySet[LiveKey]:
+    """Return the loaded live keys that `user` may see and assign: staff all, others those they were allowed."""
+    loaded = LiveKey.objects.filter(loaded=True).order_by("address")
+    return loaded if user.is_staff else loaded.filter(grants__user=user)
+
+
+def loaded_addresses(addresses: Iterable[str]) -> set[str]:
+    """Return those of the addresses whose key the signer has loaded."""
+    return set(LiveKey.objects.filter(address__in=list(addresses), loaded=True).values_list("address", flat=True))
+
+
 def list_balances(*, agent: Agent) -> QuerySet[Balance]:
     """Return what the agent's wallets hold, last changed first; what they hold nothing of is left out."""
     return (
@@ -75,8 +87,10 @@ def get_balance(*, user: User, balance_id: UUID) -> Balance:
 
 def list_transactions(*, agent: Agent) -> QuerySet[Transaction]:
     """Return the transactions of the agent's wallets, unordered."""
-    return Transaction.objects.select_related("wallet").filter(
-        agent=agent, epoch=F("wallet__epoch"), wallet__released_at=None, deleted_at=None
+    return (
+        Transaction.objects.select_related("wallet")
+        .filter(agent=agent, epoch=F("wallet__epoch"), wallet__released_at=None, deleted_at=None)
+        .defer("swap_payload")
     )
 
 

@@ -8,12 +8,10 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.accounts.services import audit
-from apps.agents import locks
-from apps.agents.models import Agent, TradingMode
+from apps.agents.models import Agent
 from apps.core import events
-from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.errors import Conflict, NotFound
 from apps.core.money import ZERO
-from apps.wallets import errors
 from apps.wallets.events import BalanceCorrecting
 from apps.wallets.models import Balance, LedgerReason, Wallet
 from apps.wallets.services import books
@@ -29,7 +27,7 @@ def enter_balance(
         Conflict: BALANCE_EXISTS. Invalid: LIVE_WALLET. WalletReleased: unassigned meanwhile.
     """
     with transaction.atomic():
-        locked = _lock(agent, wallet)
+        locked = books.lock_simulation_wallet(agent_id=agent.pk, wallet_id=wallet.pk)
         if Balance.objects.filter(wallet=wallet, mint=mint).exclude(amount=0, held=0).exists():
             raise Conflict("BALANCE_EXISTS", "The wallet has a balance of this token: change that one.")
         balance, _ = Balance.objects.update_or_create(wallet=wallet, mint=mint, defaults={"symbol": symbol})
@@ -46,7 +44,7 @@ def correct_balance(
         Invalid: LIVE_WALLET. Conflict: POSITION_OPEN. NotFound: BALANCE_NOT_FOUND, removed meanwhile.
     """
     with transaction.atomic():
-        locked = _lock(balance.wallet.agent, balance.wallet)
+        locked = _lock(balance)
         if symbol is not None:
             Balance.objects.filter(pk=balance.pk).update(symbol=symbol)
         row = _reread(balance)
@@ -62,7 +60,7 @@ def remove_balance(*, balance: Balance, actor: User | None) -> None:
         Invalid: LIVE_WALLET. Conflict: POSITION_OPEN, BALANCE_HELD. NotFound: BALANCE_NOT_FOUND, removed meanwhile.
     """
     with transaction.atomic():
-        locked = _lock(balance.wallet.agent, balance.wallet)
+        locked = _lock(balance)
         row = _reread(balance)
         if row.held != 0:
             raise Conflict("BALANCE_HELD", "Part of this balance is reserved for an order under way.")
@@ -70,14 +68,8 @@ def remove_balance(*, balance: Balance, actor: User | None) -> None:
         row.delete()
 
 
-def _lock(agent: Agent, wallet: Wallet) -> LockedWallet:
-    locks.lock_states([agent.pk])
-    locked = books.lock_wallets([wallet.pk])[wallet.pk]
-    if locked.released:
-        raise errors.WalletReleased
-    if locked.wallet_type != TradingMode.SIMULATION:
-        raise Invalid("LIVE_WALLET", "A live wallet holds what the chain says, not what is entered.")
-    return locked
+def _lock(balance: Balance) -> LockedWallet:
+    return books.lock_simulation_wallet(agent_id=balance.wallet.agent_id, wallet_id=balance.wallet_id)
 
 
 def _reread(balance: Balance) -> Balance:

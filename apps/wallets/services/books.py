@@ -16,7 +16,10 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from apps.agents import locks
+from apps.agents.models import TradingMode
 from apps.core import bulk
+from apps.core.errors import Invalid
 from apps.core.money import ZERO
 from apps.wallets import errors
 from apps.wallets.models import LedgerReason, Origin, TransactionType
@@ -95,6 +98,21 @@ def lock_wallets(wallet_ids: Iterable[UUID]) -> dict[UUID, LockedWallet]:
         [list(wallet_ids)],
     )
     return {row[0]: LockedWallet(*row) for row in rows}
+
+
+def lock_simulation_wallet(*, agent_id: UUID, wallet_id: UUID) -> LockedWallet:
+    """Lock agent state and wallet for a change by hand, which only simulated money knows.
+
+    Raises:
+        WalletReleased: it was unassigned meanwhile. Invalid: LIVE_WALLET.
+    """
+    locks.lock_states([agent_id])
+    locked = lock_wallets([wallet_id])[wallet_id]
+    if locked.released:
+        raise errors.WalletReleased
+    if locked.wallet_type != TradingMode.SIMULATION:
+        raise Invalid("LIVE_WALLET", "A live wallet holds what the chain says, not what is entered.")
+    return locked
 
 
 def insert_transactions(transactions: Sequence[NewTransaction]) -> None:

@@ -6,16 +6,14 @@ import secrets
 
 from apps.agents.events import AgentCreated
 from apps.agents.models import Agent, TradingMode
-from apps.core import base58
 from apps.wallets import errors
+from apps.wallets.domain import addresses
 from apps.wallets.models import Wallet
-
-_ADDRESS_LENGTH = 44
 
 
 def create_simulation_wallet(event: AgentCreated) -> None:
     """Give a new agent its simulation wallet, in the transaction that makes the agent."""
-    address = ("sim_" + base58.encode(secrets.token_bytes(30)))[:_ADDRESS_LENGTH]
+    address = addresses.simulated(secrets.token_bytes(30))
     Wallet.objects.create(agent=event.agent, wallet_type=TradingMode.SIMULATION, address=address)
 
 

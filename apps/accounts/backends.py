@@ -8,13 +8,16 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from apps.accounts.errors import Locked, WrongCredentials
 from apps.accounts.models import User
 from apps.accounts.services import sign_in
+from apps.core.errors import SoldeskError
 
 
 class EmailBackend(ModelBackend):
-    """Authenticate by e-mail; a locked account is refused like a wrong password."""
+    """Authenticate by e-mail; who is locked, or has a second factor to show, is refused like a wrong password.
+
+    The admin's own form asks for the second factor and says what is the matter (`apps.accounts.forms`).
+    """
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -24,5 +27,5 @@ class EmailBackend(ModelBackend):
             return None
         try:
             return sign_in.verify(email=email, password=password)
-        except (WrongCredentials, Locked):
+        except SoldeskError:
             raise PermissionDenied from None

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import UUID
 
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from apps.accounts import selectors, tokens
+from apps.accounts.admin_sessions import session_id
 from apps.accounts.errors import Unauthenticated
 from apps.accounts.models import ApiKey, User
 from apps.accounts.services import api_keys
+from apps.core.api import limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,12 @@ class Bearer(BaseAuthentication):
         given_key = request.META.get("HTTP_X_API_KEY", "")
         try:
             if wants_key and api_keys.looks_like_key(given_key):
-                return self._by_key(given_key)
+                return self._by_key(given_key, request)
             value = _bearer_value(request)
             if value is None:
                 return None
             if wants_key and api_keys.looks_like_key(value):
-                return self._by_key(value)
+                return self._by_key(value, request)
             return self._by_token(value)
         except Unauthenticated as error:
             raise AuthenticationFailed(error.message, code=error.code) from None
@@ -47,8 +50,8 @@ class Bearer(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
-    def _by_key(self, key: str) -> tuple[User, Credential]:
-        row = api_keys.identify(key)
+    def _by_key(self, key: str, request: Request) -> tuple[User, Credential]:
+        row = api_keys.identify(key, address=limits.client_address(request))
         return row.user, Credential(api_key=row)
 
     def _by_token(self, token: str) -> tuple[User, Credential]:
@@ -74,6 +77,15 @@ def caller(request: Request) -> User:
 def credential(request: Request) -> Credential:
     """Return what the caller was known by."""
     return request.auth if isinstance(request.auth, Credential) else Credential()
+
+
+def session_of(request: Request) -> UUID | None:
+    """Return the session the caller's token or cookie belongs to."""
+    claims = credential(request).claims
+    if claims is not None:
+        return claims.family_id
+    key = request._request.session.session_key
+    return None if key is None else session_id(key)
 
 
 def wanted_scope(request: Request) -> str | None:

@@ -1,21 +1,23 @@
-"""Doors of accounts: signing in and out, who am I, API keys."""
+"""Doors of sign-in: in and out, refreshing, who am I, the WebSocket's ticket, one's own password.
+
+Sessions, second factors and API keys have doors of their own beside this file.
+"""
 
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.auth import logout
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.accounts import selectors
 from apps.accounts.api import shapes
-from apps.accounts.api.authentication import caller, credential
-from apps.accounts.services import api_keys, sessions, sign_in
+from apps.accounts.api.authentication import caller, credential, session_of
+from apps.accounts.services import sessions, sign_in, users
 from apps.core.api import limits
 from apps.core.api.openapi import Message, answers
-from apps.core.api.shapes import path_uuid
 from apps.core.errors import NotFound
 
 
@@ -32,14 +34,29 @@ class Login(APIView):
             shapes.SignedInShape,
             "400 VALIDATION_ERROR",
             "401 INVALID_CREDENTIALS",
+            "401 TOTP_REQUIRED",
+            "401 TOTP_INVALID",
+            "403 TOTP_SETUP_REQUIRED",
             "423 ACCOUNT_LOCKED",
             "429 RATE_LIMITED",
+        ),
+        description=(
+            "Who has set up a second factor sends its code as `totpCode`; without it a right password answers 401"
+            " `TOTP_REQUIRED`. Wrong passwords and wrong codes count alike: five close sign-in for 15 minutes (423)."
         ),
     )
     def post(self, request: Request) -> Response:
         limits.check("login", limits.client_address(request), per_minute=settings.LOGINS_PER_MINUTE)
         body = shapes.LoginBody.read(request)
-        user, pair = sign_in.sign_in(email=body["email"], password=body["password"], remember=body["remember_me"])
+        user, pair = sign_in.sign_in(
+            email=body["email"],
+            password=body["password"],
+            remember=body["remember_me"],
+            code=body.get("totp_code"),
+            client=sessions.Client.of(
+                address=limits.client_address(request), user_agent=request.META.get("HTTP_USER_AGENT", "")
+            ),
+        )
         return Response({**_tokens(pair), "user": shapes.UserShape.present(user)})
 
 
@@ -81,6 +98,8 @@ class Logout(APIView):
         claims = credential(request).claims
         if claims is not None:
             sessions.sign_out(claims=claims, refresh_token=body.get("refresh_token"))
+        else:
+            logout(request._request)
         return Response({"success": True, "message": "Signed out."})
 
 
@@ -114,45 +133,30 @@ class WebSocketTicket(APIView):
         return Response({"ticket": ticket, "expiresIn": sessions.TICKET_SECONDS}, status=201)
 
 
-@extend_schema(tags=["api-keys"])
-class ApiKeys(APIView):
-    @extend_schema(summary="My API keys", operation_id="list_api_keys", responses=answers(shapes.ApiKeysShape))
-    def get(self, request: Request) -> Response:
-        rows = list(selectors.list_api_keys(user=caller(request)))
-        return Response({"items": shapes.ApiKeyShape.present_many(rows)}, headers={"X-Total-Count": str(len(rows))})
-
+@extend_schema(tags=["auth"])
+class Password(APIView):
     @extend_schema(
-        summary="Make an API key; its text is shown this once",
-        operation_id="create_api_key",
-        request=shapes.ApiKeyBody,
-        responses=answers(shapes.NewApiKeyShape, "400 VALIDATION_ERROR", status=201),
+        summary="Change my password; every other session ends",
+        operation_id="change_password",
+        request=shapes.PasswordBody,
+        responses=answers(
+            Message,
+            "400 INVALID_CURRENT_PASSWORD",
+            "400 INVALID_NEW_PASSWORD",
+            "400 INVALID_PASSWORD",
+            "400 WRONG_PASSWORD",
+            "423 ACCOUNT_LOCKED",
+        ),
     )
     def post(self, request: Request) -> Response:
-        body = shapes.ApiKeyBody.read(request)
-        row, key = api_keys.create(user=caller(request), actor=caller(request), **body)
-        return Response({**shapes.ApiKeyShape.present(row), "key": key}, status=201)
-
-
-@extend_schema(tags=["api-keys"])
-class ApiKey(APIView):
-    @extend_schema(
-        summary="One API key",
-        operation_id="get_api_key",
-        responses=answers(shapes.ApiKeyShape, "400 INVALID_ID", "404 API_KEY_NOT_FOUND"),
-    )
-    def get(self, request: Request, key_id: str) -> Response:
-        row = selectors.get_api_key(user=caller(request), key_id=path_uuid(key_id, "id"))
-        return Response(shapes.ApiKeyShape.present(row))
-
-    @extend_schema(
-        summary="Delete an API key; it stops working at once",
-        operation_id="delete_api_key",
-        responses=answers(Message, "400 INVALID_ID", "404 API_KEY_NOT_FOUND"),
-    )
-    def delete(self, request: Request, key_id: str) -> Response:
-        row = selectors.get_api_key(user=caller(request), key_id=path_uuid(key_id, "id"))
-        api_keys.delete(api_key=row, actor=caller(request))
-        return Response({"success": True, "message": "The API key was deleted."})
+        body = shapes.PasswordBody.read(request)
+        users.change_password(
+            user=caller(request),
+            current=body["current_password"],
+            password=body["new_password"],
+            keep=session_of(request),
+        )
+        return Response({"success": True, "message": "The password was changed; your other sessions have ended."})
 
 
 def _tokens(pair: sessions.TokenPair) -> dict[str, str]:

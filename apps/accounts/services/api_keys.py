@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import threading
-import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from uuid import UUID
+from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Model
+from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.errors import Unauthenticated
+from apps.accounts.domain import networks
+from apps.accounts.errors import AddressDenied, Unauthenticated
 from apps.accounts.models import ApiKey, User
-from apps.accounts.services import audit
+from apps.accounts.services import audit, last_use
+from apps.core import fixed_sql
+from apps.core.errors import Invalid
 
 KEY_PREFIX = "nex_"
 _RANDOM_BYTES = 24
 _SHOWN_CHARACTERS = 8
-_NOTE_EVERY_SECONDS = 60.0
-
-_noted: dict[UUID, float] = {}
-_to_write: dict[UUID, datetime] = {}
-_lock = threading.Lock()
 
 
 def looks_like_key(text: str) -> bool:
@@ -42,9 +37,22 @@ def key_hash(key: str) -> str:
 
 
 def create(
-    *, user: User, name: str, scopes: Sequence[str], actor: User | None, expires_at: datetime | None = None
+    *,
+    user: User,
+    name: str,
+    scopes: Sequence[str],
+    actor: User | None,
+    expires_at: datetime | None = None,
+    allowed_ips: Sequence[str] = (),
 ) -> tuple[ApiKey, str]:
-    """Make a key and return it with its text, which nobody can read again."""
+    """Make a key and return it with its text, which nobody can read again.
+
+    Raises:
+        Invalid: INVALID_EXPIRES_AT (not in the future), INVALID_ALLOWED_IPS (no address or network).
+    """
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Invalid("INVALID_EXPIRES_AT", "expiresAt must lie in the future")
+    allowed = _networks(allowed_ips)
     key = KEY_PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     with transaction.atomic():
         row = ApiKey.objects.create(
@@ -54,14 +62,9 @@ def create(
             prefix=key[:_SHOWN_CHARACTERS],
             scopes=list(dict.fromkeys(scopes)),
             expires_at=expires_at,
+            allowed_ips=allowed,
         )
-        audit.record(
-            actor=actor,
-            action="api_key.created",
-            object_type="api_key",
-            object_id=row.pk,
-            after={"name": name, "scopes": row.scopes, "prefix": row.prefix, "expires_at": expires_at},
-        )
+        _record(actor, "api_key.created", row, after=_facts(row))
     return row, key
 
 
@@ -73,70 +76,48 @@ def ensure(*, user: User, name: str, scopes: Sequence[str], key: str) -> ApiKey:
             defaults={"user": user, "name": name, "prefix": key[:_SHOWN_CHARACTERS], "scopes": list(scopes)},
         )
         if made:
-            audit.record(
-                actor=None,
-                action="api_key.created",
-                object_type="api_key",
-                object_id=row.pk,
-                after={"name": name, "scopes": row.scopes, "prefix": row.prefix},
-            )
+            _record(None, "api_key.created", row, after=_facts(row))
     return row
 
 
 def delete(*, api_key: ApiKey, actor: User | None) -> None:
     """Delete a key; it stops working at once."""
     with transaction.atomic():
-        audit.record(
-            actor=actor,
-            action="api_key.deleted",
-            object_type="api_key",
-            object_id=api_key.pk,
-            before={"name": api_key.name, "scopes": api_key.scopes, "prefix": api_key.prefix},
-        )
+        _record(actor, "api_key.deleted", api_key, before=_facts(api_key))
         api_key.delete()
 
 
-def identify(key: str) -> ApiKey:
+def identify(key: str, *, address: str = "") -> ApiKey:
     """Return the live key this text is, with its user, in one query; note its use.
 
     Raises:
-        Unauthenticated: unknown, expired, or its user may not sign in.
+        Unauthenticated: unknown, expired, or its user may not sign in. AddressDenied: not from the caller's `address`.
     """
     row = _find(key_hash(key))
     if row is None or not row.user.is_active:
         raise Unauthenticated("API_KEY_INVALID", "The API key is not valid.")
     if row.expires_at is not None and row.expires_at <= timezone.now():
         raise Unauthenticated("API_KEY_EXPIRED", "The API key has expired.")
-    _note_use(row.pk)
+    if row.allowed_ips and not networks.contains(row.allowed_ips, address):
+        raise AddressDenied
+    last_use.api_keys.note(row.pk, newest=row.last_used_at)
     return row
 
 
-def _columns(model: type[Model]) -> list[str]:
-    return [str(field.column) for field in model._meta.concrete_fields]
-
-
-def _listed(model: type[Model], alias: str) -> str:
-    return ", ".join(f'{alias}."{column}"' for column in _columns(model))
-
-
-# Written once: building this query anew for every signal costs more than running it.
 _FIND = (
-    f"SELECT {_listed(ApiKey, 'k')}, {_listed(User, 'u')}"
+    f"SELECT {fixed_sql.columns_of(ApiKey, 'k')}, {fixed_sql.columns_of(User, 'u')}"
     " FROM api_key k JOIN account u ON u.id = k.user_id WHERE k.key_hash = %s"
 )
+_KEY_COLUMNS = len(ApiKey._meta.concrete_fields)
 
 
 def _find(hashed: str) -> ApiKey | None:
-    """Return the key with this hash and its user, as the ORM would."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND, [hashed])
-        found = cursor.fetchone()
-    if found is None:
+    """Return the key with this hash and its user."""
+    found = fixed_sql.fetch_all(_FIND, [hashed])
+    if not found:
         return None
-    of_key = [field.attname for field in ApiKey._meta.concrete_fields]
-    of_user = [field.attname for field in User._meta.concrete_fields]
-    row = ApiKey.from_db(connection.alias, of_key, found[: len(of_key)])
-    row.user = User.from_db(connection.alias, of_user, found[len(of_key) :])
+    row = fixed_sql.model_from(ApiKey, found[0][:_KEY_COLUMNS])
+    row.user = fixed_sql.model_from(User, found[0][_KEY_COLUMNS:])
     return row
 
 
@@ -150,22 +131,21 @@ def allows(scopes: Iterable[str], wanted: str) -> bool:
     return "full_access" in held or wanted in held or wanted.partition(":")[0] in held
 
 
-def _note_use(key_id: UUID) -> None:
-    """Remember a use, at most once a minute per key; `write_uses` stores it after the answer has left."""
-    now = time.monotonic()
-    if now - _noted.get(key_id, -_NOTE_EVERY_SECONDS) < _NOTE_EVERY_SECONDS:
-        return
-    with _lock:
-        _noted[key_id] = now
-        _to_write[key_id] = timezone.now()
+def write_uses() -> None:
+    """Store the noted times of last use at once; otherwise it happens when a request has been answered."""
+    last_use.api_keys.write()
 
 
-def write_uses(**_signal: object) -> None:
-    """Store the noted times of last use. Runs when a request has been answered (Django's request_finished)."""
-    if not _to_write:
-        return
-    with _lock:
-        uses, waiting = dict(_to_write), _to_write
-        waiting.clear()
-    for key_id, used_at in uses.items():
-        ApiKey.objects.filter(pk=key_id).update(last_used_at=used_at)
+def _networks(texts: Sequence[str]) -> list[str]:
+    try:
+        return list(dict.fromkeys(networks.normalised(text) for text in texts))
+    except ValueError as error:
+        raise Invalid("INVALID_ALLOWED_IPS", f"allowedIps: {error}") from None
+
+
+def _facts(row: ApiKey) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("name", "scopes", "prefix", "expires_at", "allowed_ips")}
+
+
+def _record(actor: User | None, action: str, row: ApiKey, *, before: Any = None, after: Any = None) -> None:
+    audit.record(actor=actor, action=action, object_type="api_key", object_id=row.pk, before=before, after=after)

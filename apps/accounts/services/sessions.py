@@ -1,21 +1,31 @@
-"""Sessions: refresh-token families, revoked access tokens, one-use tickets (rules: CONCURRENCY 22).
+"""Sessions: refresh-token families, revoked access tokens, one-use tickets (rules: CONCURRENCY 22), admin sessions.
 
-A family is what one sign-in gave. Ending it ends every token of it, access tokens included. All of it is in PostgreSQL.
+A family is what one sign-in to the API gave. Ending it ends every token of it, access tokens included. An admin session
+is a browser's; ending it removes its row. All of it is in PostgreSQL.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.accounts import tokens
+from apps.accounts import selectors, tokens
 from apps.accounts.errors import Unauthenticated
-from apps.accounts.models import RefreshFamily, RevokedToken, User
+from apps.accounts.models import (
+    LONGEST_ADDRESS,
+    LONGEST_USER_AGENT,
+    AdminSession,
+    RefreshFamily,
+    RevokedToken,
+    User,
+)
 from apps.accounts.services import audit
+from apps.core.errors import NotFound
 
 REPEAT_SECONDS = 60
 TICKET_SECONDS = 30
@@ -29,11 +39,34 @@ class TokenPair:
     refresh_token: str
 
 
-def open_session(*, user: User, remember: bool) -> TokenPair:
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a sign-in comes from, for its owner to recognise; nothing is decided by it."""
+
+    address: str
+    user_agent: str
+
+    @classmethod
+    def of(cls, *, address: str, user_agent: str) -> Client:
+        """Return a client whose texts fit their columns and can be shown."""
+        shown = "".join(letter for letter in user_agent if letter.isprintable())
+        return cls(address[:LONGEST_ADDRESS], shown[:LONGEST_USER_AGENT])
+
+
+UNKNOWN = Client("", "")
+
+
+def open_session(*, user: User, remember: bool, client: Client = UNKNOWN) -> TokenPair:
     """Start a family and return its first tokens; `remember` makes it live 30 days instead of one."""
     now = timezone.now()
     seconds = settings.REMEMBERED_REFRESH_TOKEN_SECONDS if remember else settings.REFRESH_TOKEN_SECONDS
-    family = RefreshFamily.objects.create(user=user, expires_at=now + timedelta(seconds=seconds))
+    family = RefreshFamily.objects.create(
+        user=user,
+        expires_at=now + timedelta(seconds=seconds),
+        last_used_at=now,
+        address=client.address,
+        user_agent=client.user_agent,
+    )
     return TokenPair(
         tokens.access_token(user, family_id=family.id, now=now),
         tokens.refresh_token(user, family=family, generation=0),
@@ -67,24 +100,32 @@ def refresh(*, token: str) -> TokenPair:
 
 def _present(family: RefreshFamily, generation: int, now: datetime) -> bool:
     """Record that `generation` was presented; return whether it still counts. The family is locked."""
-    if family.ended_at is not None or family.expires_at <= now or not family.user.is_active:
+    user = family.user
+    if family.ended_at is not None or family.expires_at <= now or not user.is_active:
+        return False
+    if selectors.lacks_second_factor(user):
         return False
     if generation > family.highest_generation:
         family.highest_generation = generation
         family.highest_first_used_at = now
-        family.save(update_fields=["highest_generation", "highest_first_used_at"])
-        return True
+    elif not _may_repeat(family, generation, now):
+        family.ended_at, family.end_reason = now, "reused"
+        family.save(update_fields=["ended_at", "end_reason"])
+        return False
+    family.last_used_at = now
+    family.save(update_fields=["highest_generation", "highest_first_used_at", "last_used_at"])
+    return True
+
+
+def _may_repeat(family: RefreshFamily, generation: int, now: datetime) -> bool:
+    """Tell whether a generation that is not new may be presented: the highest for a minute, the first one alone always.
+
+    Shipped clients keep sending their first token and never see another.
+    """
+    if generation != family.highest_generation:
+        return False
     first_used = family.highest_first_used_at
-    repeats = (
-        generation == family.highest_generation
-        and first_used is not None
-        and now - first_used <= timedelta(seconds=REPEAT_SECONDS)
-    )
-    if repeats or generation == family.highest_generation == 0:
-        return True
-    family.ended_at, family.end_reason = now, "reused"
-    family.save(update_fields=["ended_at", "end_reason"])
-    return False
+    return generation == 0 or (first_used is not None and now - first_used <= timedelta(seconds=REPEAT_SECONDS))
 
 
 def sign_out(*, claims: tokens.Claims, refresh_token: str | None = None) -> None:
@@ -105,29 +146,74 @@ def sign_out(*, claims: tokens.Claims, refresh_token: str | None = None) -> None
         ).update(ended_at=now, end_reason="signed_out")
 
 
-def end(*, family: RefreshFamily, actor: User | None) -> bool:
-    """End one session on an operator's word; False if it had ended before."""
+def end(*, session: RefreshFamily | AdminSession, actor: User | None, reason: str) -> bool:
+    """End one session; False if it had ended before."""
     with transaction.atomic():
-        ended = RefreshFamily.objects.filter(pk=family.pk, ended_at=None).update(
-            ended_at=timezone.now(), end_reason="ended_by_operator"
-        )
+        if isinstance(session, RefreshFamily):
+            rows = RefreshFamily.objects.filter(pk=session.pk, ended_at=None)
+            ended = rows.update(ended_at=timezone.now(), end_reason=reason)
+        else:
+            ended, _ = AdminSession.objects.filter(pk=session.pk).delete()
         if ended:
             audit.record(
                 actor=actor,
                 action="session.ended",
-                object_type="session",
-                object_id=family.pk,
-                before={"user": str(family.user_id), "created_at": family.created_at},
+                object_type="session" if isinstance(session, RefreshFamily) else "admin_session",
+                object_id=session.pk,
+                before={
+                    "user": str(session.user_id),
+                    "created_at": session.created_at,
+                    "address": session.address,
+                    "user_agent": session.user_agent,
+                },
             )
     return bool(ended)
 
 
-def end_all(*, user: User, reason: str) -> None:
-    """End every session of a user: a new password, a person leaving."""
+def end_own(*, user: User, session_id: UUID) -> None:
+    """End one session of a user on their own word, whichever kind it is.
+
+    Raises:
+        NotFound: SESSION_NOT_FOUND, also when it has ended already.
+    """
+    live: list[RefreshFamily | AdminSession] = [
+        *selectors.list_sessions(user=user),
+        *selectors.list_admin_sessions(user=user),
+    ]
+    session = next((session for session in live if session.pk == session_id), None)
+    if session is None or not end(session=session, actor=user, reason="ended_by_user"):
+        raise NotFound("SESSION_NOT_FOUND", "There is no such session.")
+
+
+def sign_out_everywhere(*, user: User, actor: User | None, reason: str) -> int:
+    """End every session of a user, of the API and of the admin; return how many. API keys stay."""
+    with transaction.atomic():
+        ended = end_all(user=user, reason=reason)
+        audit.record(
+            actor=actor,
+            action="user.sessions_ended",
+            object_type="user",
+            object_id=user.pk,
+            before={"sessions": ended},
+            after={"sessions": 0},
+        )
+    return ended
+
+
+def end_all(*, user: User, reason: str, keep: UUID | None = None) -> int:
+    """End every session of a user but `keep`, as part of a change that audits itself; return how many.
+
+    Locks the account's row first: a sign-in under way either has its session ended here or begins after this. Tokens
+    of no session (tickets) issued before now are refused from now on.
+    """
     now = timezone.now()
     with transaction.atomic():
-        RefreshFamily.objects.filter(user=user, ended_at=None).update(ended_at=now, end_reason=reason)
         User.objects.filter(pk=user.pk).update(tokens_valid_from=now)
+        families = RefreshFamily.objects.filter(user=user, ended_at=None).exclude(pk=keep)
+        live = families.filter(expires_at__gt=now).count()
+        families.update(ended_at=now, end_reason=reason)
+        _, removed = AdminSession.objects.filter(user=user).exclude(pk=keep).delete()
+    return live + removed.get(AdminSession._meta.label, 0)
 
 
 def issue_ticket(*, user: User, claims: tokens.Claims | None) -> str:
@@ -163,4 +249,5 @@ def prune(*, now: datetime) -> int:
     """Delete what no token can refer to any more; return how many rows. For the clean-up task."""
     revoked, _ = RevokedToken.objects.filter(expires_at__lt=now).delete()
     families, _ = RefreshFamily.objects.filter(expires_at__lt=now - timedelta(days=7)).delete()
-    return revoked + families
+    of_admin, _ = AdminSession.objects.filter(expires_at__lt=now).delete()
+    return revoked + families + of_admin

@@ -1,99 +1,135 @@
-"""Signing in with e-mail and password: one answer and one time for a wrong password and an unknown e-mail.
+"""Signing in: password, then the second factor where there is one. The API and the admin come through here.
 
-Failures of a user are counted on the user's row by one conditional update, so that no race passes the limit. Guesses at
-e-mails nobody has are counted the same way in Redis, only to look the same from outside.
+One answer and one time for a wrong password and an unknown e-mail: both cost two reads, one hash and one write.
+Counting and locking are `attempts`', codes `second_factor`'s, what a sign-in gives `sessions`'.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from datetime import UTC, datetime, timedelta
-from typing import NoReturn
-
-from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.db import connection
-from django.utils import timezone
+from django.core import signing
+from django.db import transaction
+from django.utils.crypto import constant_time_compare
 
-from apps.accounts.errors import Locked, WrongCredentials
+from apps.accounts import sealing, selectors
+from apps.accounts.errors import Locked, SecondFactorDemanded, WrongCredentials, WrongPassword
 from apps.accounts.models import User
-from apps.accounts.services import sessions
-from apps.core import redis
+from apps.accounts.services import attempts, second_factor, sessions
+from apps.core.errors import SoldeskError
 
-_COUNT_FAILURE = """
-UPDATE account SET
-    failed_logins = CASE WHEN locked_until IS NULL THEN failed_logins + 1 ELSE 1 END,
-    locked_until = CASE
-        WHEN (CASE WHEN locked_until IS NULL THEN failed_logins + 1 ELSE 1 END) >= %(failures)s
-        THEN clock_timestamp() + make_interval(secs => %(seconds)s)
-    END
-WHERE id = %(user)s AND (locked_until IS NULL OR locked_until <= clock_timestamp())
-"""
-_COUNT_SUCCESS = """
-UPDATE account SET failed_logins = 0, locked_until = NULL, last_login = clock_timestamp()
-WHERE id = %(user)s AND (locked_until IS NULL OR locked_until <= clock_timestamp())
-"""
-_GUESSES_LAST_SECONDS = 30 * 24 * 3600
+#: How long the admin's second step may take.
+SECOND_STEP_SECONDS = 300
+_SALT = "apps.accounts.second_step"
 
 
-def sign_in(*, email: str, password: str, remember: bool) -> tuple[User, sessions.TokenPair]:
-    """Check the password and start a session.
+def sign_in(
+    *, email: str, password: str, remember: bool, code: str | None = None, client: sessions.Client = sessions.UNKNOWN
+) -> tuple[User, sessions.TokenPair]:
+    """Check password and second factor and start a session of the API.
 
     Raises:
-        WrongCredentials: unknown e-mail or wrong password. Locked: too many of them before.
+        WrongCredentials: unknown e-mail or wrong password. Locked: too many of them before. TotpRequired, WrongCode:
+        the second factor. SecondFactorDemanded: this desk demands one that is not set up.
     """
-    user = verify(email=email, password=password)
-    return user, sessions.open_session(user=user, remember=remember)
+    user = _holder(email, password)
+    if selectors.lacks_second_factor(user):
+        raise SecondFactorDemanded
+    pair = None
+    with transaction.atomic(durable=True):
+        refusal = _settle(user, code)
+        if refusal is None:
+            pair = sessions.open_session(user=user, remember=remember, client=client)
+    if pair is None:
+        raise refusal or WrongCredentials()
+    return user, pair
 
 
-def verify(*, email: str, password: str) -> User:
-    """Return the user whose password this is, counting the attempt.
+def verify(*, email: str, password: str, code: str | None = None) -> User:
+    """Return the user whose password and second factor these are, counting the attempt. For the admin's sign-in.
 
     Raises:
-        WrongCredentials: unknown e-mail or wrong password. Locked: too many of them before.
+        WrongCredentials, Locked, TotpRequired, WrongCode: as `sign_in`.
+    """
+    return _finish(_holder(email, password), code)
+
+
+def confirm_password(*, user: User, password: str) -> None:
+    """Check the password of somebody signed in, before something that a stolen session must not do.
+
+    Raises:
+        WrongPassword, Locked.
+    """
+    attempts.check_open(user)
+    if user.check_password(password):
+        return
+    locked_until = attempts.fail(user)
+    raise WrongPassword if locked_until is None else Locked(locked_until)
+
+
+def begin_second_step(*, email: str, password: str) -> str:
+    """Return a voucher that the password was right, good for the second step and five minutes.
+
+    Raises:
+        WrongCredentials, Locked.
+    """
+    user = _holder(email, password)
+    return signing.dumps({"user": str(user.pk), "proof": _proof(user)}, salt=_SALT)
+
+
+def finish_second_step(*, voucher: str, code: str) -> User:
+    """Return the user whose voucher and code these are, counting the attempt.
+
+    Raises:
+        WrongCredentials: the voucher is too old, or the password was changed. Locked, TotpRequired, WrongCode.
+    """
+    try:
+        said = signing.loads(voucher, salt=_SALT, max_age=SECOND_STEP_SECONDS)
+    except signing.BadSignature:
+        raise WrongCredentials from None
+    user = User.objects.filter(pk=said["user"], is_active=True).first()
+    if user is None or not constant_time_compare(said["proof"], _proof(user)):
+        raise WrongCredentials
+    attempts.check_open(user)
+    return _finish(user, code)
+
+
+def _finish(user: User, code: str | None) -> User:
+    with transaction.atomic(durable=True):
+        refusal = _settle(user, code)
+    if refusal is not None:
+        raise refusal
+    return user
+
+
+def _settle(user: User, code: str | None) -> SoldeskError | None:
+    """Check the code if there is a second factor, count what came of it, and return the refusal, if any."""
+    refusal = second_factor.check(user, code, wrong_status=401)
+    if refusal is not None:
+        return refusal
+    if attempts.succeed(user):
+        return None
+    user.refresh_from_db(fields=["locked_until"])
+    return WrongCredentials() if user.locked_until is None else Locked(user.locked_until)
+
+
+def _holder(email: str, password: str) -> User:
+    """Return the user whose password this is; a wrong one is counted.
+
+    Raises:
+        WrongCredentials, Locked.
     """
     email = email.strip().lower()
-    user = User.objects.filter(email=email).first()
+    user, stranger = selectors.find_user_by_email(email), attempts.find_stranger(email)
+    attempts.check_open(stranger if user is None else user)
     if user is None:
-        _refuse_stranger(email, password)
-    if user.locked_until is not None and user.locked_until > timezone.now():
-        raise Locked(user.locked_until)
-    right = user.check_password(password) and user.is_active
-    if _count(_COUNT_SUCCESS if right else _COUNT_FAILURE, user):
-        if right:
-            return user
-        raise WrongCredentials
-    user.refresh_from_db(fields=["locked_until"])
-    raise Locked(user.locked_until or timezone.now())
+        make_password(password)
+        locked_until = attempts.fail_stranger(email)
+    elif user.check_password(password) and user.is_active:
+        return user
+    else:
+        locked_until = attempts.fail(user)
+    raise WrongCredentials if locked_until is None else Locked(locked_until)
 
 
-def _count(statement: str, user: User) -> bool:
-    """Run one of the counting updates; False when the account is locked by now."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement,
-            {"user": user.pk, "failures": settings.LOCKOUT_FAILURES, "seconds": settings.LOCKOUT_SECONDS},
-        )
-        return cursor.rowcount == 1
-
-
-def _refuse_stranger(email: str, password: str) -> NoReturn:
-    """Refuse an e-mail nobody has, at the cost and with the answers of one somebody has."""
-    key = redis.name("stranger", hashlib.sha256(email.encode("utf-8", "replace")).hexdigest())
-    locked = redis.get(f"{key}:lock")
-    if locked is not None:
-        raise Locked(datetime.fromtimestamp(float(locked), tz=UTC))
-    make_password(password)
-    turn = (redis.get(f"{key}:turn") or b"0").decode()
-    failures = redis.count(f"{key}:{turn}", seconds=_GUESSES_LAST_SECONDS)
-    if failures < settings.LOCKOUT_FAILURES:
-        raise WrongCredentials
-    if failures == settings.LOCKOUT_FAILURES:
-        until = timezone.now() + timedelta(seconds=settings.LOCKOUT_SECONDS)
-        redis.put(f"{key}:lock", repr(until.timestamp()), seconds=settings.LOCKOUT_SECONDS)
-        redis.put(f"{key}:turn", secrets.token_hex(4), seconds=_GUESSES_LAST_SECONDS)
-        raise WrongCredentials
-    locked = redis.get(f"{key}:lock")
-    until = timezone.now() + timedelta(seconds=settings.LOCKOUT_SECONDS)
-    raise Locked(until if locked is None else datetime.fromtimestamp(float(locked), tz=UTC))
+def _proof(user: User) -> str:
+    return sealing.digest(user.password, bound_to=str(user.pk), length=32)

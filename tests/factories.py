@@ -24,7 +24,9 @@ from apps.agents.models import Agent, AgentState
 from apps.core import base58
 from apps.core.money import MONEY, SOL_MINT, divide, quantize_price, quantize_sol
 from apps.prices.models import Candle, Tick, Token
-from apps.signals.models import TradingSignal
+from apps.signals import webhook_setup
+from apps.signals.domain import mapping_text
+from apps.signals.models import SignalWebhook, TradingSignal, WebhookRequest
 from apps.trading.models import (
     BalanceSnapshot,
     ClosedTrade,
@@ -197,6 +199,26 @@ def make_candle(token: Token, price_sol: str, *, interval: str = "1m", at: datet
 def make_signal(user: User, token: Token, **fields: Any) -> TradingSignal:
     values = {"signal_type": "Momentum", "signal_strength": 3, "source": "tests", "symbol": token.symbol, **fields}
     return TradingSignal.objects.create(user=user, token_address=token.mint, **values)
+
+
+def make_webhook(user: User, *, token: str | None = None, **fields: Any) -> tuple[SignalWebhook, str]:
+    """Return a webhook of signals, with the usual mapping, and its token."""
+    token = token or f"{webhook_setup.TOKEN_PREFIX}{uuid.uuid4().hex}"
+    mapping = fields.pop("mapping", webhook_setup.USUAL)
+    webhook = SignalWebhook.objects.create(
+        user=user,
+        name=fields.pop("name", f"Webhook {next(_counter)}"),
+        token_hash=webhook_setup.digest(token),
+        prefix=token[:KEY_PREFIX_LENGTH],
+        mapping=mapping_text.as_json(mapping),
+        **fields,
+    )
+    return webhook, token
+
+
+def make_webhook_request(webhook: SignalWebhook, *, outcome: str = "ignored", **fields: Any) -> WebhookRequest:
+    values = {"address": "52.89.214.238", "payload": '{"ticker": "BONKUSDT"}', "payload_bytes": 22, **fields}
+    return WebhookRequest.objects.create(webhook=webhook, outcome=outcome, **values)
 
 
 def make_execution(

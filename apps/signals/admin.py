@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from apps.accounts.models import User
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.prices.models import Token
+from apps.signals import admin_webhooks as webhook_pages  # noqa: F401 - registers its pages
 from apps.signals import services as signals
 from apps.signals.models import SignalStatus, TradingSignal
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 
 from apps.accounts.models import User
 from apps.core.errors import NotFound
-from apps.signals.models import TradingSignal
+from apps.signals.models import SignalDedup, TradingSignal, WebhookRequest
 
 
 def list_signals(*, user: User) -> QuerySet[TradingSignal]:
@@ -24,3 +27,19 @@ def get_signal(*, user: User, signal_id: int) -> TradingSignal:
     if signal is None:
         raise NotFound("SIGNAL_NOT_FOUND", "There is no such signal.")
     return signal
+
+
+def is_held(user_id: UUID, token_address: str, signal_type: str, signal_strength: int) -> bool:
+    """Tell whether such a signal would be a duplicate at this moment."""
+    return SignalDedup.objects.filter(
+        user_id=user_id,
+        token_address=token_address,
+        signal_type=signal_type,
+        signal_strength=signal_strength,
+        expires_at__gt=Now(),
+    ).exists()
+
+
+def latest_webhook_requests(webhook_id: UUID, limit: int) -> list[WebhookRequest]:
+    """Return a webhook's last requests, newest first."""
+    return list(WebhookRequest.objects.filter(webhook=webhook_id).order_by("-id")[:limit])

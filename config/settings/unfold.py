@@ -47,6 +47,7 @@ _NAVIGATION = [
             _model("Agents", "agents.agent", "smart_toy"),
             _model("Open positions", "trading.position", "candlestick_chart"),
             _model("Signals", "signals.tradingsignal", "sensors"),
+            _model("Signal webhooks", "signals.signalwebhook", "webhook"),
             _model("Executions", "trading.signalexecution", "rule"),
             _model("Exit intents", "trading.exitintent", "output"),
             _model("Stop rises", "trading.stopmove", "stairs"),

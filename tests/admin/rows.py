@@ -59,6 +59,7 @@ def make_desk(operator: User) -> Desk:
     factories.set_state("halted", agent=agent, reason="testing")
     factories.make_api_key(owner)
     factories.make_session(owner)
+    factories.make_webhook_request(factories.make_webhook(owner)[0], outcome="created", signal=signal)
     LiveKeyGrant.objects.create(key=factories.make_live_key(), user=owner)
     audit.record(
         actor=operator, action="agent.updated", object_type="agent", object_id=agent.pk, before={"a": 1}, after={"a": 2}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from apps.core.api.fields import LastMoment, Moment, OptionalText, Text, WholeNumber
+from apps.core.api.fields import Flag, LastMoment, Moment, OptionalText, Text, WholeNumber
 from apps.core.api.shapes import Body, Query, Shape
 from apps.signals.services import MAX_STRENGTH
 
@@ -49,3 +49,9 @@ class SignalShape(Shape):
     activation_reason = serializers.CharField(allow_null=True)
     signal_strength = WholeNumber()
     source = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+
+
+class AllDeletedShape(Shape):
+    success = Flag()
+    message = serializers.CharField()
+    deleted = WholeNumber(help_text="How many signals were deleted.")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -100,6 +100,14 @@ class SignalDetail(APIView):
         return Response(status=204)
 
 
+CONFIRM = OpenApiParameter(
+    "confirm",
+    {"type": "string", "enum": ["true"]},
+    required=True,
+    description="Must be `true`: this deletes every signal of yours.",
+)
+
+
 @extend_schema(tags=["trading-signals"])
 class AllSignals(APIView):
     key_scopes: ClassVar = {"DELETE": "signals"}
@@ -107,7 +115,8 @@ class AllSignals(APIView):
     @extend_schema(
         summary="Delete all my signals (`?confirm=true`)",
         operation_id="delete_all_signals",
-        responses=answers(None, "400 CONFIRMATION_REQUIRED"),
+        parameters=[CONFIRM],
+        responses=answers(shapes.AllDeletedShape, "400 CONFIRMATION_REQUIRED"),
     )
     def delete(self, request: Request) -> Response:
         if request.query_params.get("confirm") != "true":

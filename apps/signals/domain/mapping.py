@@ -1,8 +1,8 @@
 """How a message from elsewhere becomes a signal: where each field stands in it, which words mean which strength, which
-ticker is which token, which messages are none of our business. Written by an operator, applied without a clock or a query.
+ticker is which token, which messages are none of our business. Written by an operator, applied without clock or query.
 
-A message is a JSON object; plain text is one with `text`, its `lines` and its `words`. See `domain.mapping_text` for how
-an operator writes the tables.
+A message is a JSON object; plain text is one with `text`, its `lines` and its `words`. How an operator writes the
+tables is in `domain.mapping_text`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Place:
     otherwise: str = ""
 
 
-class Test(StrEnum):
+class Comparison(StrEnum):
     """How an ignore rule compares; letters' case never counts."""
 
     EQUALS = "="
@@ -50,15 +50,15 @@ class Ignore:
     """Messages to leave alone: those whose value at `path` passes the test. A missing value equals nothing."""
 
     path: str
-    test: Test
+    test: Comparison
     value: str
 
     def matches(self, message: AnyMapping[str, Any]) -> bool:
         found = _plain_text(value_at(message, self.path))
         given, wanted = (found or "").strip().lower(), self.value.lower()
-        if self.test is Test.CONTAINS:
+        if self.test is Comparison.CONTAINS:
             return wanted in given
-        return (given == wanted) is (self.test is Test.EQUALS)
+        return (given == wanted) is (self.test is Comparison.EQUALS)
 
     def __str__(self) -> str:
         return f"{self.path} {self.test} {self.value}"
@@ -167,7 +167,7 @@ def _found(place: Place, message: AnyMapping[str, Any], name: str) -> str | None
     text = _plain_text(value)
     if text is None:
         raise MappingFault(name, f"what stands at `{place.path}` is no text and no number")
-    if "\0" in text or not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+    if "\0" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)):
         raise MappingFault(name, f"what stands at `{place.path}` has characters that cannot be kept")
     return text.strip() or place.otherwise.strip() or None
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping as AnyMapping
 from typing import Any
 
 from apps.core import base58
-from apps.signals.domain.mapping import FIELDS, STRONGEST, WEAKEST, Ignore, Mapping, Place, Test
+from apps.signals.domain.mapping import FIELDS, STRONGEST, WEAKEST, Comparison, Ignore, Mapping, Place
 
 LONGEST_PATH = 200
 MOST_LINES = 1000
@@ -69,7 +69,7 @@ def read_ignores(text: str) -> tuple[Ignore, ...]:
         match = _IGNORE.fullmatch(line)
         if match is None:
             raise LineFault(f"Line {number}: write `path = value`, `path != value` or `path contains value`.")
-        rules.append(Ignore(match["path"], Test(match["test"].strip().lower()), match["value"].strip()))
+        rules.append(Ignore(match["path"], Comparison(match["test"].strip().lower()), match["value"].strip()))
     return tuple(rules)
 
 
@@ -102,7 +102,9 @@ def from_json(stored: AnyMapping[str, Any]) -> Mapping:
         places={name: Place(**places[name]) for name in FIELDS if name in places},
         tickers=stored.get("tickers", {}),
         strengths=stored.get("strengths", {}),
-        ignore=tuple(Ignore(rule["path"], Test(rule["test"]), rule["value"]) for rule in stored.get("ignore", [])),
+        ignore=tuple(
+            Ignore(rule["path"], Comparison(rule["test"]), rule["value"]) for rule in stored.get("ignore", [])
+        ),
     )
 
 

@@ -29,6 +29,8 @@ EXECUTIONS_WITHOUT_TRADE = timedelta(days=30)
 CANCELLED_EXITS = timedelta(days=30)
 ENDED_EVIDENCE = timedelta(days=30)
 DUPLICATE_KEYS = timedelta(days=1)
+#: Of each signal webhook at most the last 200 anyway (`signals.webhook_intake`).
+WEBHOOK_REQUESTS = timedelta(days=30)
 _AT_ONCE = 10_000
 
 _EXPIRED = {
@@ -50,6 +52,11 @@ _EXPIRED = {
         "DELETE FROM signal_dedup WHERE (user_id, token_address, signal_type, signal_strength) IN (SELECT user_id,"
         " token_address, signal_type, signal_strength FROM signal_dedup WHERE expires_at < %s LIMIT %s)",
         DUPLICATE_KEYS,
+    ),
+    "webhook_requests": (
+        "DELETE FROM signal_webhook_request WHERE id IN"
+        " (SELECT id FROM signal_webhook_request WHERE received_at < %s LIMIT %s)",
+        WEBHOOK_REQUESTS,
     ),
 }
 

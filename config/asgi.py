@@ -1,8 +1,8 @@
 """Everything the web process serves on its one port, by kind of request.
 
 HTTP goes to Django's WSGI application on a small fixed pool of threads that keep their database connections: several
-times the requests of Django's own ASGI handler. What waits on the outside or streams has a pool of its own (a2wsgi),
-health answers beside both, and the WebSocket is a Channels consumer in the event loop.
+times the requests of Django's own ASGI handler. What waits on the outside has a pool of its own, what streams another,
+health answers beside them, and the WebSocket is a Channels consumer in the event loop.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 import uuid
 import warnings
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -31,23 +31,27 @@ from apps.console.consumers import FeedConsumer, stop_feed  # noqa: E402
 from apps.core import database_links, heartbeats  # noqa: E402
 from apps.core.api import wire  # noqa: E402
 from apps.core.api.middleware import PROTECTION, cors_headers  # noqa: E402
-from config.wsgi_lane import WsgiLane  # noqa: E402
+from config.wsgi_lane import StreamLane, WsgiLane  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-SLOW_THREADS = 8
+WAITING_THREADS = 16
+STREAM_THREADS = 4
+STREAM_STALLED_SECONDS = 60.0
 HEALTH_THREADS = 2
+#: A report is given to everybody who asks within this time: monitors need no newer one, and floods cost nothing.
+HEALTH_SECONDS = 0.25
 BODY_LIMIT_BYTES = 2 * 1024 * 1024
 BODY_SECONDS = 30.0
 _UUID = r"[0-9a-fA-F-]{36}"
-_SLOW = re.compile(
+_WAITS = re.compile(
     rf"POST /api/v1/agent-positions/{_UUID}/{_UUID}/close$"
     rf"|POST /api/v1/agents/{_UUID}/positions/{_UUID}/close$"
     r"|POST /api/v1/trades/execute$"
-    r"|GET /api/v1/[a-z-]+/export$"
 )
+_STREAMS = re.compile(r"GET /api/v1/[a-z-]+/export$")
 _HEALTH = {
     "/api/v1/health": health.report,
     "/api/v1/health/ready": health.ready,
@@ -59,13 +63,34 @@ class TooLarge(Exception):
     """The body is longer than any route takes."""
 
 
+class Reports:
+    """The health reports, each asked for once at a time and kept for `HEALTH_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(HEALTH_THREADS, thread_name_prefix="health")
+        self._kept: dict[str, tuple[float, asyncio.Future[tuple[int, bytes]]]] = {}
+
+    def get(self, path: str) -> asyncio.Future[tuple[int, bytes]]:
+        """Return status and body, which may be under way already."""
+        now = time.monotonic()
+        kept = self._kept.get(path)
+        if kept is not None and (not kept[1].done() or now - kept[0] < HEALTH_SECONDS):
+            return kept[1]
+        asked = asyncio.get_running_loop().run_in_executor(self._threads, _ask, _HEALTH[path])
+        self._kept[path] = now, asked
+        return asked
+
+
 class Web:
     """The ASGI application."""
 
     def __init__(self) -> None:
         self._quick = WsgiLane(wsgi_application, threads=settings.WEB_THREADS, name="web")
-        self._slow = WSGIMiddleware(wsgi_application, workers=SLOW_THREADS)
-        self._health = ThreadPoolExecutor(HEALTH_THREADS, thread_name_prefix="health")
+        self._waiting = WsgiLane(wsgi_application, threads=WAITING_THREADS, name="waiting")
+        self._streams = StreamLane(
+            wsgi_application, threads=STREAM_THREADS, name="streams", stalled_seconds=STREAM_STALLED_SECONDS
+        )
+        self._reports = Reports()
         self._feed = FeedConsumer.as_asgi()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,9 +102,8 @@ class Web:
             await self._live(receive, send)
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        report = _HEALTH.get(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
-        if report is not None:
-            status, answer = await asyncio.get_running_loop().run_in_executor(self._health, _ask, report)
+        if scope["path"] in _HEALTH and scope["method"] in ("GET", "HEAD"):
+            status, answer = await asyncio.shield(self._reports.get(scope["path"]))
             await _answer(scope, send, status, answer)
             return
         try:
@@ -93,8 +117,11 @@ class Web:
             return
         if body is None:
             return
-        if _SLOW.match(f"{scope['method']} {scope['path']}"):
-            await self._slow(scope, _replay(body, receive), send)  # type: ignore[arg-type]
+        asked = f"{scope['method']} {scope['path']}"
+        if _STREAMS.match(asked):
+            await self._streams(scope, body, receive, send)
+        elif _WAITS.match(asked):
+            await self._waiting(scope, body, send)
         else:
             await self._quick(scope, body, send)
 
@@ -141,31 +168,26 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body once and then waits for the disconnect."""
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replayed() -> dict[str, Any]:
-        return pending.pop() if pending else await receive()
-
-    return replayed
-
-
 def _error(code: str, message: str) -> bytes:
     return b'{"error":"%s","code":"%s"}' % (message.encode(), code.encode())
 
 
+_SHARED_HEADERS = [(name.lower().encode(), value.encode()) for name, value in PROTECTION.items()] + [
+    (b"content-type", b"application/json"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
 async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
-    request_id = dict(scope["headers"]).get(b"x-request-id") or str(uuid.uuid4()).encode()
-    origin = dict(scope["headers"]).get(b"origin")
-    shared = {**PROTECTION, **cors_headers(None if origin is None else origin.decode("latin-1"))}
+    given = dict(scope["headers"])
     headers = [
-        (b"content-type", b"application/json"),
+        *_SHARED_HEADERS,
         (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id),
-        (b"x-content-type-options", b"nosniff"),
-        *((name.lower().encode(), value.encode()) for name, value in shared.items()),
+        (b"x-request-id", given.get(b"x-request-id") or str(uuid.uuid4()).encode()),
     ]
+    if b"origin" in given:
+        allowed = cors_headers(given[b"origin"].decode("latin-1"))
+        headers += [(name.lower().encode(), value.encode()) for name, value in allowed.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -38,6 +38,11 @@ class Env(BaseSettings):
     secret_key: SecretStr = SecretStr(DEVELOPMENT_PREFIX + "secret-key-of-no-value-0123456789abcdef")
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_PREFIX + "jwt-secret-of-no-value-0123456789abcdef")
     metrics_token: SecretStr | None = None
+    metrics_dir: Path | None = Field(
+        None, description="folder in which the processes of one machine keep their Prometheus figures together"
+    )
+    metrics_port: int | None = Field(None, ge=1, le=65535, description="scrape address of each process that is not web")
+    metrics_host: str = Field("127.0.0.1", description="address METRICS_PORT listens on")
 
     database_url: str = ""
     redis_url: str = ""
@@ -47,7 +52,10 @@ class Env(BaseSettings):
     static_root: Path | None = Field(None, description="folder of collected static files (Dockerfile)")
     sandbox_port: int = 8090
     flower_port: int = 5555
-    web_threads: int = Field(4, ge=1, description="threads that serve Django's WSGI application")
+    web_processes: int = Field(
+        default_factory=lambda: min(2, os.cpu_count() or 1), ge=1, description="processes that serve HTTP and the feed"
+    )
+    web_threads: int = Field(4, ge=1, description="threads of a web process that serve Django's WSGI application")
     allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
     csrf_trusted_origins: list[str] = []
     cors_origin: str = ""
@@ -58,9 +66,7 @@ class Env(BaseSettings):
 
     admin_email: str = "admin@soldesk.local"
     admin_password: SecretStr = SecretStr(DEMO_PASSWORD)
-    require_staff_totp: bool = Field(
-        False, description="operators get nowhere before they have set up a second factor"
-    )
+    require_staff_totp: bool = Field(False, description="operators get nowhere before they have set up a second factor")
     soldesk_demo: bool = True
     sandbox_signal_key: SecretStr = SecretStr("")
 
@@ -89,19 +95,21 @@ class Env(BaseSettings):
     feed_sockets_per_user: int = Field(50, ge=1, description="feed sockets one user may have open, per web process")
     feed_sockets_per_process: int = Field(5_000, ge=1, description="feed sockets one web process serves")
     feed_message_bytes: int = Field(64 * 1024, ge=1024, description="longest message a feed client may send")
-    feed_messages_per_second: int = Field(20, ge=1, description="messages a feed client may send; ten times that at once")
+    feed_messages_per_second: int = Field(
+        20, ge=1, description="messages a feed client may send; ten times that at once"
+    )
     feed_snapshot_positions: int = Field(1_000, ge=1, description="positions one snapshot of the feed carries at most")
     feed_buffer_megabytes: int = Field(
         128, ge=1, description="what waits for slow feed clients in one web process; beyond it the slowest are cut off"
+    )
+    webhooks_allow_private: bool | None = Field(
+        None, description="webhooks may go to private and loopback addresses, and over http; default: as SOLDESK_DEMO"
     )
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
 
     @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
     @classmethod
-    webhooks_allow_private: bool | None = Field(
-        None, description="webhooks may go to private and loopback addresses, and over http; default: as SOLDESK_DEMO"
-    )
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str) and not value.lstrip().startswith("["):
             return [item.strip() for item in value.split(",") if item.strip()]

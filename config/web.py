@@ -1,15 +1,19 @@
-"""The web process: `python -m config.web` serves `config.asgi` with uvicorn on PORT.
+"""The web server: `python -m config.web` serves `config.asgi` with uvicorn on PORT, in WEB_PROCESSES processes.
 
-Listens on 127.0.0.1 unless WEB_HOST says otherwise. SIGTERM ends it within seconds, open sockets or not.
+Listens on 127.0.0.1 unless WEB_HOST says otherwise. With several processes the first one only keeps the others alive.
+SIGTERM ends it within seconds, open sockets or not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -17,6 +21,7 @@ import uvicorn
 from config import memory
 from config.env import env
 from config.feed_socket import FeedSocket, allow_many_sockets
+from config.web_processes import CANNOT_SERVE, WebProcesses
 
 log = structlog.get_logger("config.web")
 
@@ -24,8 +29,8 @@ GRACE_SECONDS = 3
 BACKLOG = 2048
 
 
-def _listen() -> socket.socket:
-    """Return a listening socket.
+def _listen(*, shared: bool) -> socket.socket:
+    """Return a listening socket; `shared` ones may be several, among which the kernel spreads connections.
 
     Raises:
         SystemExit: with a sentence, when the port is not to be had.
@@ -33,6 +38,8 @@ def _listen() -> socket.socket:
     family = socket.AF_INET6 if ":" in env.web_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((env.web_host, env.port))
         listener.listen(BACKLOG)
@@ -68,7 +75,15 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    listener = _listen()
+    if env.web_processes == 1 or not hasattr(socket, "SO_REUSEPORT"):
+        serve(_listen(shared=False))
+    _listen(shared=False).close()  # a port that another desk shares among its own processes would let us in
+    listeners = [_listen(shared=True) for _ in range(env.web_processes)]
+    return WebProcesses(listeners, serve).run()
+
+
+def serve(listener: socket.socket) -> NoReturn:
+    """Serve on one socket and end this process."""
     allow_many_sockets()
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     server = _Server(
@@ -92,8 +107,12 @@ def main() -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # uvicorn raises the signal again once it has stopped in order
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
+    with contextlib.suppress(SystemExit):
+        server.run(sockets=[listener])
+    code = 0 if server.started else CANNOT_SERVE
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)  # threads that still wait on the outside, or on a client that reads nothing, are not waited for
 
 
 def _leave(_number: int, _frame: object) -> None:

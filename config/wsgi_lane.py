@@ -1,12 +1,13 @@
-"""From ASGI to Django's WSGI application on a fixed pool of threads, an answer at a time.
+"""From ASGI to Django's WSGI application on fixed pools of threads: whole answers, or streams.
 
-Unlike a streaming bridge, a thread hands over its answer once, whole: two crossings between thread and event loop per
-request instead of six, which is most of what a short request costs. What streams (exports) goes through a2wsgi.
+`WsgiLane` hands an answer over once, whole: two crossings between thread and event loop per request instead of six,
+which is most of what a short request costs. `StreamLane` hands over part by part, as fast as the client takes them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from a2wsgi.wsgi import build_environ
 
 log = structlog.get_logger(__name__)
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -68,6 +70,74 @@ class WsgiLane:
             close = getattr(parts, "close", None)
             if close is not None:
                 close()
+
+
+class Stalled(Exception):
+    """A client took nothing of a stream for too long, or has gone."""
+
+
+class StreamLane:
+    """Runs a WSGI application whose answers are long; one that no client reads holds up its own thread alone.
+
+    The next part is asked for when the connection has taken the last one. A client that takes none for
+    `stalled_seconds` is given up; one that has gone is noticed at the next part.
+    """
+
+    def __init__(self, application: Any, *, threads: int, name: str, stalled_seconds: float) -> None:
+        self._application = application
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._stalled_seconds = stalled_seconds
+
+    async def __call__(self, scope: dict[str, Any], body: bytes, receive: Receive, send: Send) -> None:
+        """Answer one request; returns without having completed the answer when the client is given up."""
+        loop = asyncio.get_running_loop()
+        environ = build_environ(scope, BytesIO(body))  # type: ignore[arg-type]
+        gone = threading.Event()
+        listening = asyncio.create_task(_wait_for_disconnect(receive, gone))
+
+        def deliver(message: dict[str, Any]) -> None:
+            if gone.is_set():
+                raise Stalled
+            sent = asyncio.run_coroutine_threadsafe(_send(send, message), loop)
+            try:
+                sent.result(self._stalled_seconds)
+            except TimeoutError:
+                sent.cancel()
+                raise Stalled from None
+
+        try:
+            await loop.run_in_executor(self._threads, self._serve, environ, deliver)
+        except Stalled:
+            log.info("stream_given_up", path=scope["path"])
+        finally:
+            listening.cancel()
+
+    def _serve(self, environ: Any, deliver: Callable[[dict[str, Any]], None]) -> None:
+        started: list[dict[str, Any]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> None:
+            code = int(status.split(" ", 1)[0])
+            started.append({"type": "http.response.start", "status": code, "headers": _encoded(headers)})
+
+        parts = self._application(environ, start_response)
+        try:
+            for number, part in enumerate(parts):
+                if number == 0:
+                    deliver(started[-1])
+                deliver({"type": "http.response.body", "body": part, "more_body": True})
+            deliver({"type": "http.response.body", "body": b""})
+        finally:
+            parts.close()
+
+
+async def _send(send: Send, message: dict[str, Any]) -> None:
+    await send(message)
+
+
+async def _wait_for_disconnect(receive: Receive, gone: threading.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
 
 
 def _tell(work: Future[None]) -> None:

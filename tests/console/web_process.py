@@ -42,6 +42,7 @@ class WebProcess:
             "DATABASE_URL": database_url(),
             "REDIS_URL": redis_url,
             "PORT": str(self.port),
+            "WEB_PROCESSES": "1",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

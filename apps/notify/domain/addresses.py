@@ -51,6 +51,11 @@ def refusal_of_url(url: str, *, allow_private: bool) -> str | None:
     return None if allow_private else _refusal_of_host(parts.hostname)
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL that was taken: what names it without telling what stands in its path."""
+    return urlsplit(url).hostname or url
+
+
 def _refusal_of_host(host: str) -> str | None:
     name = host.rstrip(".").lower()
     if name in _LOOPBACK_NAMES or name.endswith((".localhost", ".local", ".internal")):

@@ -11,6 +11,15 @@ from tests.sandbox_server import SandboxControl, sandbox
 __all__ = ["market", "sandbox"]
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup) -> Iterator[None]:
+    """Let no look of health or of a scrape hold a connection to the database that is about to be dropped."""
+    yield
+    from apps.core import looks  # this file is read before Django has settings
+
+    looks.stop_all()
+
+
 @pytest.fixture
 def market(sandbox: SandboxControl, settings) -> Iterator[SandboxControl]:
     """Point every provider client at the session's sandbox, with no faults on."""

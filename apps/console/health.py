@@ -1,59 +1,76 @@
 """Whether the desk can work: database, Redis, workers, Beat, prices, outbox. Plain functions for any HTTP layer.
 
-Only the database decides whether the desk is ready: sign-in, trading and recovery need nothing else.
+Nothing here waits much longer than a second, whatever hangs; who asks while somebody else does shares the look. The
+ASGI layer keeps answers for a moment (`config.asgi`), so that a flood of monitors costs nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import redis as redis_client
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
 
-from apps.core import heartbeats, outbox, redis
+from apps.console import vitals
+from apps.console.vitals import Vitals
+from apps.core import heartbeats, redis
 from apps.core.api.wire import timestamp_text
 from apps.core.heartbeats import Sign
 from apps.prices import selectors as prices
-from apps.prices.models import Tick
 
 log = structlog.get_logger(__name__)
+
+#: Without these nothing is bought, sold or watched; worker-default's work waits.
+_TRADING = ("critical", "trading", "prices-")
 
 _started = time.monotonic()
 Answer = tuple[int, dict[str, Any]]
 
 
 def report() -> Answer:
-    """Return the HTTP status and the whole health report; 503 only while the database is down."""
-    database = _checked(_ping_database)
-    store = _checked(_ping_redis)
+    """Return the HTTP status and the whole health report; 503 while the database is down or its schema is not ours."""
+    known = _vitals()
+    store = _ping_redis()
     heard = heartbeats.signs()
     queue = _queue(heard)
-    services = {"database": database, "redis": store, "queue": queue}
-    up = database["status"] == "healthy"
-    status = "unhealthy" if not up else "healthy" if store["status"] == queue["status"] == "healthy" else "degraded"
+    up = known is not None and not known.pending_migrations
+    healthy = store["status"] == queue["status"] == "healthy"
+    database = (
+        {"status": "unhealthy"} if known is None else {"status": "healthy", "latency": round(known.latency_ms, 2)}
+    )
     body = {
-        "status": status,
+        "status": "unhealthy" if not up else "healthy" if healthy else "degraded",
         "timestamp": _now(),
         "uptime": int(time.monotonic() - _started),
-        "services": services,
-        "ages": _ages(heard) if up else None,
+        "services": {"database": database, "redis": store, "queue": queue},
+        "migrations": None if known is None else {"applied": up, "pending": len(known.pending_migrations)},
+        "ages": None if known is None or not up else _ages(known, heard),
         "prices": _polls(),
     }
     return (200 if up else 503), body
 
 
 def ready() -> Answer:
-    """Return 200 when requests can be served, 503 while the database is down."""
-    if _checked(_ping_database)["status"] != "healthy":
-        return 503, {"ready": False, "message": "The database does not answer.", "timestamp": _now()}
-    if _checked(_ping_redis)["status"] != "healthy":
-        message = "Redis does not answer: trading goes on, wake-ups and screens are slower."
-        return 200, {"ready": True, "degraded": True, "message": message, "timestamp": _now()}
+    """Return 200 when people can sign in and agents can trade, 503 with the reason when not."""
+    known = _vitals()
+    if known is None:
+        return _not_ready("The database does not answer.")
+    if known.pending_migrations:
+        return _not_ready(f"{len(known.pending_migrations)} migrations are not applied.")
+    if _ping_redis()["status"] != "healthy":
+        return _degraded("Redis does not answer: trading goes on, wake-ups and screens are slower.")
+    silent = [worker["name"] for worker in _queue(heartbeats.signs())["workers"] if not worker["alive"]]
+    if _redis_memory.is_fresh_again():
+        return _degraded("Redis has just come back: workers are about to be heard.")
+    missing = [name for name in silent if name.removeprefix(heartbeats.WORKER).startswith(_TRADING)]
+    if missing:
+        return _not_ready(f"Trading cannot work without {', '.join(missing)}.")
+    if silent:
+        return _degraded(f"Trading goes on, but {', '.join(silent)} does not run.")
     return 200, {"ready": True, "timestamp": _now()}
 
 
@@ -66,6 +83,23 @@ def needed_workers() -> list[str]:
     """Return the workers a desk needs, by the name of their heartbeat: one for prices per shard."""
     shards = [f"prices-{shard}" for shard in range(settings.PRICE_SHARDS)]
     return [heartbeats.WORKER + name for name in ("critical", "trading", *shards, "default")]
+
+
+def _vitals() -> Vitals | None:
+    """Return what the database tells; None when it does not answer in time."""
+    glance = vitals.LOOK.get()
+    if glance.error:
+        log.warning("health_database_down", error=glance.error)
+        return None
+    return glance.value
+
+
+def _not_ready(message: str) -> Answer:
+    return 503, {"ready": False, "message": message, "timestamp": _now()}
+
+
+def _degraded(message: str) -> Answer:
+    return 200, {"ready": True, "degraded": True, "message": message, "timestamp": _now()}
 
 
 def _queue(heard: Iterable[Sign]) -> dict[str, Any]:
@@ -88,42 +122,47 @@ def _queue(heard: Iterable[Sign]) -> dict[str, Any]:
     return {"status": status, "workerCount": alive, "workers": workers}
 
 
-def _checked(ping: Callable[[], bool]) -> dict[str, Any]:
-    started = time.perf_counter()
-    if not ping():
-        return {"status": "unhealthy"}
-    return {"status": "healthy", "latency": round((time.perf_counter() - started) * 1000, 2)}
+class _RedisMemory:
+    """When Redis was last away: what it says of workers counts again once they had the time to say it."""
+
+    def __init__(self) -> None:
+        self._away_at: float | None = None
+
+    def note(self, *, away: bool) -> None:
+        if away:
+            self._away_at = time.monotonic()
+
+    def is_fresh_again(self) -> bool:
+        return self._away_at is not None and time.monotonic() - self._away_at < 2 * heartbeats.EVERY_SECONDS
 
 
-def _ping_database() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (DatabaseError, InterfaceError) as error:
-        log.warning("health_database_down", error=type(error).__name__)
-        connection.close()
-        return False
-    return True
+_redis_memory = _RedisMemory()
 
 
-def _ping_redis() -> bool:
+def _ping_redis() -> dict[str, Any]:
     def ping(client: redis_client.Redis) -> bool:
         return bool(client.ping())
 
-    return redis.attempt(ping, False)
+    started = time.perf_counter()
+    up = redis.attempt(ping, False, operation="ping")
+    _redis_memory.note(away=not up)
+    if not up:
+        return {"status": "unhealthy"}
+    return _healthy((time.perf_counter() - started) * 1000)
 
 
-def _ages(heard: Iterable[Sign]) -> dict[str, float | None]:
+def _healthy(latency_ms: float) -> dict[str, Any]:
+    return {"status": "healthy", "latency": round(latency_ms, 2)}
+
+
+def _ages(known: Vitals, heard: Iterable[Sign]) -> dict[str, float | None]:
     """Return the ages in seconds: newest price, SOL/USD, oldest unsent message, Beat's last sign of life."""
-    tick = Tick.objects.order_by("-id").values_list("received_at", flat=True).first()
-    sol_usd = prices.sol_usd()
-    now = datetime.now(UTC)
     beat = min((sign.age_seconds for sign in heard if sign.name == heartbeats.BEAT), default=None)
     return {
-        "priceSeconds": None if tick is None else round((now - tick).total_seconds(), 1),
-        "solUsdSeconds": None if sol_usd is None else round((now - sol_usd.at).total_seconds(), 1),
-        "outboxSeconds": round(outbox.oldest_unpublished_seconds(), 1),
-        "beatSeconds": None if beat is None else round(beat, 1),
+        "priceSeconds": _since(known.price_at),
+        "solUsdSeconds": _since(known.sol_usd_at),
+        "outboxSeconds": round(known.outbox_seconds, 1),
+        "beatSeconds": _rounded(beat),
     }
 
 
@@ -146,6 +185,10 @@ def _polls() -> list[dict[str, Any]]:
         }
         for poll in prices.latest_polls()
     ]
+
+
+def _since(at: datetime | None) -> float | None:
+    return None if at is None else round((datetime.now(UTC) - at).total_seconds(), 1)
 
 
 def _rounded(seconds: float | None) -> float | None:

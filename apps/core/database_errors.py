@@ -8,6 +8,10 @@ from __future__ import annotations
 
 _DATA_CLASSES = ("22", "23", "P0")
 _LOCK_NOT_AVAILABLE = "55P03"
+#: A lock not had in time, a statement that ran into its limit, a deadlock, a serialisation: others are at work there.
+_BUSY = (_LOCK_NOT_AVAILABLE, "57014", "40")
+DATABASE_BUSY = "DATABASE_BUSY"
+DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
 
 
 def is_data_error(error: BaseException) -> bool:
@@ -18,6 +22,16 @@ def is_data_error(error: BaseException) -> bool:
 def is_lock_timeout(error: BaseException) -> bool:
     """Tell whether a lock was not had in time: somebody else holds a row of ours, which need not be everybody's."""
     return sqlstate(error) == _LOCK_NOT_AVAILABLE
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether the database answers, and other work stands in the way for now."""
+    return sqlstate(error).startswith(_BUSY)
+
+
+def passing_code(error: BaseException) -> str:
+    """Return the code of an error that passes: busy, or away."""
+    return DATABASE_BUSY if is_busy(error) else DATABASE_UNAVAILABLE
 
 
 def sqlstate(error: BaseException) -> str:

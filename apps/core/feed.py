@@ -52,7 +52,7 @@ def publish_prices(updates: Iterable[PriceUpdate]) -> bool:
         ]
     )
     try:
-        quick_redis().ask(lambda client: client.publish(name(PRICES_CHANNEL), frame))
+        quick_redis().ask(lambda client: client.publish(name(PRICES_CHANNEL), frame), operation="publish")
     except RedisAway:
         return False
     return True

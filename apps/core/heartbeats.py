@@ -46,19 +46,19 @@ def write(kind: str) -> None:
         pipeline.zremrangebyscore(name(_KEY), 0, now - _FORGOTTEN_SECONDS)
         pipeline.execute()
 
-    attempt(note, None)
+    attempt(note, None, operation="heartbeat")
 
 
 def erase(kind: str) -> None:
     """Take back this process's sign: it ends in order."""
     member = f"{kind}|{socket.gethostname()}|{os.getpid()}"
-    attempt(lambda client: client.zrem(name(_KEY), member), 0)
+    attempt(lambda client: client.zrem(name(_KEY), member), 0, operation="heartbeat")
 
 
 def signs() -> list[Sign]:
     """Return the last sign of every process of the last ten minutes, by name; empty while Redis is away."""
     nobody: Any = []
-    rows = attempt(lambda client: client.zrange(name(_KEY), 0, -1, withscores=True), nobody)
+    rows = attempt(lambda client: client.zrange(name(_KEY), 0, -1, withscores=True), nobody, operation="heartbeat")
     now = time.time()
     return sorted(
         (Sign(member.decode().partition("|")[0], max(0.0, now - at)) for member, at in rows),

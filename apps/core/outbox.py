@@ -143,7 +143,7 @@ def _exact(value: Any) -> Any:
 
 def wake_relay() -> bool:
     """Tell the relay that something is due; when Redis does not hear it, the relay looks by itself within a second."""
-    return redis.attempt(lambda client: client.publish(redis.name(RELAY_CHANNEL), b"") > 0, False)
+    return redis.attempt(lambda client: client.publish(redis.name(RELAY_CHANNEL), b"") > 0, False, operation="publish")
 
 
 _PRUNE = """

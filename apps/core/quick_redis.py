@@ -19,6 +19,8 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from apps.core.metrics_registry import REDIS_OPERATIONS, REDIS_SECONDS
+
 log = structlog.get_logger(__name__)
 
 LIMIT_SECONDS = 0.05
@@ -54,20 +56,25 @@ class QuickRedis:
         """Return a Lua script to be called inside `ask`; nothing is sent yet."""
         return self._client.register_script(source)
 
-    def ask(self, command: Callable[[redis.Redis], Result]) -> Result:
-        """Return what `command` returns for the connected client.
+    def ask(self, command: Callable[[redis.Redis], Result], *, operation: str = "other") -> Result:
+        """Return what `command` returns for the connected client; `operation` names it in metrics: a fixed word.
 
         Raises:
             RedisAway: at once while Redis is left alone; after at most the limit when it fails now.
         """
         if self.away:
             raise RedisAway
+        began = time.perf_counter()
         try:
-            return command(self._client)
+            answer = command(self._client)
         except redis.RedisError as error:
+            REDIS_OPERATIONS.labels(operation, "failed").inc()
             self._away_until = time.monotonic() + LEFT_ALONE_SECONDS
             log.warning("redis_away", error=type(error).__name__, left_alone_seconds=LEFT_ALONE_SECONDS)
             raise RedisAway from error
+        REDIS_SECONDS.labels(operation).observe(time.perf_counter() - began)
+        REDIS_OPERATIONS.labels(operation, "success").inc()
+        return answer
 
 
 _lock = threading.Lock()

@@ -26,10 +26,10 @@ _MEMORY_LIMIT = 20_000
 T = TypeVar("T")
 
 
-def attempt(command: Callable[[redis.Redis], T], otherwise: T) -> T:
+def attempt(command: Callable[[redis.Redis], T], otherwise: T, *, operation: str = "other") -> T:
     """Return what `command` returns for the process's client, or `otherwise` while Redis is away."""
     try:
-        return quick_redis().ask(command)
+        return quick_redis().ask(command, operation=operation)
     except RedisAway:
         return otherwise
 
@@ -110,7 +110,7 @@ def put_many(values: Mapping[str, str | bytes], *, seconds: float) -> None:
         pipeline.execute()
 
     if encoded:
-        attempt(write, None)
+        attempt(write, None, operation="set")
 
 
 def get(key: str) -> bytes | None:
@@ -122,7 +122,7 @@ def get_many(keys: Sequence[str]) -> list[bytes | None]:
     """Return what was kept under each key, in the order asked, in one round trip."""
     if not keys:
         return []
-    found: Any = attempt(lambda client: client.mget(keys), None)
+    found: Any = attempt(lambda client: client.mget(keys), None, operation="get")
     return [_memory.get(key) for key in keys] if found is None else found
 
 
@@ -135,7 +135,7 @@ def count(key: str, *, seconds: float) -> int:
         pipeline.incr(key)
         return int(pipeline.execute()[1])
 
-    return attempt(add, 0) or _memory.add(key, seconds)
+    return attempt(add, 0, operation="count") or _memory.add(key, seconds)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -104,7 +104,7 @@ def _publish(rows: list[tuple[Any, ...]]) -> bool:
     ]
 
     try:
-        quick_redis().ask(lambda client: feed.publish_frames(client, frames))
+        quick_redis().ask(lambda client: feed.publish_frames(client, frames), operation="publish")
     except RedisAway:
         return False
     return True

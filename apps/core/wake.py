@@ -20,6 +20,8 @@ from django.db import transaction
 from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 
+from apps.core.logs import REQUEST_ID
+
 log = structlog.get_logger(__name__)
 
 EXPIRES_SECONDS = 30
@@ -65,6 +67,8 @@ class _Publisher:
 
     def _send(self, task_name: str, args: tuple[Any, ...], queue: str) -> None:
         message = current_app.amqp.as_task_v2(uuid(), task_name, args=args, kwargs={}, expires=EXPIRES_SECONDS)
+        caused_by = structlog.contextvars.get_contextvars().get(REQUEST_ID)
+        headers = message.headers if caused_by is None else {**message.headers, REQUEST_ID: caused_by}
         if self._producer is None:
             self._producer = _connect()
         self._producer.publish(
@@ -72,7 +76,7 @@ class _Publisher:
             exchange="",
             routing_key=queue,
             serializer="json",
-            headers=message.headers,
+            headers=headers,
             retry=False,
             **message.properties,
         )
@@ -84,7 +88,10 @@ def _connect() -> Producer:
         transport_options={"socket_timeout": _COMMAND_SECONDS, "socket_connect_timeout": _CONNECT_SECONDS},
     )
     transport = connection.transport
-    return Producer(transport.create_channel(transport.establish_connection()), auto_declare=False)
+    channel = transport.create_channel(transport.establish_connection())
+    client = channel.client
+    channel._create_client = lambda **_options: client  # kombu makes a new one for every message
+    return Producer(channel, auto_declare=False)
 
 
 _publisher = _Publisher()

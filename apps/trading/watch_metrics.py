@@ -7,27 +7,27 @@ from prometheus_client import Counter, Gauge, Histogram
 from apps.core.metrics_registry import REGISTRY
 
 POSITIONS = Gauge(
-    "watch_positions", "Open positions in a shard's book", ["shard"], multiprocess_mode="livemax", registry=REGISTRY
+    "watch_positions", "Open positions in a shard's book", ["shard"], multiprocess_mode="livemostrecent", registry=REGISTRY
 )
 BOOK_BYTES = Gauge(
     "watch_book_bytes",
     "Memory of a shard's book, its id index not counted",
     ["shard"],
-    multiprocess_mode="livemax",
+    multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
 UNSAVED = Gauge(
     "watch_unsaved_positions",
     "Positions whose peak, low or stop is in memory and in the ticks, not with the position yet",
     ["shard"],
-    multiprocess_mode="livemax",
+    multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
 WATERMARK_AGE = Gauge(
     "watch_watermark_age_transactions",
     "How many transactions the watermark of changes lies behind: grows while somebody's transaction stays open",
     ["shard"],
-    multiprocess_mode="livemax",
+    multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
 DIFFERENCES = Counter(

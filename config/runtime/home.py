@@ -47,6 +47,13 @@ class Home:
         """Where the running supervisor records URLs, ports and process ids."""
         return self.path / "run" / "stack.json"
 
+    def fresh_folder(self, name: str) -> Path:
+        """Return an empty private folder for as long as one stack runs; what the last one left in it is removed."""
+        folder = self.path / "run" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        return folder
+
 
 def locate(settings: Mapping[str, str]) -> Path:
     """Return the home folder the settings name, without creating it; a relative one counts from the project."""

@@ -77,6 +77,7 @@ def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile
     visible = {name: number for name, number in numbers.items() if name in commands}
     environment |= {PORT_VARIABLES[name]: str(number) for name, number in numbers.items()}
     environment["PRICE_SHARDS"] = str(typed.price_shards)
+    environment["METRICS_DIR"] = str(home.fresh_folder("metrics"))
     ports.require_free({PORT_VARIABLES[name]: number for name, number in visible.items()})
     return Stack(
         home=home,

@@ -2,7 +2,7 @@
 
 import structlog
 
-from apps.core.logs import mask_secrets, render_line
+from apps.core.logs import capture_the_rest, mask_secrets, render_line
 from config.env import env
 
 _shared: list[structlog.typing.Processor] = [
@@ -10,7 +10,6 @@ _shared: list[structlog.typing.Processor] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-    mask_secrets,
 ]
 _renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if env.log_format == "json" else render_line
 structlog.configure(
@@ -25,6 +24,9 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 
+if env.log_format == "json":
+    capture_the_rest()
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -35,6 +37,7 @@ LOGGING = {
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                mask_secrets,  # last: tracebacks carry texts too
                 _renderer,
             ],
         },

@@ -1,14 +1,33 @@
-"""Health: what is down is named, and only the database decides whether the desk is ready."""
+"""Health: what is down is named, nothing that hangs holds it up, and ready means that the desk can trade."""
+
+import threading
 
 import pytest
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
-from apps.console import health
+from apps.console import health, vitals
 from apps.core import heartbeats, quick_redis
+from apps.core.looks import Look
 from tests.apiclient import Api, api_of
 from tests.factories import PASSWORD, make_tick, make_token, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # the look has a connection of its own
+
+
+@pytest.fixture(autouse=True)
+def _redis_was_never_away(monkeypatch):
+    monkeypatch.setattr(health, "_redis_memory", health._RedisMemory())
+
+
+@pytest.fixture
+def workers():
+    """Let every worker a desk needs be heard."""
+    for worker in health.needed_workers():
+        heartbeats.write(worker)
+    yield
+    for worker in health.needed_workers():
+        heartbeats.erase(worker)
 
 
 @pytest.fixture
@@ -19,14 +38,8 @@ def redis_away(settings, monkeypatch):
     settings.REDIS_URL = away.url
 
 
-def test_the_desk_is_healthy_when_every_worker_beats():
-    for worker in health.needed_workers():
-        heartbeats.write(worker)
-    try:
-        answer = Api().get("/health")
-    finally:
-        for worker in health.needed_workers():
-            heartbeats.erase(worker)
+def test_the_desk_is_healthy_when_every_worker_beats(workers):
+    answer = Api().get("/health")
     assert answer.status == 200
     assert answer.json["status"] == "healthy"
     assert answer.json["services"]["database"]["status"] == "healthy"
@@ -81,11 +94,65 @@ def test_ages_are_told():
     assert ages["outboxSeconds"] >= 0
 
 
-def test_it_is_ready_and_alive():
+def test_it_is_ready_and_alive(workers):
     ready, live = Api().get("/health/ready"), Api().get("/health/live")
     assert (ready.status, ready.json["ready"]) == (200, True)
     assert (live.status, live.json["alive"]) == (200, True)
     assert isinstance(live.json["uptime"], int)
+
+
+@pytest.mark.parametrize("kind", ["trading", "critical", "prices-0"])
+def test_without_a_worker_that_trades_it_is_not_ready(workers, kind):
+    heartbeats.erase(f"worker-{kind}")
+    answer = Api().get("/health/ready")
+    assert (answer.status, answer.json["ready"]) == (503, False)
+    assert f"worker-{kind}" in answer.json["message"]
+
+
+def test_without_the_worker_of_other_things_it_trades_on(workers):
+    heartbeats.erase("worker-default")
+    answer = Api().get("/health/ready")
+    assert (answer.status, answer.json["ready"], answer.json["degraded"]) == (200, True, True)
+    assert "worker-default" in answer.json["message"]
+
+
+def test_what_a_redis_that_has_just_come_back_lacks_is_no_reason_to_call_trading_off():
+    assert Api().get("/health/ready").status == 503
+    health._redis_memory.note(away=True)
+    answer = Api().get("/health/ready")
+    assert (answer.status, answer.json["degraded"]) == (200, True)
+
+
+def test_a_schema_that_lacks_migrations_is_neither_healthy_nor_ready(workers, monkeypatch):
+    monkeypatch.setattr(vitals, "_schema", vitals._Schema())
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'core' AND name = '0001_initial'")
+    try:
+        report, ready = Api().get("/health"), Api().get("/health/ready")
+    finally:
+        MigrationRecorder(connection).record_applied("core", "0001_initial")
+    assert (report.status, report.json["status"]) == (503, "unhealthy")
+    assert report.json["migrations"] == {"applied": False, "pending": 1}
+    assert (ready.status, ready.json["ready"]) == (503, False)
+    assert Api().get("/health/ready").status == 200
+
+
+def test_a_database_that_hangs_is_given_up_on_and_no_second_asker_waits_as_long(monkeypatch, workers):
+    held = threading.Event()
+
+    def hang() -> vitals.Vitals:
+        held.wait(10)
+        return vitals.Vitals(1.0, ())
+
+    look = Look("hanging", hang, patience_seconds=0.2)
+    monkeypatch.setattr(vitals, "LOOK", look)
+    assert Api().get("/health/ready").status == 503
+    answer = Api().get("/health")
+    assert (answer.status, answer.json["services"]["database"]) == (503, {"status": "unhealthy"})
+    assert look.get().error == "timeout"
+    held.set()
+    look.stop()
+    assert Api().get("/health/ready").status == 200
 
 
 def test_without_redis_it_is_ready_but_degraded(redis_away):
@@ -98,19 +165,19 @@ def test_without_redis_it_is_ready_but_degraded(redis_away):
 
 
 def test_without_the_database_it_is_neither_healthy_nor_ready(monkeypatch):
-    monkeypatch.setattr(health, "_ping_database", lambda: False)
+    monkeypatch.setattr(health, "_vitals", lambda: None)
     report, ready, live = Api().get("/health"), Api().get("/health/ready"), Api().get("/health/live")
     assert (report.status, report.json["status"], report.json["ages"]) == (503, "unhealthy", None)
     assert (ready.status, ready.json["ready"]) == (503, False)
     assert live.status == 200
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_gone_answers_503_with_a_code(settings):
     user = make_user()
     api = api_of(user)
     host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
     connection.close()
+    vitals.LOOK.stop()
     connection.settings_dict["HOST"], connection.settings_dict["PORT"] = "127.0.0.1", "1"
     try:
         answer = api.get("/agents")

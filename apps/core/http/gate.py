@@ -129,7 +129,7 @@ class Gate:
             status=getattr(error, "http_status", None) or (error.details or {}).get("providerStatus"),
             attempt=attempt,
             elapsed_ms=round(elapsed_seconds * 1000, 1),
-            request_id=request_id or None,
+            provider_request_id=request_id or None,
             reason=error.message,
         )
         if isinstance(error, ProviderRateLimited):

@@ -93,7 +93,9 @@ class SharedState:
         ]
         keys = [*(_key("calls", provider, each) for each in LANES), _pause(provider), _breaker(provider, operation)]
         try:
-            admitted, wait_ms, breaker_ms, paused = self._redis.ask(lambda _: self._take(keys=keys, args=arguments))
+            admitted, wait_ms, breaker_ms, paused = self._redis.ask(
+                lambda _: self._take(keys=keys, args=arguments), operation="budget"
+            )
         except RedisAway:
             return None
         return SharedAnswer(bool(admitted), wait_ms / 1000, breaker_ms / 1000, bool(paused))
@@ -109,7 +111,7 @@ class SharedState:
             return list(pipeline.execute())
 
         try:
-            counts = self._redis.ask(count)
+            counts = self._redis.ask(count, operation="budget")
         except RedisAway:
             return None
         return dict(zip(LANES, counts, strict=True))
@@ -125,7 +127,7 @@ class SharedState:
     def _set(self, key: str, seconds: float) -> None:
         milliseconds = max(int(seconds * 1000), 1)
         try:
-            self._redis.ask(lambda client: client.set(key, 1, px=milliseconds))
+            self._redis.ask(lambda client: client.set(key, 1, px=milliseconds), operation="budget")
         except RedisAway:
             return
 

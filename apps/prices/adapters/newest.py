@@ -42,7 +42,7 @@ def remember(points: Iterable[PricePoint], *, block: tuple[int, datetime] | None
     newest = _keep(points)
     try:
         redis = quick_redis()
-        redis.ask(lambda client: _write(client, newest, block))
+        redis.ask(lambda client: _write(client, newest, block), operation="set")
     except RedisAway:
         return
 
@@ -54,7 +54,7 @@ def recall(mints: Sequence[str]) -> tuple[dict[str, PricePoint], bool]:
     if not mints:
         return found, True
     try:
-        days = quick_redis().ask(lambda client: _read(client, mints))
+        days = quick_redis().ask(lambda client: _read(client, mints), operation="get")
     except RedisAway:
         return found, False
     for rows in days:
@@ -77,7 +77,7 @@ def remember_sol_usd(price: SolUsd) -> None:
     _sol_usd = price
     document = orjson.dumps([str(price.value), price.at.isoformat(), price.source])
     try:
-        quick_redis().ask(lambda client: client.set(_SOL_USD_KEY, document, ex=KEPT_SECONDS))
+        quick_redis().ask(lambda client: client.set(_SOL_USD_KEY, document, ex=KEPT_SECONDS), operation="set")
     except RedisAway:
         return
 
@@ -86,7 +86,7 @@ def recall_sol_usd() -> tuple[SolUsd | None, bool]:
     """Return the newest SOL/USD known here or in Redis, and whether Redis answered."""
     here = _sol_usd
     try:
-        row = quick_redis().ask(lambda client: client.get(_SOL_USD_KEY))
+        row = quick_redis().ask(lambda client: client.get(_SOL_USD_KEY), operation="get")
     except RedisAway:
         return here, False
     there = _read_sol_usd(row) if row is not None else None
@@ -98,7 +98,7 @@ def recall_sol_usd() -> tuple[SolUsd | None, bool]:
 def recall_block() -> tuple[int, datetime] | None:
     """Return the newest block of the price feed any process saw, and when."""
     try:
-        row = quick_redis().ask(lambda client: client.get(_BLOCK_KEY))
+        row = quick_redis().ask(lambda client: client.get(_BLOCK_KEY), operation="get")
         if row is None:
             return None
         block, seen_at = orjson.loads(row)

@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 
 from apps.core.http import Lane, ProviderError, call_loop, provider_config
-from apps.core.metrics_registry import PRICE_UPDATE_LATENCY, PRICE_UPDATES
+from apps.core.metrics_registry import ERRORS, PRICE_UPDATE_LATENCY, PRICE_UPDATES
 from apps.prices import selectors
 from apps.prices.adapters import dexscreener, jupiter_prices, newest
 from apps.prices.adapters.source_answer import SourceAnswer
@@ -186,6 +186,8 @@ async def _ask(source: ModuleType, mints: Sequence[str], deadline_seconds: float
     PRICE_UPDATE_LATENCY.labels(source.PROVIDER).observe(time.monotonic() - began)
     status = "success" if not answer.errors else "partial" if answer.points else "failed"
     PRICE_UPDATES.labels(source.PROVIDER, status).inc()
+    for error in answer.errors:
+        ERRORS.labels("prices", error.code).inc()
     return answer
 
 

@@ -12,7 +12,7 @@ from apps.core import database_errors
 from apps.core.errors import SoldeskError
 from apps.trading.domain.exit_decision import Action
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_outcomes import DATABASE_BUSY, Outcome, error_code
+from apps.trading.services.exit_outcomes import Outcome, error_code
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ def book(
         if isinstance(error, DatabaseError) and not (held or database_errors.is_data_error(error)):
             raise
         if len(part) == 1:
-            leased, code = exit_of(part[0]), DATABASE_BUSY if held else error_code(error)
+            leased, code = exit_of(part[0]), database_errors.DATABASE_BUSY if held else error_code(error)
             log.warning("exit_failed", position_id=str(leased.position_id), code=code, exc_info=error)
             return [Outcome(leased, Action.WAIT, code)]
     middle = len(part) // 2

@@ -18,12 +18,13 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db import transaction as database
 
-from apps.core import outbox
+from apps.core import database_errors, outbox
 from apps.core.errors import SoldeskError
 from apps.core.http import ProviderError
 from apps.prices import services as prices
 from apps.signals import queue
 from apps.signals.queue import LeasedSignal
+from apps.trading import metrics
 from apps.trading.domain import eligibility
 from apps.trading.selectors import candidates
 from apps.trading.services import booking, entry_orders, verdicts
@@ -62,9 +63,11 @@ def process_signal(signal_id: int) -> SignalReport | None:
         log.warning("signal_lease_lost", signal_id=signal.id, attempt=signal.attempts)
     except (DatabaseError, ProviderError) as error:
         log.warning("signal_given_back", signal_id=signal.id, attempt=signal.attempts, error=_name_of(error))
+        metrics.signal_broke(_code_of(error))
         _give_back(signal, queue.RETRY_SECONDS)
     except Exception as error:
         log.error("signal_broke", signal_id=signal.id, attempt=signal.attempts, exc_info=error)
+        metrics.signal_broke("INTERNAL_ERROR")
         _give_back(signal, queue.growing_pause_seconds(signal.attempts))
     return None
 
@@ -132,7 +135,7 @@ def _book_together(
     """Book a chunk, again when somebody else decided a pair meanwhile: each time there is one less to decide."""
     while True:
         try:
-            booking.book_entries(
+            outcomes = booking.book_entries(
                 token=token,
                 orders=orders,
                 sol_usd=sol_usd,
@@ -141,11 +144,16 @@ def _book_together(
             )
         except verdicts.VerdictTaken:
             continue
+        verdicts.measure(outcomes, since=signal.created_at)
         return
 
 
 def _name_of(error: Exception) -> str:
     return error.code if isinstance(error, SoldeskError) else type(error).__name__
+
+
+def _code_of(error: DatabaseError | ProviderError) -> str:
+    return error.code if isinstance(error, ProviderError) else database_errors.passing_code(error)
 
 
 def _finish(signal: LeasedSignal, started: float) -> SignalReport | None:
@@ -158,6 +166,7 @@ def _finish(signal: LeasedSignal, started: float) -> SignalReport | None:
     report = SignalReport(
         signal.id, counts["executed"], counts["skipped"], counts["failed"], time.monotonic() - started
     )
+    metrics.signal_ended(executed=report.executed, failed=report.failed, seconds=entry_orders.age_seconds(signal))
     log.info(
         "signal_traded",
         signal_id=signal.id,

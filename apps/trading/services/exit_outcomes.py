@@ -13,7 +13,6 @@ from apps.trading.services.exit_intents import LeasedExit
 #: Bookings take at most this many exits in one transaction.
 CHUNK = 250
 LEASE_LOST = "LEASE_LOST"
-DATABASE_BUSY = "DATABASE_BUSY"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ A data error costs the one exit it belongs to; what passes (connection, deadlock
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Protocol, TypeVar
@@ -16,7 +17,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connections
 from django.db import transaction as database
 
-from apps.core import outbox
+from apps.core import database_errors, outbox
 from apps.prices import services as prices
 from apps.trading import metrics
 from apps.trading.domain import price_impact
@@ -24,7 +25,7 @@ from apps.trading.domain.exit_decision import EXITS_HALTED, Action
 from apps.trading.services import bisecting, dca_booking, exit_alarms, exit_intents, exit_quotes, sale_booking
 from apps.trading.services.dca_booking import Purchase
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_outcomes import CHUNK, DATABASE_BUSY, LEASE_LOST, Outcome
+from apps.trading.services.exit_outcomes import CHUNK, LEASE_LOST, Outcome
 from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales
 from apps.trading.services.sale_booking import Sale
 
@@ -91,7 +92,8 @@ def _settle(wanted: Sequence[Bookable], book: _Book[Bookable], outcomes: list[Ou
         left = [item.exit for item in wanted if item.exit.id not in settled]
         log.warning("exits_interrupted", error=type(error).__name__, exits=len(left))
         connections.close_all()
-        outcomes += [Outcome(item, Action.WAIT, DATABASE_BUSY) for item in left]
+        code = database_errors.passing_code(error)
+        outcomes += [Outcome(item, Action.WAIT, code) for item in left]
     try:
         _give_back(outcomes)
     except (DatabaseError, InterfaceError) as error:
@@ -130,13 +132,16 @@ def _give_back(outcomes: Iterable[Outcome]) -> None:
 
 
 def _measure(outcomes: Iterable[Outcome]) -> None:
+    together: Counter[tuple[str, datetime, datetime]] = Counter()
     for item in outcomes:
         if item.booked_at is not None:
-            metrics.exit_booked(item.reason, (item.booked_at - item.exit.created_at).total_seconds())
+            together[item.reason, item.exit.created_at, item.booked_at] += 1
         elif item.action is Action.CANCEL:
             metrics.exit_cancelled(item.exit.reason, item.code)
         elif _has_failed(item):
             metrics.exit_failed(item.exit.reason, item.code)
+    for (reason, fired_at, booked_at), count in together.items():
+        metrics.exits_booked(reason, count, (booked_at - fired_at).total_seconds())
 
 
 def _has_failed(item: Outcome) -> bool:

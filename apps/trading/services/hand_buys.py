@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -11,8 +14,10 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.models import Agent
+from apps.core.errors import SoldeskError
 from apps.core.money import lamports_to_sol
 from apps.prices import services as prices
+from apps.trading import metrics
 from apps.trading.domain import entry_rules, exit_decision, price_impact, sizing
 from apps.trading.errors import EntryRefused
 from apps.trading.selectors import candidates
@@ -59,6 +64,32 @@ def buy_by_hand(
         TokenNotTradable: nobody quotes the token for this amount.
         ProviderError: the aggregator gave no quote; nothing was booked.
     """
+    with _measured():
+        return _buy(agent, token_address, actor, wallet_address, token_symbol, signal_id, position_size_sol)
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """Count a buy that was tried: booked, or failed by something else than a rule's refusal."""
+    asked_at = time.monotonic()
+    try:
+        yield
+    except SoldeskError as error:
+        if not isinstance(error, EntryRefused) or error.code == entry_orders.TOKEN_NOT_TRADABLE:
+            metrics.entries_failed([error.code], time.monotonic() - asked_at)
+        raise
+    metrics.entries_booked(1, time.monotonic() - asked_at)
+
+
+def _buy(
+    agent: Agent,
+    token_address: str,
+    actor: User | None,
+    wallet_address: str | None,
+    token_symbol: str | None,
+    signal_id: int | None,
+    position_size_sol: Decimal | None,
+) -> EntryResult:
     item = candidates.of_agent(agent_id=agent.pk, mint=token_address)
     if item is None or item.wallet_id is None or wallet_address not in (None, "", item.wallet_address):
         raise EntryRefused(entry_rules.WALLET_NOT_FOUND, entry_rules.MESSAGES[entry_rules.WALLET_NOT_FOUND])

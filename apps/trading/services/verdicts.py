@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.db import transaction as database
 from apps.core import bulk, outbox
 from apps.core.errors import Conflict
 from apps.signals.queue import LeasedSignal
+from apps.trading import metrics
 from apps.trading.domain.fills import Fill
 from apps.trading.models import Verdict
 
@@ -107,6 +109,14 @@ def record(signal: LeasedSignal, outcomes: Sequence[Outcome]) -> None:
         fresh = [item for item in outcomes if item.agent_id in claimed]
         if fresh:
             outbox.append([message(signal, fresh)])
+    measure(fresh, since=signal.created_at)
+
+
+def measure(outcomes: Sequence[Outcome], *, since: datetime) -> None:
+    """Count buys that were booked or failed, once their transaction stands; `since` is when they were asked for."""
+    seconds = (datetime.now(UTC) - since).total_seconds()
+    metrics.entries_booked(sum(item.verdict is Verdict.EXECUTED for item in outcomes), seconds)
+    metrics.entries_failed([item.code for item in outcomes if item.verdict is Verdict.FAILED], seconds)
 
 
 def count(signal_id: int) -> dict[str, int]:

@@ -26,7 +26,7 @@ from apps.prices import services as prices
 from apps.prices.domain.points import PricePoint, SolUsd, price_in_usd
 from apps.prices.domain.trust import TrustDecision
 from apps.prices.services import FetchResult
-from apps.trading import watch_metrics
+from apps.trading import metrics, watch_metrics
 from apps.trading.adapters.shard_lock import ShardLock
 from apps.trading.book import reading
 from apps.trading.book.book import PositionBook
@@ -163,7 +163,9 @@ class ShardWatch:
         self._book.synchronise()
         now = datetime.now(UTC)
         wild = {mint: (doubt.point, doubt.code) for mint, doubt in doubted.items() if doubt.point is not None}
+        evaluating = time.perf_counter()
         evaluation = self._book.evaluate(trusted, wild, now=now)
+        metrics.STOP_LOSS_SECONDS.observe(time.perf_counter() - evaluating)
         exits = {item.position.id: fired_exits.from_fired(item, now) for item in evaluation.fired}
         fired = self._store(exits, trusted)
         if fired:
@@ -171,6 +173,8 @@ class ShardWatch:
         watch_metrics.JUDGE_SECONDS.labels(self.shard).observe(time.perf_counter() - started)
         for item in evaluation.fired:
             watch_metrics.FIRED.labels(item.verdict.reason).inc()
+            if item.position.id in fired:
+                metrics.rule_fired(str(item.verdict.reason), item.position.books.dca_count)
         return evaluation, fired
 
     def _check_if_due(self) -> None:

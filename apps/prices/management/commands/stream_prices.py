@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from django.core.management.base import BaseCommand
 
-from apps.core import heartbeats
+from apps.core import heartbeats, metrics_page
 from apps.prices.services.sol_usd_feed import SolUsdFeed
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         heartbeats.start("streams")
+        metrics_page.serve()
         asyncio.run(_follow())
         heartbeats.stop()
 

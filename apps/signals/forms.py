@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from apps.accounts.domain import networks
 from apps.agents.forms import LinesField
 from apps.core.adminkit import buttons
 from apps.core.base58 import is_address
@@ -125,7 +126,7 @@ class WebhookForm(forms.ModelForm):
         return self._read("ignore", mapping_text.read_ignores)
 
     def clean_allowed_addresses(self) -> list[str]:
-        return self._read("allowed_addresses", webhook_setup.read_networks)
+        return self._read("allowed_addresses", lambda lines: [networks.normalised(line) for line in lines])
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

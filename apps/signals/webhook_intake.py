@@ -7,7 +7,6 @@ tells the operator which it was. Repeating a message is safe: the signal's own d
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 from collections.abc import Mapping as AnyMapping
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from apps.accounts.domain import networks
 from apps.core import base58, bulk
 from apps.core.errors import Invalid, NotFound, SoldeskError
 from apps.signals import selectors, services
@@ -100,7 +100,7 @@ def check_address(webhook: SignalWebhook, address: str) -> None:
     Raises:
         WebhookUnknown: the webhook names addresses and this is none of them.
     """
-    if webhook.allowed_addresses and not _is_among(address, webhook.allowed_addresses):
+    if webhook.allowed_addresses and not networks.contains(webhook.allowed_addresses, address):
         raise WebhookUnknown("ADDRESS_NOT_ALLOWED", f"{address} is not among the addresses that may send")
 
 
@@ -228,12 +228,3 @@ def _kept(webhook: SignalWebhook, received: Received) -> str:
         is_text = set(hidden) == set(rules.text_message(""))
         text = str(hidden["text"]) if is_text else json.dumps(hidden, default=str, ensure_ascii=True)
     return text.replace("\0", "")[:KEPT_CHARACTERS]
-
-
-def _is_among(address: str, networks: list[str]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    plain = getattr(found, "ipv4_mapped", None) or found
-    return any(plain in ipaddress.ip_network(network) for network in networks)

@@ -6,7 +6,6 @@ The token of an address is returned once, by what made it; only its SHA-256 is k
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.accounts.domain import networks
 from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.core.errors import Invalid, NotFound
@@ -134,22 +134,9 @@ def delete_webhook(*, webhook: SignalWebhook, actor: User | None) -> None:
         row.delete()
 
 
-def read_networks(lines: Sequence[str]) -> list[str]:
-    """Return addresses and networks in their usual form.
-
-    >>> read_networks(["52.89.214.238", "10.1.2.3/8"])
-    ['52.89.214.238', '10.0.0.0/8']
-
-    Raises:
-        ValueError: a line is neither.
-    """
-    networks = [ipaddress.ip_network(line, strict=False) for line in lines]
-    return [str(net.network_address if net.num_addresses == 1 else net) for net in networks]
-
-
 def _networks(lines: Sequence[str]) -> list[str]:
     try:
-        return read_networks(lines)
+        return [networks.normalised(line) for line in lines]
     except ValueError as error:
         raise Invalid("INVALID_ADDRESSES", f"Addresses that may send: {error}.") from None
 

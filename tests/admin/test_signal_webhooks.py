@@ -74,10 +74,10 @@ def test_a_webhook_made_in_the_admin_takes_alerts_and_its_address_is_shown_once(
 
 
 def test_a_change_is_logged_with_before_and_after(client: Client, operator: User, webhook: SignalWebhook) -> None:
-    posted = form(None, name="Other", ignore="", allowed_addresses="10.1.2.3/8\n52.89.214.238")
+    posted = form(None, name="Other", ignore="", allowed_addresses="10.0.0.0/8\n52.89.214.238")
     assert client.post(page_of(webhook), posted).status_code == 302
     webhook.refresh_from_db()
-    assert (webhook.name, webhook.allowed_addresses) == ("Other", ["10.0.0.0/8", "52.89.214.238"])
+    assert (webhook.name, webhook.allowed_addresses) == ("Other", ["10.0.0.0/8", "52.89.214.238/32"])
     assert mapping_text.from_json(webhook.mapping).ignore == ()
     entry = AuditEntry.objects.get(action="signal_webhook.updated")
     assert (entry.before["name"], entry.after["name"], entry.actor_id) == ("Chart", "Other", operator.pk)

@@ -12,7 +12,6 @@ from apps.core.api.fields import (
     Exact,
     Flag,
     Identifier,
-    LastMoment,
     Moment,
     Num,
     OptionalText,
@@ -22,8 +21,7 @@ from apps.core.api.fields import (
 )
 from apps.core.api.shapes import Body, Query, Shape
 from apps.core.money import quantize_percent, quantize_sol
-from apps.trading import presentation
-from apps.trading.models import ClosedTrade, CloseReason, State
+from apps.trading.models import CloseReason, State
 
 TIMEFRAMES = ("24h", "all")
 
@@ -135,50 +133,6 @@ class CloseShape(Shape):
     profit_loss_usd = Num(allow_null=True)
     change_percent = Num()
     transaction_hash = serializers.CharField(allow_null=True)
-
-
-class SwapQuery(Query):
-    agent_id = Identifier()
-    wallet_address = Text(required=False)
-    token_address = Text(required=False)
-    token_symbol = Text(required=False)
-    start_purchase_time = Moment(required=False)
-    end_purchase_time = LastMoment(required=False)
-    start_sale_time = Moment(required=False)
-    end_sale_time = LastMoment(required=False)
-    signal_id = WholeNumber(required=False)
-    purchase_transaction_id = Identifier(required=False)
-    sale_transaction_id = Identifier(required=False)
-    min_profit_loss_usd = Exact(required=False)
-    max_profit_loss_usd = Exact(required=False)
-
-
-class SwapShape(Shape):
-    """A closed trade."""
-
-    id = Identifier()
-    agent_id = Identifier()
-    wallet_address = serializers.CharField(allow_null=True)
-    token_address = serializers.CharField()
-    token_symbol = serializers.CharField()
-    amount = StrDecimal()
-    purchase_price = StrDecimal()
-    sale_price = StrDecimal()
-    change_percent = StrDecimal()
-    profit_loss_usd = StrDecimal(allow_null=True)
-    profit_loss_sol = StrDecimal()
-    purchase_time = Moment()
-    sale_time = Moment()
-    purchase_transaction_id = Identifier(allow_null=True)
-    sale_transaction_id = Identifier(allow_null=True)
-    signal_id = serializers.CharField(allow_null=True)
-    close_reason = serializers.ChoiceField(choices=CloseReason.choices, allow_null=True)
-    created_at = Moment()
-
-    @classmethod
-    def present(cls, row: ClosedTrade) -> dict[str, Any]:
-        """Present a closed trade as the feed does."""
-        return presentation.closed_trade(row, None if row.wallet is None else row.wallet.address)
 
 
 class BuyBody(Body):

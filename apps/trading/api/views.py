@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
@@ -16,15 +15,14 @@ from apps.accounts.api.idempotency import idempotent
 from apps.agents import selectors as agents
 from apps.core import base58
 from apps.core.api import paging
-from apps.core.api.openapi import IDEMPOTENCY, PAGING, answers
+from apps.core.api.openapi import IDEMPOTENCY, answers
 from apps.core.api.shapes import path_uuid
-from apps.core.errors import Conflict
 from apps.signals import selectors as signals
 from apps.signals.errors import InvalidMint
 from apps.trading.api import shapes
 from apps.trading.errors import ClosePending
-from apps.trading.models import ClosedTrade, CloseReason
-from apps.trading.selectors import closed_trades, positions
+from apps.trading.models import CloseReason
+from apps.trading.selectors import positions
 from apps.trading.services import exits, hand_buys
 from apps.wallets import selectors as wallets
 
@@ -118,55 +116,6 @@ class CloseAgentPosition(ClosePosition):
     """The same door, where shipped clients also look for it."""
 
 
-@extend_schema(tags=["agent-historical-swaps"])
-class Swaps(APIView):
-    key_scopes: ClassVar = {"GET": "history"}
-
-    @extend_schema(
-        summary="Closed trades of an agent, newest first",
-        operation_id="list_swaps",
-        parameters=[shapes.SwapQuery, *PAGING],
-        responses=answers(
-            shapes.SwapShape(many=True), "400 INVALID_AGENT_ID", "403 AGENT_NOT_YOURS", "404 AGENT_NOT_FOUND"
-        ),
-    )
-    def get(self, request: Request) -> Response:
-        query = shapes.SwapQuery.read(request)
-        agent = agents.get_agent_or_deny(user=caller(request), agent_id=query["agent_id"])
-        rows = _filtered(closed_trades.list_closed(agent=agent), query)
-        return paging.page(request, rows, shapes.SwapShape, newest_by="sale_time")
-
-
-@extend_schema(tags=["agent-historical-swaps"])
-class SwapDetail(APIView):
-    key_scopes: ClassVar = {"GET": "history"}
-
-    @extend_schema(
-        summary="One closed trade",
-        operation_id="get_swap",
-        responses=answers(shapes.SwapShape, "400 INVALID_ID", "403 AGENT_NOT_YOURS", "404 SWAP_NOT_FOUND"),
-    )
-    def get(self, request: Request, trade_id: str) -> Response:
-        return Response(shapes.SwapShape.present(_trade(request, trade_id)))
-
-    @extend_schema(
-        summary="Rows the engine wrote are immutable",
-        operation_id="update_swap",
-        request=None,
-        responses=answers(None, "404 SWAP_NOT_FOUND", "409 IMMUTABLE_RECORD"),
-    )
-    def put(self, request: Request, trade_id: str) -> Response:
-        raise _immutable(_trade(request, trade_id))
-
-    @extend_schema(
-        summary="Rows the engine wrote are immutable",
-        operation_id="delete_swap",
-        responses=answers(None, "404 SWAP_NOT_FOUND", "409 IMMUTABLE_RECORD"),
-    )
-    def delete(self, request: Request, trade_id: str) -> Response:
-        raise _immutable(_trade(request, trade_id))
-
-
 @extend_schema(tags=["trades"])
 class ExecuteTrade(APIView):
     @extend_schema(
@@ -210,33 +159,3 @@ class ExecuteTrade(APIView):
         if bought.signal_id is not None:
             answer["signalId"] = bought.signal_id
         return Response(answer)
-
-
-def _trade(request: Request, trade_id: str) -> ClosedTrade:
-    return closed_trades.get_closed(user=caller(request), trade_id=path_uuid(trade_id, "id"))
-
-
-def _immutable(trade: ClosedTrade) -> Conflict:
-    who = "The engine wrote this trade" if trade.origin == "engine" else "This trade is booked"
-    return Conflict("IMMUTABLE_RECORD", f"{who}: it cannot be changed.")
-
-
-#: Query parameter to the condition it sets.
-_CONDITIONS = {
-    "wallet_address": "wallet__address",
-    "token_address": "mint",
-    "token_symbol": "symbol",
-    "start_purchase_time": "purchase_time__gte",
-    "end_purchase_time": "purchase_time__lte",
-    "start_sale_time": "sale_time__gte",
-    "end_sale_time": "sale_time__lte",
-    "signal_id": "signal_id",
-    "purchase_transaction_id": "purchase_transaction_id",
-    "sale_transaction_id": "sale_transaction_id",
-    "min_profit_loss_usd": "profit_usd__gte",
-    "max_profit_loss_usd": "profit_usd__lte",
-}
-
-
-def _filtered(rows: QuerySet[ClosedTrade], query: dict[str, Any]) -> QuerySet[ClosedTrade]:
-    return rows.filter(**{condition: query[name] for name, condition in _CONDITIONS.items() if name in query})

@@ -53,7 +53,7 @@ class SignalNumber(WholeNumber):
         return super().to_internal_value(data)
 
 
-@extend_schema_field({})
+@extend_schema_field({"type": ["object", "array", "string", "number", "boolean"]})
 class StoredJson(Anything):
     """Any JSON value that PostgreSQL can keep."""
 
@@ -134,7 +134,7 @@ class TransactionShape(Shape):
     destination_address = serializers.CharField(allow_null=True)
     signal_id = WholeNumber(allow_null=True)
     fees = StrDecimal(source="fees_sol", allow_null=True)
-    routes = Anything(allow_null=True)
+    routes = Anything(help_text="The provider's route plan, or what was entered; may be null.")
     input_mint = serializers.CharField(allow_null=True)
     input_symbol = serializers.CharField(allow_null=True)
     input_amount = StrDecimal(allow_null=True)

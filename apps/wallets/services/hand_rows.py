@@ -21,7 +21,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.agents.models import Agent
-from apps.core import bulk, events
+from apps.core import bulk, events, formatting
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.money import SOL_MINT, ZERO, quantize_amount
 from apps.wallets.domain import balance_effects
@@ -81,7 +81,7 @@ def enter(*, agent: Agent, wallet: Wallet, row: HandRow, actor: User | None) -> 
     """
     booked, effects = _booked(row)
     identifier = uuid.uuid4()
-    with _writing():
+    with writing():
         locked = books.lock_simulation_wallet(agent_id=agent.pk, wallet_id=wallet.pk)
         books.insert_transactions(
             [
@@ -101,8 +101,9 @@ def enter(*, agent: Agent, wallet: Wallet, row: HandRow, actor: User | None) -> 
             action=_ENTERED[booked.transaction_type],
             object_type="wallet",
             object_id=str(wallet.pk),
-            after={"transaction": identifier, "mint": booked.input_mint, "amount": booked.input_amount}
-            | ({} if len(effects) == 1 else {"into": booked.output_mint, "received": booked.output_amount}),
+            after={"transaction": identifier, "mint": booked.input_mint}
+            | told({"amount": booked.input_amount})
+            | ({} if len(effects) == 1 else told({"into": booked.output_mint, "received": booked.output_amount})),
         )
     return _read(identifier)
 
@@ -114,7 +115,7 @@ def correct(*, row: Transaction, changes: Mapping[str, Any], actor: User | None,
         Conflict: IMMUTABLE_RECORD, POSITION_OPEN. NotFound: TRANSACTION_NOT_FOUND, taken back meanwhile.
         Invalid, InsufficientBalance, WalletReleased: as in `enter`.
     """
-    with _writing():
+    with writing():
         locked, stored = _lock(row)
         before = HandRow.of(stored)
         after, effects = _booked(replace(before, **changes))
@@ -133,8 +134,8 @@ def correct(*, row: Transaction, changes: Mapping[str, Any], actor: User | None,
             action="transaction.corrected",
             object_type="transaction",
             object_id=stored.pk,
-            before={name: getattr(before, name) for name in changed},
-            after={name: getattr(after, name) for name in changed} | _why(reason),
+            before=told({name: getattr(before, name) for name in changed}),
+            after=told({name: getattr(after, name) for name in changed} | _why(reason)),
         )
     return _read(stored.pk)
 
@@ -146,7 +147,7 @@ def take_back(*, row: Transaction, actor: User | None, reason: str = "") -> None
         Conflict: IMMUTABLE_RECORD, POSITION_OPEN. NotFound: TRANSACTION_NOT_FOUND, taken back meanwhile.
         InsufficientBalance: what it brought in is spent. Invalid: LIVE_WALLET. WalletReleased.
     """
-    with _writing():
+    with writing():
         locked, stored = _lock(row)
         _move(locked, _undone(locked, stored))
         now = timezone.now()
@@ -156,9 +157,14 @@ def take_back(*, row: Transaction, actor: User | None, reason: str = "") -> None
             action="transaction.deleted",
             object_type="transaction",
             object_id=stored.pk,
-            before=values_of(stored),
+            before=told(values_of(stored)),
             after=_why(reason) or None,
         )
+
+
+def told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for the audit log: every digit of a figure that means something, and no more."""
+    return {name: formatting.exact(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 
 
 def require_by_hand(row: Transaction) -> None:
@@ -179,8 +185,12 @@ _ENTERED = {
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
-    """One transaction, in which a figure beyond its column is the caller's mistake."""
+def writing() -> Iterator[None]:
+    """Hold one transaction in which a figure beyond its column is the caller's mistake.
+
+    Raises:
+        Invalid: FIGURE_TOO_LARGE.
+    """
     try:
         with database.atomic():
             yield

@@ -8,6 +8,7 @@ from config.settings.http import *  # noqa: F403
 from config.settings.logs import *  # noqa: F403
 from config.settings.metrics import *  # noqa: F403
 from config.settings.notify import *  # noqa: F403
+from config.settings.openapi import *  # noqa: F403
 from config.settings.providers import *  # noqa: F403
 from config.settings.rest import *  # noqa: F403
 from config.settings.security import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Django REST framework, tokens and the OpenAPI document."""
+"""Django REST framework and its limits. The OpenAPI document has a page of its own."""
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -16,23 +16,9 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.core.api.negotiation.Lenient",
     "EXCEPTION_HANDLER": "apps.core.api.errors.handle",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.accounts.api.openapi.DescribedForCallers",
     "UNAUTHENTICATED_USER": None,
     "COERCE_DECIMAL_TO_STRING": False,
-}
-
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Soldesk API",
-    "DESCRIPTION": "Trading desk for Solana tokens: agents, signals, positions, books.",
-    "VERSION": "1.0.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
 }
 
 #: Requests of one address in one minute.

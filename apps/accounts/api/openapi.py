@@ -1,10 +1,13 @@
-"""How the OpenAPI document names the two ways to be known."""
+"""How the OpenAPI document names the ways to be known, and what each operation asks of its caller."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+from apps.accounts.api.permissions import Operator
+from apps.core.api.described import Described
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -16,13 +19,23 @@ class BearerScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
         return [
-            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or API key"},
-            {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "The `accessToken` of POST /auth/login; where keys are taken, an API key does as well.",
+            },
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-API-Key",
+                "description": "A key of POST /api-keys. An operation that takes keys names the scope it needs.",
+            },
         ]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        takes_keys = auto_schema.method in getattr(auto_schema.view, "key_scopes", {})
-        return [{"bearer": []}, *([{"apiKey": []}] if takes_keys else [])]
+        scope = scope_of(auto_schema)
+        return [{"bearer": []}, *([{"apiKey": [scope]}] if scope else [])]
 
 
 class StaffSessionScheme(OpenApiAuthenticationExtension):
@@ -32,4 +45,36 @@ class StaffSessionScheme(OpenApiAuthenticationExtension):
     name = "staffSession"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        return {"type": "apiKey", "in": "cookie", "name": "soldesk_session"}
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "soldesk_session_8000",
+            "description": "An operator's session of the admin; the number is the desk's port. Changes need CSRF too.",
+        }
+
+
+class DescribedForCallers(Described):
+    """Says of each operation who may call it."""
+
+    def get_operation(self, *args: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args)
+        if operation is not None:
+            operation["description"] = "\n\n".join(filter(None, [operation.get("description"), self._who()]))
+        return operation
+
+    def _who(self) -> str:
+        permissions = self.view.get_permissions()
+        if not permissions:
+            return "Public."
+        if any(isinstance(permission, Operator) for permission in permissions):
+            return "For operators, signed in; no API keys."
+        scope = scope_of(self)
+        if scope is None:
+            return "For a person, signed in; no API keys."
+        return f"For a person, signed in, or an API key with the scope `{scope}` (or `full_access`)."
+
+
+def scope_of(auto_schema: Any) -> str | None:
+    """Return the scope an API key needs for the operation being described, None if it takes no keys."""
+    scope: str | None = getattr(auto_schema.view, "key_scopes", {}).get(auto_schema.method)
+    return scope

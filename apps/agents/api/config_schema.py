@@ -10,19 +10,20 @@ from typing import Any
 
 from apps.agents.domain.field_spec import FieldSpec, Kind
 from apps.agents.domain.fields import SECTIONS
-from apps.agents.domain.schema import TREE, Tree
+from apps.agents.domain.schema import TREE, Tree, default_document
 
 _HEADINGS = {section.path: section.help_text for section in SECTIONS}
 
 
 def whole() -> dict[str, Any]:
     """Return the schema of a whole configuration, as answers carry it."""
-    return _object(TREE, partial=False)
+    return {**_object(TREE, partial=False), "examples": [default_document()]}
 
 
 def partial() -> dict[str, Any]:
     """Return the schema of what may be laid over a configuration: any part of it; null clears an optional number."""
-    return _object(TREE, partial=True)
+    example = {"purchaseLimits": {"maxPurchasePerToken": 0.5}, "stopLoss": {"mode": "zones", "defaultPercentage": -20}}
+    return {**_object(TREE, partial=True), "examples": [example]}
 
 
 def _object(tree: Tree, *, partial: bool, path: str = "") -> dict[str, Any]:

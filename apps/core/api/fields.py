@@ -1,20 +1,18 @@
 """Fields of bodies, queries and answers: strict going in, exact going out.
 
 A JSON string is not taken for a number, nor a number for a string; a Decimal keeps every digit. In queries and forms,
-where everything is text, numbers and flags are read from text.
+where everything is text, numbers and flags are read from text. How they describe themselves is in `field_schemas`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.core import base58
@@ -237,20 +235,6 @@ class StrDecimal(serializers.Field):
 
     def to_representation(self, value: Decimal) -> str:
         return wire.decimal_text(value)
-
-
-_OPENAPI: Mapping[type[serializers.Field], dict[str, Any]] = {
-    Flag: {"type": "boolean"},
-    WholeNumber: {"type": "integer"},
-    Exact: {"oneOf": [{"type": "number"}, {"type": "string", "format": "decimal"}]},
-    Moment: {"type": "string", "format": "date-time", "example": "2026-01-02T03:04:05.678Z"},
-    Identifier: {"type": "string", "format": "uuid"},
-    Anything: {},
-    Num: {"type": "number", "example": 1.5},
-    StrDecimal: {"type": "string", "format": "decimal", "example": "1.5"},
-}
-for _field, _schema in _OPENAPI.items():
-    extend_schema_field(_schema)(_field)
 
 
 def read_uuid(data: Any) -> UUID | None:

@@ -1,20 +1,33 @@
-"""Words of the OpenAPI document that all routes share: errors, paging parameters, messages."""
+"""Words of the OpenAPI document that routes share: errors, paging parameters, messages.
+
+A view names what is its own; what every operation has (401, 429, headers, examples) is added in `document`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from apps.core.api.fields import Moment
+from apps.core.api.shapes import Shape
 
-class Error(serializers.Serializer):
+
+class Error(Shape):
     """Every error: a sentence and a stable code; some carry details or further fields."""
 
-    error = serializers.CharField()
-    code = serializers.CharField()
-    details = serializers.JSONField(required=False)
+    error = serializers.CharField(help_text="What is wrong, in a sentence.")
+    code = serializers.CharField(help_text="Stable: what a program decides by.")
+    success = serializers.BooleanField(required=False, help_text="false: on errors of a body's shape and of routes.")
+    details = serializers.JSONField(required=False, help_text="`errors` names every wrong field with its message.")
+    field = serializers.CharField(required=False, help_text="The first wrong field.")
+    message = serializers.CharField(required=False, help_text="What to do about it.")
+    scope = serializers.CharField(required=False, help_text="SCOPE_MISSING: the scope the key lacks.")
+    retry_after = serializers.IntegerField(required=False, help_text="RATE_LIMITED: seconds to wait.")
+    locked_until = Moment(required=False, help_text="ACCOUNT_LOCKED: when sign-in opens again.")
 
 
 class Message(serializers.Serializer):
@@ -25,28 +38,47 @@ class Message(serializers.Serializer):
 
 
 PAGING = [
-    OpenApiParameter("limit", OpenApiTypes.INT, description="Rows of a page, 1 to 1000.", default=100),
-    OpenApiParameter("offset", OpenApiTypes.INT, description="Rows to pass over.", default=0),
-    OpenApiParameter("cursor", OpenApiTypes.STR, description="Empty for the first page, then X-Next-Cursor."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "default": 100},
+        description="Rows of a page; more than 1000 count as 1000.",
+    ),
+    OpenApiParameter("offset", {"type": "integer", "minimum": 0, "default": 0}, description="Rows to pass over."),
+    OpenApiParameter(
+        "cursor",
+        OpenApiTypes.STR,
+        description="Pages that rows coming in do not shift: empty for the first, then what `X-Next-Cursor` said.",
+    ),
 ]
+#: What a route may answer that asks a provider (quotes, prices, a node) before it answers.
+PROVIDERS = (
+    "502 PROVIDER_MALFORMED",
+    "502 PROVIDER_REJECTED",
+    "503 PROVIDER_BREAKER_OPEN",
+    "503 PROVIDER_BUDGET_EXHAUSTED",
+    "503 PROVIDER_RATE_LIMITED",
+    "503 PROVIDER_UNAVAILABLE",
+    "504 PROVIDER_TIMEOUT",
+)
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
-    OpenApiTypes.STR,
+    {"type": "string", "minLength": 1, "maxLength": 255},
     OpenApiParameter.HEADER,
-    description="Same key and body: same answer. Other body: 422. Still running: 409.",
+    description=(
+        "Any text of yours, kept for a day. The same request with the same key gets the same answer and happens once;"
+        " another request with it is refused with 422, and 409 says that the first still runs."
+    ),
 )
 
 
-def answers(success: Any, *codes: str, status: int = 200) -> dict[Any, Any]:
-    """Return the responses of a route: its success and the errors by `"404 AGENT_NOT_FOUND"`."""
+def answers(success: Any, *codes: str, status: int = 200, also: Mapping[int, Any] | None = None) -> dict[Any, Any]:
+    """Return the responses of a route: its success and its own errors by `"404 AGENT_NOT_FOUND"`.
+
+    `also` are further answers that are no errors, by status. `document` writes what a code means.
+    """
     grouped: dict[int, list[str]] = {}
     for code in codes:
         number, _, name = code.partition(" ")
         grouped.setdefault(int(number), []).append(name)
-    responses: dict[Any, Any] = {status: success}
-    for code_number, names in sorted(grouped.items()):
-        examples = [
-            OpenApiExample(name, value={"error": "What is wrong, in a sentence.", "code": name}) for name in names
-        ]
-        responses[code_number] = OpenApiResponse(Error, description=", ".join(names), examples=examples)
-    return responses
+    errors = {number: OpenApiResponse(Error, description=" ".join(names)) for number, names in sorted(grouped.items())}
+    return {status: success, **(also or {}), **errors}

@@ -135,6 +135,18 @@ class CloseShape(Shape):
     transaction_hash = serializers.CharField(allow_null=True)
 
 
+class SoldShape(CloseShape):
+    success = Flag()
+
+
+class ClosePendingShape(Shape):
+    """A sale that takes longer; it is under way and will be finished."""
+
+    success = Flag()
+    code = serializers.ChoiceField(choices=["CLOSE_PENDING"])
+    intent_id = WholeNumber(help_text="The position's story names it.")
+
+
 class BuyBody(Body):
     agent_id = Identifier()
     token_address = Text(max_length=255)
@@ -154,6 +166,12 @@ class BuyShape(Shape):
     purchase_price = Num()
     transaction_hash = serializers.CharField(allow_null=True)
     stop_loss_initialized = Flag()
+
+
+class BoughtShape(BuyShape):
+    success = Flag()
+    stop_loss_percentage = Num(required=False, help_text="Where the stop stands; absent without one.")
+    signal_id = WholeNumber(required=False, help_text="The signal the buy was attributed to.")
 
 
 class TradingStateQuery(Query):

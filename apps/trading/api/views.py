@@ -15,18 +15,23 @@ from apps.accounts.api.idempotency import idempotent
 from apps.agents import selectors as agents
 from apps.core import base58
 from apps.core.api import paging
-from apps.core.api.openapi import IDEMPOTENCY, answers
+from apps.core.api.openapi import IDEMPOTENCY, PROVIDERS, answers
 from apps.core.api.shapes import path_uuid
 from apps.signals import selectors as signals
 from apps.signals.errors import InvalidMint
 from apps.trading.api import shapes
-from apps.trading.errors import ClosePending
+from apps.trading.domain import entry_rules
+from apps.trading.errors import CONFLICT_CODES, ClosePending
 from apps.trading.models import CloseReason
 from apps.trading.selectors import positions
 from apps.trading.services import exits, hand_buys
 from apps.wallets import selectors as wallets
 
 WAIT_SECONDS = 15.0
+#: Why a close may end without a sale: the position changed or was sold meanwhile.
+CLOSE_CODES = ("EXITS_HALTED", "CLOSE_CANCELLED", "POSITION_CLOSED", "WALLET_RESET", "DCA_AFTER_STOP", "BAD_TICK")
+#: Rules of an entry that answer with another status than 400.
+ELSEWHERE = CONFLICT_CODES | {entry_rules.AGENT_NOT_FOUND, entry_rules.WALLET_NOT_FOUND}
 
 
 @extend_schema(tags=["agent-positions"])
@@ -82,13 +87,12 @@ class ClosePosition(APIView):
         parameters=[IDEMPOTENCY],
         request=shapes.CloseBody,
         responses=answers(
-            shapes.CloseShape,
-            "202 CLOSE_PENDING",
-            "400 INVALID_POSITION_ID",
+            shapes.SoldShape,
             "403 AGENT_NOT_YOURS",
             "404 AGENT_NOT_FOUND",
             "404 POSITION_NOT_FOUND",
-            "409 EXITS_HALTED",
+            *(f"409 {code}" for code in CLOSE_CODES),
+            also={202: shapes.ClosePendingShape},
         ),
     )
     @idempotent(books_at_once=False)
@@ -124,15 +128,17 @@ class ExecuteTrade(APIView):
         parameters=[IDEMPOTENCY],
         request=shapes.BuyBody,
         responses=answers(
-            shapes.BuyShape,
+            shapes.BoughtShape,
             "400 INVALID_MINT",
             "400 TOKEN_NOT_TRADABLE",
-            "400 INSUFFICIENT_BALANCE",
             "400 PRICE_IMPACT_TOO_HIGH",
+            "400 EXECUTION_FAILED",
             "404 AGENT_NOT_FOUND",
             "404 WALLET_NOT_FOUND",
-            "409 POSITION_EXISTS",
-            "409 TRADING_HALTED",
+            "404 SIGNAL_NOT_FOUND",
+            *(f"409 {code}" for code in sorted(CONFLICT_CODES)),
+            *(f"400 {code}" for code in entry_rules.MESSAGES if code not in ELSEWHERE),
+            *PROVIDERS,
         ),
     )
     @idempotent(books_at_once=False)

@@ -1,0 +1,147 @@
+"""Every error code the API answers with, in a sentence: for the OpenAPI document's examples and docs/api.md.
+
+Codes of wrong fields (`INVALID_TOKEN_ADDRESS`) follow a rule and are not listed; `sentence` knows it. Tests hold this
+table against the code and the document.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SENTENCES: dict[str, str] = {
+    # The request itself.
+    "BAD_REQUEST": "The request cannot be served: its host name or headers are not acceptable.",
+    "MALFORMED_JSON": "The body is not valid JSON, or is nested too deeply.",
+    "VALIDATION_ERROR": "The body breaks the shape of its route; `details.errors` names every field.",
+    "CONFIRMATION_REQUIRED": "The request destroys something and needs its confirmation.",
+    "NOT_FOUND": "There is no such route, or the method is not served there.",
+    "BODY_TOO_LARGE": "The body is larger than 1 MB.",
+    "UNSUPPORTED_MEDIA_TYPE": "The body must be sent as application/json.",
+    "RATE_LIMITED": "Too many requests: wait as long as `Retry-After` says.",
+    "IDEMPOTENCY_IN_PROGRESS": "The first request with this Idempotency-Key still runs: ask again shortly.",
+    "IDEMPOTENCY_KEY_REUSED": "This Idempotency-Key was used for another request.",
+    "INTERNAL_ERROR": "Something broke inside; the log has it under the answer's `x-request-id`.",
+    "DATABASE_UNAVAILABLE": "The database does not answer: try again shortly.",
+    # What a provider of quotes, prices or the chain did.
+    "PROVIDER_UNAVAILABLE": "A provider does not answer: try again shortly.",
+    "PROVIDER_TIMEOUT": "A provider took too long: try again shortly.",
+    "PROVIDER_RATE_LIMITED": "A provider asks to be asked less: try again shortly.",
+    "PROVIDER_REJECTED": "A provider refused the request.",
+    "PROVIDER_MALFORMED": "A provider answered something that cannot be understood.",
+    "PROVIDER_BUDGET_EXHAUSTED": "The calls a provider allows are used up for now: try again shortly.",
+    "PROVIDER_BREAKER_OPEN": "A provider failed too often and is left alone for a while.",
+    # Who calls, and what they may do.
+    "AUTH_HEADER_MISSING": "The route needs an access token, or an API key where it takes one.",
+    "AUTH_HEADER_MALFORMED": "The Authorization header must be `Bearer <token>`.",
+    "TOKEN_EXPIRED": "The token has expired: refresh it, or sign in again.",
+    "TOKEN_INVALID": "The token is not one of this desk, or was changed.",
+    "TOKEN_REVOKED": "The token was signed out, or the ticket was used before.",
+    "WRONG_TOKEN_TYPE": "A refresh token was sent where an access token belongs, or the other way round.",
+    "USER_GONE": "The user of this token does not exist any more.",
+    "USER_NOT_FOUND": "The user of this token does not exist any more.",
+    "API_KEY_INVALID": "The API key is unknown, or was deleted.",
+    "API_KEY_EXPIRED": "The API key has expired.",
+    "INVALID_CREDENTIALS": "E-mail or password is wrong; it is never said which.",
+    "SESSION_ENDED": "The session was signed out, or an older refresh token was used again: sign in anew.",
+    "ACCOUNT_LOCKED": "Too many wrong passwords: sign-in is closed until `lockedUntil`.",
+    "AUTHORIZATION_ERROR": "You may not do this.",
+    "SCOPE_MISSING": "The API key lacks the scope this route needs; `scope` names it.",
+    "OPERATORS_ONLY": "Only operators may do this.",
+    "AGENT_NOT_YOURS": "The agent belongs to another user.",
+    # What is not there.
+    "AGENT_NOT_FOUND": "There is no such agent, or it is not yours.",
+    "API_KEY_NOT_FOUND": "There is no such API key, or it is not yours.",
+    "BALANCE_NOT_FOUND": "There is no such balance, or it is not yours.",
+    "POSITION_NOT_FOUND": "The agent has no such position, or it is not open.",
+    "SIGNAL_NOT_FOUND": "There is no such signal, or it is not yours.",
+    "SWAP_NOT_FOUND": "There is no such closed trade.",
+    "TRANSACTION_NOT_FOUND": "There is no such transaction.",
+    "WALLET_NOT_FOUND": "The agent has no such wallet.",
+    # Books.
+    "BALANCE_EXISTS": "The wallet has a balance of this token already: change that one.",
+    "BALANCE_HELD": "Part of the balance is reserved for an order under way.",
+    "IMMUTABLE_RECORD": "The engine wrote this row: it cannot be changed.",
+    "LIVE_WALLET": "A live wallet holds what the chain says: nothing is entered by hand.",
+    "POSITION_OPEN": "An open position holds these tokens: close it first.",
+    "TRANSACTION_TYPE_UNSUPPORTED": "This type of transaction cannot be entered by hand.",
+    # Signals and trading.
+    "INVALID_MINT": "The text is not a Solana mint (base58 of 32 bytes).",
+    "INVALID_CONFIG": "The configuration breaks a rule; `details` says where.",
+    "SIGNAL_DUPLICATE": "The same token, type and strength was signalled within the last minute.",
+    "CLOSE_PENDING": "The sale takes longer; it is under way and will be finished.",
+    "CLOSE_CANCELLED": "The close ended without a sale: the position changed meanwhile.",
+    "POSITION_CLOSED": "The position was closed meanwhile.",
+    "DCA_AFTER_STOP": "The stop this close had joined ended, as more was bought meanwhile: close again if you want to.",
+    "BAD_TICK": "The stop this close had joined ended, as its price was not confirmed: close again if you want to.",
+    "EXITS_HALTED": "Trading is halted with its exits: nothing is sold until it is switched on again.",
+    "TRADING_HALTED": "Trading is halted: nothing is bought.",
+    "TRADING_REDUCING": "Trading only reduces what it holds: nothing is bought.",
+    "POSITIONS_OPEN": "The agent still holds open live positions: close them first.",
+    "ORDERS_OPEN": "The agent still has orders under way.",
+    "CONFIG_ERROR": "The agent's configuration cannot be loaded.",
+    "WALLET_MISMATCH": "The wallet belongs to another agent.",
+    "WALLET_NOT_LOADED": "The live wallet's key is not loaded.",
+    "WALLET_RESET": "The wallet was reset meanwhile.",
+    "TRADING_MODE_MISMATCH": "The agent trades in another mode than this wallet's.",
+    "INSUFFICIENT_BALANCE": "The wallet holds too little.",
+    "BELOW_MINIMUM_THRESHOLD": "The wallet holds less SOL than the agent's minimum balance.",
+    "POSITION_EXISTS": "The wallet already holds an open position in this token.",
+    "MAX_POSITIONS_EXCEEDED": "The agent holds as many open positions as it may.",
+    "INVALID_POSITION_SIZE": "The size of the buy must be at least one lamport.",
+    "POSITION_SIZE_EXCEEDS_BALANCE": "The size of the buy is more than the wallet holds.",
+    "VIOLATES_MINIMUM_BALANCE": "The buy would leave less than the minimum balance.",
+    "EXCEEDS_MAX_PURCHASE": "The size of the buy is more than the largest buy allowed.",
+    "POSITION_CALCULATION_ERROR": "No size could be worked out from the balance and the configuration.",
+    "PRICE_IMPACT_TOO_HIGH": "The buy would move the price against itself by more than allowed.",
+    "TOKEN_NOT_TRADABLE": "Nobody quotes this token.",
+    "EXECUTION_FAILED": "The trade could not be carried out; nothing was booked.",
+}
+
+
+def sentence(code: str) -> str:
+    """Return what a code means.
+
+    >>> sentence("INVALID_TOKEN_ADDRESS")
+    '`tokenAddress` is missing, malformed or out of its range.'
+    """
+    if names_a_field(code):
+        return f"`{field_of(code)}` is missing, malformed or out of its range."
+    return SENTENCES.get(code) or f"{code.replace('_', ' ').capitalize()}."
+
+
+def names_a_field(code: str) -> bool:
+    """Tell whether a code only says which field is wrong."""
+    return code not in SENTENCES and code.startswith("INVALID_")
+
+
+def field_of(code: str) -> str:
+    """Return the field an INVALID_ code names.
+
+    >>> field_of("INVALID_AGENT_ID")
+    'agentId'
+    """
+    first, *rest = code.removeprefix("INVALID_").lower().split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def example(code: str) -> dict[str, Any]:
+    """Return the body of an error as an answer carries it."""
+    if code == "VALIDATION_ERROR":
+        wrong = [{"field": "name", "message": "must have at least 3 characters"}]
+        return {"success": False, "error": "Validation failed", "code": code, "details": {"errors": wrong}}
+    if code in _OF_MIDDLEWARE:
+        return {"success": False, "error": sentence(code), "code": code, "details": {}}
+    if names_a_field(code):
+        field, message = field_of(code), "is required"
+        wrong = [{"field": field, "message": message}]
+        return {"error": f"{field}: {message}", "code": code, "details": {"errors": wrong}, "field": field}
+    return {"error": sentence(code), "code": code, **_EXTRAS.get(code, {})}
+
+
+_OF_MIDDLEWARE = frozenset({"MALFORMED_JSON", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "NOT_FOUND"})
+_EXTRAS: dict[str, dict[str, Any]] = {
+    "RATE_LIMITED": {"retryAfter": 42},
+    "ACCOUNT_LOCKED": {"lockedUntil": "2026-03-01T14:18:07.412Z"},
+    "SCOPE_MISSING": {"scope": "signals:create"},
+    "INVALID_CONFIG": {"details": ["stopLoss.defaultPercentage: must be at most 0"]},
+}

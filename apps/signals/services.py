@@ -67,7 +67,7 @@ def create_signal(
     return signal
 
 
-def update_signal(*, signal: TradingSignal, changes: Mapping[str, Any]) -> TradingSignal:
+def update_signal(*, signal: TradingSignal, changes: Mapping[str, Any], actor: User | None) -> TradingSignal:
     """Correct what a signal says; nothing is traded again and the duplicate key stays as it was.
 
     Raises:
@@ -79,9 +79,18 @@ def update_signal(*, signal: TradingSignal, changes: Mapping[str, Any]) -> Tradi
         row = TradingSignal.objects.select_for_update(no_key=True).filter(pk=signal.pk, deleted_at=None).first()
         if row is None:
             raise NotFound("SIGNAL_NOT_FOUND", "There is no such signal.")
+        before = {name: getattr(row, name) for name in changes}
         for name, value in changes.items():
             setattr(row, name, value)
         row.save(update_fields=[*changes, "updated_at"])
+        audit.record(
+            actor=actor,
+            action="signal.updated",
+            object_type="signal",
+            object_id=row.pk,
+            before=before,
+            after=dict(changes),
+        )
     return row
 
 

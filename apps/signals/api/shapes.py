@@ -37,6 +37,10 @@ class SignalQuery(Query):
     end_date = LastMoment(required=False)
 
 
+class SignalExportQuery(SignalQuery):
+    timezone = Text(required=False, help_text="IANA name; UTC without one, or for one nobody knows.")
+
+
 class SignalShape(Shape):
     """A trading signal."""
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,12 +14,12 @@ from rest_framework.views import APIView
 
 from apps.accounts.api.authentication import caller, credential
 from apps.accounts.api.idempotency import idempotent
-from apps.core.api import limits, paging
+from apps.core.api import exports, limits, paging
 from apps.core.api.errors import InvalidField
 from apps.core.api.openapi import IDEMPOTENCY, PAGING, answers
 from apps.core.errors import Invalid
 from apps.signals import selectors, services
-from apps.signals.api import shapes
+from apps.signals.api import shapes, signals_csv
 from apps.signals.models import TradingSignal
 
 
@@ -68,6 +69,22 @@ class Signals(APIView):
 
 
 @extend_schema(tags=["trading-signals"])
+class SignalExport(APIView):
+    key_scopes: ClassVar = {"GET": "signals"}
+
+    @extend_schema(
+        summary="My signals as CSV, oldest first",
+        operation_id="export_signals",
+        parameters=[shapes.SignalExportQuery],
+        responses=exports.csv_answers("400 INVALID_START_DATE"),
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        query = shapes.SignalExportQuery.read(request)
+        rows = _filtered(selectors.list_signals(user=caller(request)), query)
+        return exports.answer(request, signals_csv.export(rows, query.get("timezone")))
+
+
+@extend_schema(tags=["trading-signals"])
 class SignalDetail(APIView):
     key_scopes: ClassVar = {"GET": "signals", "PUT": "signals", "DELETE": "signals"}
 
@@ -88,7 +105,7 @@ class SignalDetail(APIView):
     def put(self, request: Request, signal_id: str) -> Response:
         signal = _signal(request, signal_id)
         body = shapes.SignalChangesBody.read(request)
-        return Response(shapes.SignalShape.present(services.update_signal(signal=signal, changes=body)))
+        return Response(shapes.SignalShape.present(services.update_signal(signal=signal, changes=body, actor=caller(request))))
 
     @extend_schema(
         summary="Delete a signal; what was traded on it stays",

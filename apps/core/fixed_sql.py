@@ -38,13 +38,6 @@ def fetch_all(query: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def execute(query: str, parameters: Parameters = ()) -> int:
-    """Run a statement as `fetch_all` does and return how many rows it touched."""
-    with _cursor() as cursor:
-        cursor.execute(query, parameters)
-        return int(cursor.rowcount)
-
-
 def _cursor() -> Any:
     """Return a cursor of the present connection that binds parameters in the server, unlike Django's own."""
     connection.ensure_connection()

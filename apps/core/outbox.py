@@ -17,7 +17,7 @@ import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.core import bulk, redis
+from apps.core import bulk, fixed_sql, redis
 from apps.core.api import wire
 from apps.core.models import OutboxMessage
 
@@ -91,27 +91,35 @@ def append(messages: Iterable[Message], *, taken: Mapping[str, int] | None = Non
         rows.append((message.stream, following[message.stream], message.kind, _encode(message.payload)))
         following[message.stream] += 1
     bulk.insert_rows("outbox", ("stream", "sequence", "kind", "payload"), rows)
-    transaction.on_commit(wake_relay)
+    wake_on_commit()
     return len(batch)
 
 
-_APPEND_ONE = """
-WITH numbered AS (
-    INSERT INTO feed_stream AS kept (stream, sequence) VALUES (%(stream)s, 1)
+#: Writes the one row of a CTE `message (stream, kind, payload)`, of a user's or the global stream, in the statement
+#: that makes it; whoever uses it calls `wake_on_commit`.
+APPEND_MESSAGE = """
+numbered AS (
+    INSERT INTO feed_stream AS kept (stream, sequence) SELECT stream, 1 FROM message
     ON CONFLICT (stream) DO UPDATE SET sequence = kept.sequence + 1 RETURNING stream, sequence
+), appended AS (
+    INSERT INTO outbox (stream, sequence, kind, payload)
+    SELECT stream, sequence, kind, payload FROM numbered JOIN message USING (stream)
+    RETURNING id
 )
-INSERT INTO outbox (stream, sequence, kind, payload)
-SELECT stream, sequence, %(kind)s, %(payload)s::jsonb FROM numbered
+"""
+_APPEND_ONE = f"""
+WITH message AS (SELECT %(stream)s AS stream, %(kind)s AS kind, %(payload)s::jsonb AS payload), {APPEND_MESSAGE}
+SELECT count(*) FROM appended
 """
 
 
 def _append_one(message: Message) -> int:
     """Number and write one message of a user's or the global stream in one round trip."""
-    written = bulk.execute(
+    ((written,),) = fixed_sql.fetch_all(
         _APPEND_ONE, {"stream": message.stream, "kind": message.kind, "payload": _encode(message.payload)}
     )
-    transaction.on_commit(wake_relay)
-    return written
+    wake_on_commit()
+    return int(written)
 
 
 def _number(cursor: Any, counts: Mapping[str, int]) -> dict[str, int]:
@@ -139,6 +147,11 @@ def _exact(value: Any) -> Any:
     if isinstance(value, datetime):
         return wire.timestamp_text(value)
     raise TypeError(f"{type(value).__name__} in a feed message")
+
+
+def wake_on_commit() -> None:
+    """Tell the relay once the present transaction has committed."""
+    transaction.on_commit(wake_relay)
 
 
 def wake_relay() -> bool:

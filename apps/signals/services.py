@@ -60,10 +60,8 @@ def create_signal(
         )
         if signal is None:
             raise errors.SignalDuplicate(DEDUP_SECONDS)
-        events.publish(
-            SignalCreated(signal_id=signal.pk, user_id=user.pk)
-        )  # who trades it is woken before who shows it
-        outbox.append([outbox.Message(outbox.user_stream(user.pk), "signal_created", _announcement(signal))])
+        events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
+        outbox.wake_on_commit()  # who shows it is woken after who trades it
     return signal
 
 
@@ -115,7 +113,7 @@ def delete_signals(*, user: User, actor: User | None, signal_id: int | None = No
     return marked
 
 
-# One round trip for the duplicate key and the row. Equal signals at once wait here for each other.
+# One round trip for the duplicate key, the row and what the feed says of it. Equal signals at once wait for each other.
 _TAKE = f"""
 WITH claim AS (
     INSERT INTO signal_dedup (user_id, token_address, signal_type, signal_strength, expires_at)
@@ -123,29 +121,25 @@ WITH claim AS (
     ON CONFLICT (user_id, token_address, signal_type, signal_strength)
     DO UPDATE SET expires_at = EXCLUDED.expires_at WHERE signal_dedup.expires_at <= now()
     RETURNING user_id
-)
-INSERT INTO trading_signal (user_id, api_key_id, token_address, symbol, signal_type, activation_reason,
-                            signal_strength, source, status, due_at, attempts, created_at, updated_at)
-SELECT user_id, %(api_key)s::uuid, %(token_address)s, %(symbol)s, %(signal_type)s, %(activation_reason)s,
-       %(signal_strength)s, %(source)s, '{SignalStatus.DUE.value}', now(), 0, now(), now()
-FROM claim
-RETURNING {fixed_sql.columns_of(TradingSignal, "trading_signal")}
+), signal AS (
+    INSERT INTO trading_signal (user_id, api_key_id, token_address, symbol, signal_type, activation_reason,
+                                signal_strength, source, status, due_at, attempts, created_at, updated_at)
+    SELECT user_id, %(api_key)s::uuid, %(token_address)s, %(symbol)s, %(signal_type)s, %(activation_reason)s,
+           %(signal_strength)s, %(source)s, '{SignalStatus.DUE.value}', now(), 0, now(), now()
+    FROM claim
+    RETURNING {fixed_sql.columns_of(TradingSignal, "trading_signal")}
+), message AS (
+    SELECT 'user:' || user_id AS stream, 'signal_created' AS kind, jsonb_build_object(
+        'id', id, 'tokenAddress', token_address, 'symbol', symbol, 'signalType', signal_type,
+        'signalStrength', signal_strength, 'source', source, 'createdAt', created_at
+    ) AS payload
+    FROM signal
+), {outbox.APPEND_MESSAGE}
+SELECT * FROM signal
 """
 
 
 def _take(values: Mapping[str, Any]) -> TradingSignal | None:
-    """Insert the signal unless its duplicate key is held by another for now."""
+    """Insert the signal and its announcement unless its duplicate key is held by another for now."""
     rows = fixed_sql.fetch_all(_TAKE, values)
     return fixed_sql.model_from(TradingSignal, rows[0]) if rows else None
-
-
-def _announcement(signal: TradingSignal) -> dict[str, object]:
-    return {
-        "id": signal.pk,
-        "tokenAddress": signal.token_address,
-        "symbol": signal.symbol,
-        "signalType": signal.signal_type,
-        "signalStrength": signal.signal_strength,
-        "source": signal.source,
-        "createdAt": signal.created_at.isoformat(),
-    }

@@ -105,7 +105,8 @@ class SignalDetail(APIView):
     def put(self, request: Request, signal_id: str) -> Response:
         signal = _signal(request, signal_id)
         body = shapes.SignalChangesBody.read(request)
-        return Response(shapes.SignalShape.present(services.update_signal(signal=signal, changes=body, actor=caller(request))))
+        corrected = services.update_signal(signal=signal, changes=body, actor=caller(request))
+        return Response(shapes.SignalShape.present(corrected))
 
     @extend_schema(
         summary="Delete a signal; what was traded on it stays",

@@ -75,3 +75,80 @@ def test_an_application_that_breaks_is_raised_to_the_server_and_logged() -> None
         with pytest.raises(ZeroDivisionError):
             ask(application_breaks)
         assert heard(logs) == [("request_broke", ZeroDivisionError)]
+
+
+class Parts:
+    """A long answer that counts what was asked of it."""
+
+    def __init__(self, parts: int) -> None:
+        self.left, self.asked, self.closed = parts, 0, False
+
+    def __call__(self, _environ: Any, start_response: Any) -> Parts:
+        start_response("200 OK", [("Content-Type", "text/csv")])
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self.left:
+            self.left -= 1
+            self.asked += 1
+            yield b"row\n"
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def stream(application: Any, send: Any, receive: Any, *, stalled_seconds: float = 5.0) -> None:
+    lane = wsgi_lane.StreamLane(application, threads=1, name="test", stalled_seconds=stalled_seconds)
+    await lane(SCOPE, b"", receive, send)
+
+
+async def stay() -> dict[str, Any]:
+    await asyncio.Event().wait()
+    return {}
+
+
+def test_a_stream_arrives_whole_and_in_order() -> None:
+    parts, sent = Parts(3), []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(stream(parts, send, stay))
+    assert [message["type"] for message in sent] == ["http.response.start"] + ["http.response.body"] * 4
+    assert b"".join(message["body"] for message in sent[1:]) == b"row\n" * 3
+    assert (sent[-2]["more_body"], sent[-1].get("more_body", False)) == (True, False)
+    assert parts.closed
+
+
+def test_nothing_is_asked_of_a_stream_that_its_client_does_not_take() -> None:
+    parts = Parts(1_000)
+
+    async def take_the_head_only(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    asyncio.run(stream(parts, take_the_head_only, stay, stalled_seconds=0.2))
+    assert (parts.asked, parts.closed) == (1, True)
+
+
+def test_a_stream_ends_when_its_client_has_gone() -> None:
+    parts = Parts(1_000_000)
+
+    async def run() -> None:
+        heard, gone = 0, asyncio.Event()
+
+        async def send(_message: dict[str, Any]) -> None:
+            nonlocal heard
+            heard += 1
+            if heard == 3:
+                gone.set()
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        await stream(parts, send, receive)
+
+    asyncio.run(run())
+    assert parts.closed
+    assert parts.left > 0

@@ -9,8 +9,8 @@ class TradingConfig(AppConfig):
         from apps.agents.events import AgentArchiving
         from apps.core import events, wake
         from apps.signals.events import SignalCreated
-        from apps.trading.services import archive, balance_guard
-        from apps.wallets.events import BalanceCorrecting
+        from apps.trading.services import archive, balance_guard, wallet_release
+        from apps.wallets.events import BalanceCorrecting, WalletReplacing
 
         def wake_trading(event: SignalCreated) -> None:
             wake.wake_on_commit("trading.process_signal", event.signal_id)
@@ -18,3 +18,4 @@ class TradingConfig(AppConfig):
         events.subscribe(SignalCreated, wake_trading)
         events.subscribe(AgentArchiving, archive.on_agent_archiving)
         events.subscribe(BalanceCorrecting, balance_guard.on_balance_correcting)
+        events.subscribe(WalletReplacing, wallet_release.on_wallet_replacing)

@@ -52,10 +52,10 @@ class PositionNotFound(NotFound):
 
 
 class PositionsOpen(Conflict):
-    """An agent cannot be archived while live positions are open."""
+    """An agent cannot be archived while live positions are open, nor a wallet replaced while any is."""
 
-    def __init__(self) -> None:
-        super().__init__("POSITIONS_OPEN", "Close the agent's live positions first; then it can be deleted")
+    def __init__(self, message: str = "Close the agent's live positions first; then it can be deleted") -> None:
+        super().__init__("POSITIONS_OPEN", message)
 
 
 class ExitsHalted(Conflict):
@@ -83,10 +83,3 @@ class CloseCancelled(Conflict):
 
     def __init__(self, code: str) -> None:
         super().__init__(code or "CLOSE_CANCELLED", "The close ended without a sale: the position changed meanwhile")
-
-
-class OrdersOpen(Conflict):
-    """A wallet cannot be reset while part of a balance is reserved."""
-
-    def __init__(self) -> None:
-        super().__init__("ORDERS_OPEN", "An order of this wallet is under way; try again when it is settled")

@@ -67,7 +67,9 @@ class AgentDetail(APIView):
     @extend_schema(
         summary="Archive an agent; its books stay",
         operation_id="delete_agent",
-        responses=answers(Message, "400 INVALID_AGENT_ID", "404 AGENT_NOT_FOUND", "409 POSITIONS_OPEN"),
+        responses=answers(
+            Message, "400 INVALID_AGENT_ID", "404 AGENT_NOT_FOUND", "409 POSITIONS_OPEN", "409 ORDERS_OPEN"
+        ),
     )
     def delete(self, request: Request, agent_id: str) -> Response:
         services.archive_agent(agent=_agent(request, agent_id), actor=caller(request))

@@ -1,11 +1,9 @@
-"""Doors of trading to an agent's figures, the trading state and the reset of a wallet."""
+"""Doors of trading to an agent's figures and the trading state."""
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -15,13 +13,12 @@ from rest_framework.views import APIView
 from apps.accounts.api.authentication import caller
 from apps.agents import selectors as agents
 from apps.agents.models import Agent
-from apps.core.api import limits
 from apps.core.api.openapi import answers
 from apps.core.api.shapes import path_uuid
-from apps.core.errors import Denied, Invalid
+from apps.core.errors import Denied
 from apps.trading.api import shapes
 from apps.trading.selectors import performance
-from apps.trading.services import trading_state, wallet_reset
+from apps.trading.services import trading_state
 from apps.wallets import selectors as wallets
 
 
@@ -103,34 +100,6 @@ class TradingState(APIView):
             actor=caller(request),
         )
         return Response(shapes.TradingStateShape.present(switch))
-
-
-@extend_schema(tags=["wallets"])
-class ResetWallet(APIView):
-    @extend_schema(
-        summary="Begin a wallet anew: positions closed, books start over",
-        operation_id="reset_wallet",
-        request=shapes.ResetBody,
-        responses=answers(shapes.ResetShape, "400 CONFIRMATION_REQUIRED", "404 WALLET_NOT_FOUND", "429 RATE_LIMITED"),
-    )
-    def post(self, request: Request, address: str) -> Response:
-        who = f"{limits.client_address(request)}:{address}"
-        limits.check("wallet-reset", who, per_minute=settings.WALLET_CHANGES_PER_MINUTE)
-        if shapes.ResetBody.read(request).get("confirm") is not True:
-            message = 'Send {"confirm": true}: a reset closes the wallet\'s positions and empties its books.'
-            raise Invalid("CONFIRMATION_REQUIRED", "Confirmation required", extra={"message": message})
-        wallet = wallets.get_owned_wallet(user=caller(request), address=address)
-        started = time.perf_counter()
-        deleted = wallet_reset.reset_wallet(wallet=wallet, actor=caller(request))
-        return Response(
-            {
-                "success": True,
-                "message": "The wallet was reset.",
-                "walletAddress": wallet.address,
-                "deleted": shapes.DeletedShape.present(deleted),
-                "duration": round((time.perf_counter() - started) * 1000),
-            }
-        )
 
 
 def _agent(request: Request, given: dict[str, Any]) -> Agent | None:

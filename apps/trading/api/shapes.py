@@ -247,7 +247,7 @@ class HistoryShape(Shape):
 
 
 class ResetBody(Body):
-    confirm = Anything(required=False)
+    confirm = Anything(required=False, allow_null=True, help_text="true.")
 
 
 class DeletedShape(Shape):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.trading.api import desk_views, story_views, swap_views, views
+from apps.trading.api import desk_views, story_views, swap_views, views, wallet_views
 
 urlpatterns = [
     path("agent-positions/<str:agent_id>", views.Positions.as_view()),
@@ -21,5 +21,6 @@ urlpatterns = [
     path("agent-historical-swaps/<str:trade_id>", swap_views.SwapDetail.as_view()),
     path("trades/execute", views.ExecuteTrade.as_view()),
     path("trading-state", desk_views.TradingState.as_view()),
-    path("wallets/<str:address>/reset", desk_views.ResetWallet.as_view()),
+    path("wallets/<str:address>/reset", wallet_views.ResetWallet.as_view()),
+    path("wallets/<str:address>/unassign", wallet_views.UnassignWallet.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""What trading says when an agent is to be archived: no while live positions are open; else its simulation ends too.
+"""What trading says when an agent is to be archived: no while live positions or orders are open; else its wallets end.
 
 Subscribed to `agents.events.AgentArchiving`, inside its transaction, with the agent's state row locked.
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from apps.agents.events import AgentArchiving
 from apps.agents.models import TradingMode
-from apps.core import bulk
 from apps.trading import errors
 from apps.trading.models import Position
 from apps.trading.services import wallet_reset
 from apps.wallets.models import Wallet
-from apps.wallets.services import books
+from apps.wallets.services import assignments, books
 
 
 def on_agent_archiving(event: AgentArchiving) -> None:
-    """Close the agent's simulation positions as a reset does and release its wallets.
+    """End the epochs of the agent's wallets as a reset does, simulation positions included, and release them.
 
     Raises:
         PositionsOpen: live positions are open; nothing is archived.
+        OrdersOpen: part of a balance is reserved for an order under way; nothing is archived.
     """
     wallets = Wallet.objects.filter(agent=event.agent, released_at=None)
     locked = books.lock_wallets(list(wallets.values_list("pk", flat=True)))
@@ -27,9 +27,5 @@ def on_agent_archiving(event: AgentArchiving) -> None:
     if Position.objects.filter(wallet_id__in=live, closed_at=None).exists():
         raise errors.PositionsOpen
     for wallet in sorted(locked.values(), key=lambda item: item.id):
-        if wallet.wallet_type == TradingMode.SIMULATION:
-            wallet_reset.end_epoch(wallet)
-    bulk.execute(
-        "UPDATE wallet SET released_at = clock_timestamp(), updated_at = clock_timestamp() WHERE id = ANY(%s)",
-        [list(locked)],
-    )
+        wallet_reset.end_epoch(wallet)
+    assignments.release(list(locked))

@@ -1,13 +1,13 @@
 """Ending an epoch of a wallet: positions closed without a trade, intents cancelled, slots freed, balances posted out.
 
-The old epoch's rows stay as history; the wallet goes on, empty, in a new epoch. Archiving an agent ends its simulation
-wallets in the same way.
+The old epoch's rows stay as history; the wallet goes on in a new epoch: a simulation wallet empty, a live one with what
+the chain holds. Archiving an agent and unassigning a wallet end epochs in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from django.db import transaction as database
@@ -15,13 +15,14 @@ from django.db import transaction as database
 from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.agents import locks
+from apps.agents.models import TradingMode
 from apps.core import bulk, outbox
-from apps.trading import errors
 from apps.trading.models import BalanceSnapshot, ClosedTrade, CloseReason
 from apps.trading.services import exit_intents, position_feed
-from apps.wallets.errors import WalletReleased
+from apps.wallets.adapters import chain
+from apps.wallets.errors import OrdersOpen, WalletBusy, WalletReleased
 from apps.wallets.models import LedgerReason, Transaction, Wallet
-from apps.wallets.services import books
+from apps.wallets.services import books, chain_deposits
 from apps.wallets.services.books import LockedWallet, Posting
 
 WALLET_RESET = "WALLET_RESET"
@@ -39,20 +40,29 @@ class ResetCounts:
 
 
 def reset_wallet(*, wallet: Wallet, actor: User | None) -> ResetCounts:
-    """Start a wallet over, empty, in a new epoch; return what the old one had.
+    """Start a wallet over in a new epoch; return what the old one had.
 
-    One transaction; a sale under way finds the epoch changed and books nothing. Locks agent state, wallet, positions.
+    One transaction; a sale under way finds the epoch changed and books nothing. A live wallet begins with what the
+    chain said it holds, asked before; on a desk without a node, empty until its deposits are checked. Locks agent
+    state, wallet, positions.
 
     Raises:
-        WalletReleased: the wallet was unassigned meanwhile.
+        WalletReleased: the wallet was unassigned meanwhile. WalletBusy: its books changed while the chain was asked.
         OrdersOpen: part of a balance is reserved for an order under way.
+        ChainUnavailable: no node told what a live wallet holds; nothing was reset.
     """
+    seen = _seen_on_chain(wallet)
     with database.atomic():
         locks.lock_states([wallet.agent_id])
         locked = books.lock_wallets([wallet.pk])[wallet.pk]
         if locked.released:
             raise WalletReleased
+        if seen is not None and not chain_deposits.is_current(wallet.pk, seen):
+            raise WalletBusy
         counts = end_epoch(locked)
+        if seen is not None:
+            opened = replace(locked, epoch=locked.epoch + 1)
+            chain_deposits.open_epoch(wallet=opened, told=seen.balance, actor=actor)
         audit.record(
             actor=actor,
             action="wallet.reset",
@@ -67,6 +77,13 @@ def reset_wallet(*, wallet: Wallet, actor: User | None) -> ResetCounts:
     return counts
 
 
+def _seen_on_chain(wallet: Wallet) -> chain_deposits.Observation | None:
+    """Ask what a live wallet holds; None for a simulation wallet, or without anybody to ask."""
+    if wallet.wallet_type != TradingMode.LIVE or not chain.is_connected():
+        return None
+    return chain_deposits.observe(wallet)
+
+
 def end_epoch(wallet: LockedWallet) -> ResetCounts:
     """Close everything of a locked wallet's epoch and raise it, in the caller's transaction (agent state locked too).
 
@@ -75,7 +92,7 @@ def end_epoch(wallet: LockedWallet) -> ResetCounts:
     """
     held = bulk.fetch_all("SELECT 1 FROM balance WHERE wallet_id = %s AND held <> 0 LIMIT 1", [wallet.id])
     if held:
-        raise errors.OrdersOpen
+        raise OrdersOpen
     closed = _close_positions(wallet)
     balances = _post_out(wallet)
     counts = ResetCounts(

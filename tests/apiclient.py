@@ -1,4 +1,7 @@
-"""An HTTP client of the API for tests: JSON in and out, numbers kept exact, a signed-in user or an API key."""
+"""An HTTP client of the API for tests: JSON in and out, numbers kept exact, a signed-in user or an API key.
+
+Every answer is held against the OpenAPI document: one that it does not promise fails the test that got it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from django.utils import timezone
 
 from apps.accounts import tokens
 from apps.accounts.models import User
+from tests import api_document
 
 API = "/api/v1"
 
@@ -22,7 +26,7 @@ class Answer:
         self.response = response
         self.status: int = response.status_code
         self.headers = response.headers
-        self.text: bytes = response.content
+        self.text: bytes = response.getvalue() if response.streaming else response.content
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
         self.json: Any = json.loads(self.text, parse_float=Decimal) if is_json and self.text else None
 
@@ -32,6 +36,17 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.text[:500]!r}>"
+
+
+def _faults(method: str, response: Any, answer: Answer) -> list[str]:
+    return api_document.faults(
+        method=method,
+        route=response.resolver_match.route,
+        status=answer.status,
+        headers=answer.headers,
+        body=answer.json,
+        content_type=answer.headers.get("Content-Type", ""),
+    )
 
 
 class Api:
@@ -46,7 +61,9 @@ class Api:
             body = b"" if body is None else json.dumps(body, default=str).encode()
         url = path if path.startswith("/api/") else f"{API}{path}"
         response = self.client.generic(method, url, body, content_type="application/json", headers=headers)
-        return Answer(response)
+        answer = Answer(response)
+        assert not (found := _faults(method, response, answer)), f"not as documented: {found}"
+        return answer
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.call("GET", path, **headers)

@@ -1,7 +1,7 @@
 """uvicorn's WebSocket, with a way for the live feed to hand whole frames to the transport.
 
 A message through ASGI costs a dictionary, two coroutines and a frame encoded anew for each client. The feed encodes a
-frame once for everybody and writes it here; what a transport has not taken is its own to bound (`apps.console.clients`).
+frame once for everybody and writes it here; what a transport has not taken is the feed's to bound (`apps.console`).
 """
 
 from __future__ import annotations

@@ -141,5 +141,11 @@ def _record(actor: User | None, action: str, agent: Agent, *, before: Any, after
 
 def _announce(agent: Agent, kind: str) -> None:
     """Tell the owner's screens that their list of agents changed."""
-    payload = {"agentId": agent.pk, "name": agent.name, "tradingMode": agent.trading_mode}
+    payload = {
+        "agentId": agent.pk,
+        "name": agent.name,
+        "tradingMode": agent.trading_mode,
+        "automatedTradingSimulation": agent.automated_trading_simulation,
+        "automatedTradingLive": agent.automated_trading_live,
+    }
     outbox.append([outbox.Message(outbox.user_stream(agent.user_id), kind, payload)])

@@ -68,6 +68,7 @@ class Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+        self.code = "AUTHENTICATION_ERROR" if status == 401 else "AUTHORIZATION_ERROR"
 
 
 def admit(handshake: Handshake) -> Admission:

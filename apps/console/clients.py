@@ -1,30 +1,35 @@
 """One WebSocket client of the feed: what it may see, what it has seen, and what still has to be sent to it.
 
-The hub calls `deliver` and `offer_prices` and never waits; a task per client writes. What a slow client has not taken
-is bounded: prices are merged to the newest, and too many messages are dropped for a new snapshot.
+Nothing here waits: frames are written to the socket's transport as long as that takes them. What a slow client has not
+taken is bounded: prices are merged to the newest, and too many messages are dropped for a new snapshot.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 import structlog
 
+from apps.console.frames import Price, PriceBatch, message_frame, now_text, text_frame
 from apps.core.money import SOL_MINT
 from apps.core.outbox import GLOBAL_STREAM, agent_stream, user_stream
 
 log = structlog.get_logger(__name__)
 
 MAX_WAITING = 500
-SEND_SECONDS = 20.0
+MAX_WAITING_BYTES = 512 * 1024
+MAX_EARLY_PRICES = 64
 SNAPSHOT_RETRY_SECONDS = 1.0
+RESYNC_SECONDS = 1.0
+POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+NORMAL_END = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of a scope at exactly `sequences`: `data` for `initial_data`, and the mint of every open position."""
+    """What `initial_data` carries beside its streams; their numbers; the open positions' tokens by position id."""
 
     data: dict[str, Any]
     sequences: dict[str, int]
@@ -68,24 +73,13 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One message of a stream, encoded once for all who get it."""
+    """One message of a stream, as published, and as a frame."""
 
     stream: str
     sequence: int
     kind: str
     payload: Any
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A price as it goes out; USD per token None while SOL/USD is unknown."""
-
-    mint: str
-    price: float
-    price_usd: float | None
-    source: str
-    at: str
+    frame: bytes
 
 
 class FeedUnavailable(Exception):
@@ -96,30 +90,54 @@ class ScopeGone(Exception):
     """What the client watches does not exist (any more) for it; the sentence is for the client."""
 
 
-Build = Callable[["Client"], Awaitable[Snapshot]]
-Send = Callable[[str], Awaitable[None]]
+class Pipe(Protocol):
+    """A socket's transport. Writes at once, never waits; `resumed` is called when it is congested no more."""
+
+    resumed: Callable[[], None] | None
+    congested: bool
+
+    @property
+    def buffered(self) -> int: ...
+    def write(self, frames: bytes, /) -> None: ...
+    def abort(self) -> None: ...
+
+
+class House(Protocol):
+    """The hub, as a client needs it."""
+
+    async def build(self, client: Client) -> Snapshot: ...
+    def regroup(self, client: Client) -> None: ...
+
+
 Close = Callable[[int], Awaitable[None]]
 
 
 class Client:
-    """A connected socket. `run` is its writer; everything else returns at once."""
+    """A connected socket, from its joining of the hub on. Every method but the snapshot's reading returns at once."""
 
-    def __init__(self, scope: Scope, *, build: Build, send: Send, close: Close) -> None:
+    def __init__(self, scope: Scope, pipe: Pipe, *, house: House, close: Close) -> None:
         self.scope = scope
-        self.heard_at = asyncio.get_running_loop().time()
-        self._build, self._send, self._close = build, send, close
+        self.held: frozenset[str] = frozenset()
+        self.heard_at = self._now()
+        self._congested_since: float | None = None
+        self._pipe, self._house, self._close = pipe, house, close
         self._seen: dict[str, int] = {}
         self._positions: dict[str, str] = {}
-        self._waiting: deque[str] = deque()
+        self._tokens: Counter[str] = Counter()
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._early: list[Delta] = []
+        self._early_prices: list[Mapping[str, Price]] = []
         self._prices: dict[str, Price] = {}
-        self._panel: str | None = None
+        self._panel: bytes | None = None
         self._price_sequence = 0
+        self._snapshot_at = self._retry_at = float("-inf")
         self._stale = True
-        self._loading = False
-        self._close_code: int | None = None
-        self._wanted = asyncio.Event()
-        self._wanted.set()
+        self._asked = False
+        self._over = False
+        self._work: set[asyncio.Task[None]] = set()
+        self._loading: asyncio.Task[None] | None = None
+        pipe.resumed = self.flush
 
     @property
     def sequences(self) -> dict[str, int]:
@@ -129,45 +147,102 @@ class Client:
     @property
     def live(self) -> bool:
         """Whether the client has a snapshot that its deltas continue."""
-        return not self._stale and not self._loading
+        return not self._stale and self._loading is None
 
     @property
     def waiting(self) -> int:
         """How much is kept for the client: messages, early deltas and prices."""
-        return len(self._waiting) + len(self._early) + len(self._prices)
+        return len(self._waiting) + len(self._early) + len(self._early_prices) + len(self._prices)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is kept for a client that does not keep up: its messages and what its transport still has."""
+        return self._waiting_bytes + self._pipe.buffered
 
     def heard(self) -> None:
         """Note that the client lives."""
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at = self._now()
+
+    def stuck_seconds(self) -> float:
+        """Return for how long its transport has taken nothing more; 0 while it does."""
+        if not self._pipe.congested:
+            self._congested_since = None
+            return 0.0
+        self._congested_since = self._congested_since or self._now()
+        return self._now() - self._congested_since
+
+    def start(self) -> None:
+        """Take the first snapshot."""
+        self.flush()
 
     def reload(self) -> None:
         """Send a new snapshot instead of what waits; deltas until then are dropped, the snapshot contains them."""
+        was_live = self.live
         self._stale = True
-        self._waiting.clear()
+        self._drop_waiting()
         self._early.clear()
+        self._early_prices.clear()
         self._prices.clear()
-        self._wanted.set()
+        if was_live:
+            self._house.regroup(self)
+        self.flush()
+
+    def resync(self) -> None:
+        """Do what a client asked for: a new snapshot, but no more than one a second."""
+        rest = self._snapshot_at + RESYNC_SECONDS - self._now()
+        if rest <= 0:
+            self.reload()
+        elif not self._asked:
+            self._asked = True
+            asyncio.get_running_loop().call_later(rest, self._resync_now)
 
     def say(self, kind: str, data: Any = None, **top_level: Any) -> None:
-        """Queue a message that belongs to no stream."""
-        message = {"type": kind, **({} if data is None else {"data": data}), **top_level}
-        self._queue(orjson.dumps(message).decode())
+        """Send a message that belongs to no stream."""
+        self._queue(message_frame(kind, data, **top_level))
+        self.flush()
 
-    def show_panel(self, text: str) -> None:
+    def show_panel(self, frame: bytes) -> None:
         """Replace the panel that waits, if any, by a newer one."""
-        self._panel = text
-        self._wanted.set()
+        self._panel = frame
+        self.flush()
 
     def hang_up(self, code: int) -> None:
-        """Close after what is being sent now."""
-        self._close_code = code
-        self._wanted.set()
+        """Close after what waits; a client that takes nothing is cut off."""
+        if self._over:
+            return
+        self.flush()
+        self._over = True
+        if self._pipe.congested:
+            self._pipe.abort()
+        else:
+            self._do(self._close(code))
+
+    def cut_off(self) -> None:
+        """End the connection at once, and forget what waits."""
+        self._over = True
+        self._drop_waiting()
+        self._pipe.abort()
+
+    def left(self) -> None:
+        """The socket is gone: stop whatever is under way for it."""
+        self._over = True
+        self._pipe.resumed = None
+        if self._loading is not None:
+            self._loading.cancel()
+
+    async def closed(self) -> None:
+        """Wait until the goodbye is said."""
+        if self._work:
+            await asyncio.wait(self._work)
 
     def deliver(self, delta: Delta) -> None:
-        """Queue a delta if it is the next of its stream; a gap means a new snapshot, a repetition nothing."""
+        """Queue a delta if it is the next of its stream (a gap means a new snapshot, a repetition nothing); then flush.
+
+        What waits of prices goes before it: they were told before it happened.
+        """
         if self._stale:
             return
-        if self._loading:
+        if self._loading is not None:
             self._early.append(delta)
             if len(self._early) > MAX_WAITING:
                 self.reload()
@@ -180,107 +255,145 @@ class Client:
             self.reload()
             return
         self._seen[delta.stream] = delta.sequence
-        self._queue(delta.text)
+        if self._prices:
+            self._queue(self._price_frame())
+        self._queue(delta.frame)
         self._follow(delta)
 
-    def offer_prices(self, prices: Mapping[str, Price]) -> None:
-        """Merge new prices of held tokens into those that wait."""
-        if not self.live:
-            return
-        if self.scope.desk:
-            self._prices.update(prices)
+    def offer_prices(self, batch: PriceBatch) -> None:
+        """Send new prices of held tokens, or merge them into those that wait."""
+        if self._prices or self._waiting or self._pipe.congested:
+            for mint, price in batch.prices.items():
+                self._prices[mint] = price.following(self._prices.get(mint))
+            self.flush()
         else:
-            held = set(self._positions.values())
-            if self.scope.wide:
-                held.add(SOL_MINT)
-            self._prices.update({mint: prices[mint] for mint in held if mint in prices})
-        if self._prices:
-            self._wanted.set()
+            self._price_sequence += 1
+            self._pipe.write(batch.frame(self._price_sequence))
 
-    async def run(self) -> None:
-        """Write until told to hang up; a socket that takes nothing for 20 s is given up."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            if self._close_code is not None:
-                await self._close(self._close_code)
-                return
-            if self._stale:
-                await self._load()
-            while self._waiting and self._close_code is None:
-                await self._write(self._waiting.popleft())
-            if self._panel is not None and self.live:
-                panel, self._panel = self._panel, None
-                await self._write(panel)
-            if self._prices and self.live:
-                await self._write(self._price_batch())
+    def keep_prices(self, prices: Mapping[str, Price]) -> None:
+        """Keep prices that come while the snapshot is read: it may have been read before them."""
+        if self._loading is not None and not self._stale:
+            self._early_prices.append(prices)
+            if len(self._early_prices) > MAX_EARLY_PRICES:
+                self.reload()
 
-    async def _write(self, text: str) -> None:
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(text)
+    def flush(self) -> None:
+        """Write what waits, as far as the transport takes it."""
+        if self._over or self._pipe.congested:
+            return
+        self._write_waiting()
+        if self._stale and self._loading is None and not self._pipe.congested and self._now() >= self._retry_at:
+            self._stale = False
+            self._loading = self._do(self._load())
+        if self._panel is not None and self.live and not self._pipe.congested:
+            panel, self._panel = self._panel, None
+            self._pipe.write(panel)
+        if self._prices and self.live and not self._pipe.congested:
+            self._pipe.write(self._price_frame())
 
     async def _load(self) -> None:
-        """Take a snapshot and continue with the deltas that came while it was taken."""
-        self._stale, self._loading = False, True
+        """Take a snapshot and continue with the deltas and prices that came while it was taken."""
         try:
-            snapshot = await self._build(self)
-        except (FeedUnavailable, ScopeGone) as failed:
-            self._loading, self._stale = False, True
-            await self._write(orjson.dumps({"type": "error", "data": {"message": str(failed)}}).decode())
-            if isinstance(failed, ScopeGone):
-                self.hang_up(1008)
-            else:
-                asyncio.get_running_loop().call_later(SNAPSHOT_RETRY_SECONDS, self._wanted.set)
+            snapshot = await self._house.build(self)
+        except FeedUnavailable as failed:
+            self._loading, self._stale = None, True
+            self._retry_at = self._now() + SNAPSHOT_RETRY_SECONDS
+            asyncio.get_running_loop().call_at(self._retry_at, self.flush)
+            self.say("error", {"message": str(failed)})
             return
-        self._loading = False
-        if self._stale:  # told to reload meanwhile: take it again
-            self._wanted.set()
+        except ScopeGone as gone:
+            self.say("error", {"message": str(gone)})
+            self.hang_up(POLICY_VIOLATION)
             return
-        early, self._early = self._early, []
+        except Exception:
+            log.exception("feed_snapshot_failed", scope=self.scope.agent_label)
+            self.hang_up(INTERNAL_ERROR)
+            return
+        self._loading = None
+        if not self._stale:  # else told to reload meanwhile: take it again
+            self._continue(snapshot)
+        self.flush()
+
+    def _continue(self, snapshot: Snapshot) -> None:
+        self._snapshot_at = self._now()
         self._seen = dict(snapshot.sequences)
         self._positions = dict(snapshot.mints)
-        timestamp = {"timestamp": now_text()}
-        message = {"type": "initial_data", "data": {**snapshot.data, "streams": self._seen, **timestamp}}
-        self._waiting.appendleft(orjson.dumps(message).decode())
+        self._tokens = Counter(snapshot.mints.values())
+        self._regroup()
+        streams = {"streams": self._seen, "timestamp": now_text()}
+        self._queue(text_frame(orjson.dumps({"type": "initial_data", "data": {**snapshot.data, **streams}})))
+        early, self._early = self._early, []
+        early_prices, self._early_prices = self._early_prices, []
+        for prices in early_prices:
+            own = prices if self.scope.desk else {mint: prices[mint] for mint in self.held if mint in prices}
+            if own:
+                self._price_sequence += 1
+                self._queue(PriceBatch(own.values(), now_text()).frame(self._price_sequence))
         for delta in early:
             self.deliver(delta)
 
-    def _queue(self, text: str) -> None:
-        self._waiting.append(text)
-        if len(self._waiting) > MAX_WAITING:
-            log.info("feed_client_slow", scope=self.scope.agent_label, waiting=len(self._waiting))
-            self.reload()
-        self._wanted.set()
+    def _queue(self, frame: bytes) -> None:
+        self._waiting.append(frame)
+        self._waiting_bytes += len(frame)
+        if len(self._waiting) > 1 and (len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES):
+            self._write_waiting()
+            if self._waiting:
+                log.info("feed_client_slow", scope=self.scope.agent_label, waiting=len(self._waiting))
+                self.reload()
+
+    def _write_waiting(self) -> None:
+        if self._waiting and not self._pipe.congested and not self._over:
+            frames = b"".join(self._waiting)
+            self._drop_waiting()
+            self._pipe.write(frames)
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _follow(self, delta: Delta) -> None:
         """Keep the list of held tokens, and of the user's agents, in step."""
         payload = delta.payload
         if delta.kind == "position_update":
             if payload.get("eventType") == "position_closed":
-                self._positions.pop(payload.get("positionId"), None)
+                mint = self._positions.pop(payload.get("positionId"), None)
+                if mint is not None:
+                    self._tokens[mint] -= 1
+                    if not self._tokens[mint]:
+                        del self._tokens[mint]
+                        self._regroup()
             elif "position" in payload:
                 position = payload["position"]
-                self._positions[position["id"]] = position["tokenAddress"]
+                if position["id"] not in self._positions:
+                    self._positions[position["id"]] = mint = position["tokenAddress"]
+                    self._tokens[mint] += 1
+                    if self._tokens[mint] == 1:
+                        self._regroup()
         elif delta.kind == "agent_created" and self.scope.wide:
             self._seen.setdefault(agent_stream(payload["agentId"]), 0)
 
-    def _price_batch(self) -> str:
+    def _regroup(self) -> None:
+        """Say which prices are of interest from now on."""
+        wanted = set(self._tokens)
+        if self.scope.wide:
+            wanted.add(SOL_MINT)
+        self.held = frozenset(wanted)
+        self._house.regroup(self)
+
+    def _price_frame(self) -> bytes:
         prices, self._prices = self._prices, {}
         self._price_sequence += 1
-        updates = [
-            {
-                "tokenAddress": price.mint.lower(),
-                "mint": price.mint,
-                "price": price.price,
-                "priceUsd": price.price_usd,
-                "source": price.source,
-                "timestamp": price.at,
-            }
-            for price in prices.values()
-        ]
-        data = {"updates": updates, "sequence": self._price_sequence, "timestamp": now_text()}
-        return orjson.dumps({"type": "price_update_batch", "data": data}).decode()
+        return PriceBatch(prices.values(), now_text()).frame(self._price_sequence)
 
+    def _resync_now(self) -> None:
+        self._asked = False
+        self.reload()
 
-def now_text() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _do(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return task
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

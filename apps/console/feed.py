@@ -10,23 +10,30 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections, transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from apps.agents.models import Agent
 from apps.console import admission, panel
 from apps.console.clients import FeedUnavailable, Scope, ScopeGone, Snapshot
+from apps.console.recent_prices import widen
 from apps.core import bulk, database_links
 from apps.core.outbox import GLOBAL_STREAM, agent_stream, user_stream
 from apps.prices import selectors as prices
 from apps.trading import presentation
-from apps.trading.models import Position
+from apps.trading.models import Position, State, TradingState
 from apps.trading.presentation import PositionFills
-from apps.trading.selectors import fills, marks
+from apps.trading.selectors import fills, marks, unsaved_ticks
 
-MAX_POSITIONS = 1_000
+#: An agent's last messages may still be on their way when it is archived.
+_FAREWELL = timedelta(minutes=5)
 _THREADS = 2
 
 T = TypeVar("T")
@@ -35,35 +42,77 @@ T = TypeVar("T")
 def snapshot(scope: Scope) -> Snapshot:
     """Return the open positions of a scope with the stream numbers they belong to.
 
-    A wide scope gets its newest 1,000 positions, their number in all, and its agents' names.
+    The newest of them, as many as the settings allow, and their number in all; for a wide scope also its agents and
+    the switches of the desk and of each agent.
 
     Raises:
         ScopeGone: the agent does not exist or is archived.
     """
     with _one_moment():
-        agents = list(_agents(scope).values_list("id", "name", "trading_mode", "state__feed_sequence"))
+        agents = list(_agents(scope))
         if scope.agent_id is not None and not agents:
             raise ScopeGone("Agent not found")
-        sequences = {agent_stream(row[0]): row[3] or 0 for row in agents} | _stored_streams(scope)
-        positions = list(_open_positions(scope)[:MAX_POSITIONS])
-        total = len(positions) if len(positions) < MAX_POSITIONS else _open_positions(scope).count()
+        numbers = {agent_stream(agent.pk): agent.state.feed_sequence for agent in agents} | _stored_streams(scope)
+        switches = _switches(scope) if scope.wide else {}
+        positions = list(_open_positions(scope)[: settings.FEED_SNAPSHOT_POSITIONS])
+        total = len(positions)
+        if total == settings.FEED_SNAPSHOT_POSITIONS:
+            total = _open_positions(scope).count()
         filled = fills.of_positions(positions)
-    data: dict[str, Any] = {"positions": _present(positions, filled)}
+        ticks = unsaved_ticks.by_mint({position.mint for position in positions}) if positions else {}
+    data: dict[str, Any] = {"positions": _present(positions, filled, ticks), "totalPositions": total}
     if scope.wide:
-        data["totalPositions"] = total
-        data["agents"] = [{"id": str(row[0]), "name": row[1], "tradingMode": row[2]} for row in agents]
-    return Snapshot(data, sequences, {str(position.pk): position.mint for position in positions})
+        data["tradingState"] = _switch(switches.get(None))
+        data["agents"] = [
+            {
+                "id": str(agent.pk),
+                "name": agent.name,
+                "tradingMode": agent.trading_mode,
+                "automatedTradingSimulation": agent.automated_trading_simulation,
+                "automatedTradingLive": agent.automated_trading_live,
+                "tradingState": _switch(switches.get(agent.pk)),
+            }
+            for agent in agents
+            if agent.archived_at is None
+        ]
+    return Snapshot(data, numbers, {str(position.pk): position.mint for position in positions})
 
 
-def _present(positions: Sequence[Position], filled: Mapping[UUID, PositionFills]) -> list[dict[str, Any]]:
-    """Return EnrichedPositions at their marks; prices are read when the moment of the books is over."""
+def _switches(scope: Scope) -> dict[UUID | None, TradingState]:
+    """Return the trading states of the desk (None) and of agents that have one of their own."""
+    rows = TradingState.objects.all()
+    if scope.user_id is not None:
+        rows = rows.filter(Q(agent=None) | Q(agent__user_id=scope.user_id))
+    return {row.agent_id: row for row in rows}
+
+
+def _switch(row: TradingState | None) -> dict[str, Any]:
+    """Return a switch as `trading_state` messages tell it; no row means active."""
+    if row is None:
+        return {"state": str(State.ACTIVE), "exitsEnabled": True, "reason": ""}
+    return {"state": row.state, "exitsEnabled": row.exits_enabled, "reason": row.reason}
+
+
+def _present(
+    positions: Sequence[Position],
+    filled: Mapping[UUID, PositionFills],
+    ticks: Mapping[str, Sequence[tuple[int, Decimal]]],
+) -> list[dict[str, Any]]:
+    """Return EnrichedPositions at their marks; prices are read when the moment of the books is over.
+
+    Peaks and lows include what was recorded but not written back: a client may have been told already.
+    """
     marked = marks.of_positions(positions, filled)
     sol_usd = prices.sol_usd()
     usd = None if sol_usd is None else sol_usd.value
-    return [
-        presentation.enriched_position(row, row.wallet.address, filled[row.pk], marked[row.pk], usd)
-        for row in positions
-    ]
+    told = []
+    for row in positions:
+        position = presentation.enriched_position(row, row.wallet.address, filled[row.pk], marked[row.pk], usd)
+        counted = [float(price) for number, price in ticks.get(row.mint, ()) if number > row.peak_from_tick]
+        if counted:
+            widen(position, max(counted), min(counted))
+        told.append(position)
+    return told
 
 
 def stream_names(scope: Scope) -> list[str]:
@@ -87,10 +136,11 @@ def sequences(streams: Iterable[str]) -> dict[str, int]:
 
 
 def _agents(scope: Scope) -> Any:
-    """Wide scopes include archived agents: their streams go on being numbered."""
-    agents = Agent.objects.order_by("id")
+    """Wide scopes include those archived a moment ago: what happened to them is still being told."""
+    agents = Agent.objects.select_related("state").defer("trading_config").order_by("id")
     if scope.agent_id is not None:
         return agents.filter(pk=scope.agent_id, archived_at=None)
+    agents = agents.filter(Q(archived_at=None) | Q(archived_at__gt=timezone.now() - _FAREWELL))
     return agents if scope.user_id is None else agents.filter(user_id=scope.user_id)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 from redis import Redis
 
-from apps.core.money import D
+from apps.core.api import wire
+from apps.core.money import D, quantize_price
 from apps.core.quick_redis import RedisAway, quick_redis
 from apps.core.redis import name
 
@@ -28,12 +31,18 @@ _SAID_LIMIT = 20_000
 
 
 class PriceUpdate(TypedDict):
-    """A trusted price: SOL and US dollars per whole token (Decimal; dollars None while unknown) and who gave it."""
+    """A trusted price: SOL and US dollars per whole token (Decimal; dollars None while unknown) and who gave it.
+
+    `at` is the price's own time; without one, that of its sending. `tick` is the number under which it was recorded:
+    it counts for the peaks of positions that begin before it.
+    """
 
     mint: str
     price_sol: Any
     price_usd: Any
     source: str
+    at: NotRequired[datetime]
+    tick: NotRequired[int | None]
 
 
 def publish_prices(updates: Iterable[PriceUpdate]) -> bool:
@@ -45,12 +54,7 @@ def publish_prices(updates: Iterable[PriceUpdate]) -> bool:
     fresh = [update for update in updates if _is_news(update, now)]
     if not fresh:
         return True
-    frame = orjson.dumps(
-        [
-            (update["mint"], _number(update["price_sol"]), _number(update["price_usd"]), update["source"])
-            for update in fresh
-        ]
-    )
+    frame = orjson.dumps([_row(update) for update in fresh])
     try:
         quick_redis().ask(lambda client: client.publish(name(PRICES_CHANNEL), frame), operation="publish")
     except RedisAway:
@@ -78,5 +82,18 @@ def _is_news(update: PriceUpdate, now: float) -> bool:
     return True
 
 
-def _number(value: Any) -> Any:
-    return None if value is None else orjson.Fragment(str(D(value)))
+def _row(update: PriceUpdate) -> tuple[Any, ...]:
+    """Return a price as web processes read it, rounded as it is stored: peaks told and peaks stored are the same."""
+    usd, at = update["price_usd"], update.get("at")
+    return (
+        update["mint"],
+        _number(quantize_price(D(update["price_sol"]))),
+        None if usd is None else _number(D(usd)),
+        update["source"],
+        None if at is None else wire.timestamp_text(at),
+        update.get("tick"),
+    )
+
+
+def _number(value: Decimal) -> orjson.Fragment:
+    return orjson.Fragment(str(value))

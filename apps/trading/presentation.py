@@ -109,6 +109,7 @@ def open_position(position: Any, wallet_address: str, fills: PositionFills = NO_
         "currentStopLossPercentage": number(position.stop_percent),
         "stopLossPrice": number(position.stop_price_sol),
         "peakPrice": number(position.peak_price_sol),
+        "peakFromTick": position.peak_from_tick,
         "lastStopLossUpdate": timestamp(position.stop_updated_at),
         "remainingAmount": number(position.remaining_amount),
         "takeProfitLevelsHit": position.take_profit_levels_hit,

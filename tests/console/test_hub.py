@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
+from websockets.client import ClientProtocol
+from websockets.frames import Frame
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from apps.console import clients as clients_module
 from apps.console import hub as hub_module
@@ -26,17 +31,23 @@ class Books:
         self.numbers = {STREAM: 0}
         self.over: set[Any] = set()
         self.failing: Exception | None = None
+        self.gone: set[Scope] = set()
+        self.mints: dict[str, str] = {}
+        self.begun = 0
         self.snapshots = 0
         self.readable = asyncio.Event()
         self.readable.set()
 
     async def snapshot(self, scope: Scope) -> Snapshot:
+        self.begun += 1
         numbers = dict(self.numbers)
         await self.readable.wait()
         if self.failing is not None:
             raise self.failing
+        if scope in self.gone:
+            raise ScopeGone("Agent not found")
         self.snapshots += 1
-        return Snapshot({"positions": []}, numbers)
+        return Snapshot({"positions": []}, numbers, self.mints)
 
     async def streams(self, scope: Scope) -> list[str]:
         return list(self.numbers)
@@ -45,36 +56,55 @@ class Books:
         return {}
 
     async def sequences(self, streams: set[str]) -> dict[str, int]:
-        return {stream: self.numbers[stream] for stream in streams}
+        return {stream: self.numbers.get(stream, 0) for stream in streams}
 
     async def ended(self, credentials: set[Any]) -> set[Any]:
         return self.over & credentials
 
 
 class Socket:
-    """The other end of a client: what it was sent, and the code it was closed with."""
+    """The other end of a client: what it was sent, and the code it was closed with; also its transport."""
 
     def __init__(self, hub: Hub, scope: Scope | None = None, credential: str = "token") -> None:
         self.heard: list[dict[str, Any]] = []
         self.code: int | None = None
-        self.gone = False
-        self.stuck = asyncio.Event()
-        self.stuck.set()
-        self.client = Client(scope or Scope(agent_id=AGENT), build=hub.build, send=self.send, close=self.close)
-        hub.join(self.client, credential, self.leave)
+        self.aborted = False
+        self.congested = False
+        self.buffered = 0
+        self.resumed: Callable[[], None] | None = None
+        self.hub = hub
+        self.client = Client(scope or Scope(agent_id=AGENT), self, house=hub, close=self.close)
+        hub.join(self.client, credential)
 
-    async def send(self, text: str) -> None:
-        await self.stuck.wait()
-        self.heard.append(json.loads(text))
+    def write(self, frames: bytes) -> None:
+        assert not self.congested
+        self.heard += messages(frames)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.hub.leave(self.client)
 
     async def close(self, code: int) -> None:
         self.code = code
+        self.hub.leave(self.client)
 
-    def leave(self) -> None:
-        self.gone = True
+    def take_nothing(self) -> None:
+        self.congested = True
+
+    def take_again(self) -> None:
+        self.congested = False
+        if self.resumed is not None:
+            self.resumed()
 
     def kinds(self) -> list[str]:
         return [message["type"] for message in self.heard]
+
+
+def messages(frames: bytes) -> list[dict[str, Any]]:
+    """Decode what a server writes with a real client's parser."""
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
+    client.receive_data(frames)
+    return [json.loads(event.data) for event in client.events_received() if isinstance(event, Frame)]
 
 
 @pytest.fixture
@@ -89,6 +119,8 @@ def books(monkeypatch):
 @pytest.fixture
 async def hub(books):
     running = Hub(books)
+    running.start()
+    await eventually(lambda: running.connected)
     yield running
     await running.stop()
 
@@ -105,6 +137,10 @@ def frame(*numbers: int, kind: str = "position_update") -> bytes:
     )
 
 
+def price(mint: str, sol: float, *, tick: int | None = None) -> bytes:
+    return orjson.dumps([[mint, sol, None, "jupiter", "2026-01-01T00:00:00.000Z", tick]])
+
+
 async def test_a_silent_client_is_closed_and_one_that_answers_stays(hub):
     silent, lively = Socket(hub), Socket(hub)
 
@@ -115,7 +151,6 @@ async def test_a_silent_client_is_closed_and_one_that_answers_stays(hub):
 
     answering = asyncio.create_task(answer())
     await eventually(lambda: silent.code == 1000)
-    assert silent.gone
     await asyncio.sleep(0.2)
     assert lively.code is None
     pings = [message for message in lively.heard if message["type"] == "ping"]
@@ -141,8 +176,6 @@ async def test_repetitions_are_dropped_and_a_gap_reloads(hub, books):
 
 
 async def test_deltas_that_come_while_the_snapshot_is_read_follow_it_once(hub, books):
-    hub.start()
-    await eventually(lambda: hub.connected)
     books.numbers[STREAM] = 2
     books.readable.clear()
     socket = Socket(hub)
@@ -159,28 +192,145 @@ async def test_deltas_that_come_while_the_snapshot_is_read_follow_it_once(hub, b
 
 
 async def test_a_socket_that_takes_nothing_is_given_up(hub, monkeypatch):
-    monkeypatch.setattr(clients_module, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(hub_module, "STUCK_SECONDS", 0.1)
     socket = Socket(hub)
-    socket.stuck.clear()
-    await eventually(lambda: socket.gone)
+    socket.take_nothing()
+    await eventually(lambda: socket.aborted)
     assert hub.size == 0
 
 
 async def test_what_waits_for_a_slow_client_has_a_bound_and_prices_are_merged(hub, books):
     socket = Socket(hub)
     await eventually(lambda: socket.client.live)
-    socket.stuck.clear()
-    hub.dispatch(frame(1))
-    await asyncio.sleep(0.05)
-    for number in range(2, 5_000):
+    socket.take_nothing()
+    for number in range(1, 5_000):
         hub.dispatch(frame(number))
-        hub.dispatch_prices(orjson.dumps([["mint", 1.0, None, "jupiter"]]))
+        hub.dispatch_prices(price("mint", 1.0))
         assert socket.client.waiting <= clients_module.MAX_WAITING + 10
     books.numbers[STREAM] = 4_999
     before = books.snapshots
-    socket.stuck.set()
+    heard = socket.kinds()
+    socket.take_again()
     await eventually(lambda: socket.client.live and books.snapshots > before)
     assert socket.client.sequences[STREAM] == 4_999
+    assert [kind for kind in socket.kinds()[len(heard) :] if kind != "ping"] == ["initial_data"]
+
+
+async def test_large_messages_that_wait_are_bounded_by_their_size(hub, books):
+    socket = Socket(hub)
+    await eventually(lambda: socket.client.live)
+    socket.take_nothing()
+    for number in range(1, 400):
+        hub.dispatch(orjson.dumps([[STREAM, number, "alert", {"text": "x" * 10_000}]]))
+        assert socket.client.waiting_bytes < clients_module.MAX_WAITING_BYTES + 11_000
+
+
+async def test_a_slow_client_gets_the_newest_price_with_the_highest_and_lowest_it_missed(hub, books):
+    books.mints = {"p": "mint"}
+    socket = Socket(hub)
+    await eventually(lambda: socket.client.live)
+    hub.dispatch_prices(price("mint", 1.0, tick=1))
+    socket.take_nothing()
+    for tick, each in enumerate((3.0, 0.5, 2.0), start=2):
+        hub.dispatch_prices(price("mint", each, tick=tick))
+    socket.take_again()
+    (first,), (second,) = [m["data"]["updates"] for m in socket.heard if m["type"] == "price_update_batch"]
+    assert (first["price"], first["high"], first["low"], first["tick"]) == (1, 1, 1, 1)
+    assert (second["price"], second["high"], second["low"], second["tick"]) == (2, 3, 0.5, 4)
+    assert [m["data"]["sequence"] for m in socket.heard if m["type"] == "price_update_batch"] == [1, 2]
+
+
+async def test_prices_heard_before_a_change_are_told_before_it_however_slow_the_client(hub, books):
+    books.mints = {"p": "mint"}
+    socket = Socket(hub)
+    await eventually(lambda: socket.client.live)
+    socket.take_nothing()
+    hub.dispatch_prices(price("mint", 3.0, tick=1))
+    hub.dispatch(frame(1))
+    socket.take_again()
+    assert [kind for kind in socket.kinds() if kind.endswith(("batch", "_update"))] == [
+        "price_update_batch",
+        "position_update",
+    ]
+
+
+async def test_prices_that_come_while_the_snapshot_is_read_follow_it(hub, books):
+    books.mints = {"p": "mint"}
+    books.readable.clear()
+    socket = Socket(hub)
+    await asyncio.sleep(0.02)
+    hub.dispatch_prices(price("mint", 2.0, tick=7))
+    hub.dispatch_prices(price("other", 2.0, tick=8))
+    books.readable.set()
+    await eventually(lambda: "price_update_batch" in socket.kinds())
+    ((update,),) = [m["data"]["updates"] for m in socket.heard if m["type"] == "price_update_batch"]
+    assert (update["mint"], update["tick"]) == ("mint", 7)
+
+
+async def test_an_opening_knows_of_prices_that_were_heard_before_it_and_count_for_it(hub, books):
+    socket = Socket(hub)
+    await eventually(lambda: socket.client.live)
+    for tick, each in ((4, 9.0), (5, 3.0), (6, 0.5)):
+        hub.dispatch_prices(price("mint", each, tick=tick))
+    position = {"id": "p", "tokenAddress": "mint", "peakPrice": 1.0, "lowestPrice": None, "peakFromTick": 4}
+    delta = {"eventType": "position_created", "position": position}
+    hub.dispatch(orjson.dumps([[STREAM, 1, "position_update", delta]]))
+    (told,) = [m["data"]["position"] for m in socket.heard if m["type"] == "position_update"]
+    assert (told["peakPrice"], told["lowestPrice"]) == (3.0, 0.5)
+
+
+async def test_clients_of_one_scope_share_a_snapshot_that_was_not_begun_when_they_asked(hub, books):
+    books.readable.clear()
+    sockets = [Socket(hub) for _ in range(50)]
+    await asyncio.sleep(0.02)
+    late = Socket(hub)
+    await asyncio.sleep(0.02)
+    books.readable.set()
+    await eventually(lambda: all(socket.client.live for socket in [*sockets, late]))
+    assert books.begun <= hub_module.SNAPSHOTS_AT_ONCE + 1
+
+
+async def test_when_too_much_waits_in_all_the_slowest_are_cut_off(hub, books, settings, monkeypatch):
+    monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.02)
+    settings.FEED_BUFFER_BYTES = 150_000
+    slow, slower, quick = Socket(hub), Socket(hub), Socket(hub)
+    await eventually(lambda: all(socket.client.live for socket in (slow, slower, quick)))
+    slow.take_nothing()
+    slower.take_nothing()
+    slow.buffered, slower.buffered = 60_000, 100_000
+    await eventually(lambda: slower.aborted)
+    assert not slow.aborted
+    assert not quick.aborted
+    assert hub.size == 2
+
+
+async def test_a_client_may_ask_for_one_snapshot_a_second(hub, books, monkeypatch):
+    monkeypatch.setattr(clients_module, "RESYNC_SECONDS", 0.2)
+    socket = Socket(hub)
+    await eventually(lambda: socket.client.live)
+    before = books.begun
+    for _ in range(100):
+        socket.client.resync()
+    await asyncio.sleep(0.3)
+    assert books.begun == before + 1
+
+
+async def test_who_watches_an_agent_that_is_archived_is_told_and_closed(hub, books):
+    watcher, owner = Socket(hub), Socket(hub, Scope(user_id=AGENT))
+    await eventually(lambda: watcher.client.live and owner.client.live)
+    books.gone = {watcher.client.scope}
+    hub.dispatch(orjson.dumps([[f"user:{AGENT}", 1, "agent_archived", {"agentId": str(AGENT)}]]))
+    await eventually(lambda: watcher.code == 1008)
+    assert "error" in watcher.kinds()
+    assert owner.code is None
+    assert "agent_archived" in owner.kinds()
+
+
+async def test_a_snapshot_that_fails_for_no_known_reason_ends_with_1011(hub, books):
+    books.failing = RuntimeError("unforeseen")
+    socket = Socket(hub)
+    await eventually(lambda: socket.code == 1011)
 
 
 async def test_a_database_that_does_not_answer_is_said_and_tried_again(hub, books):
@@ -217,4 +367,5 @@ async def test_leaving_forgets_everything_about_a_client(hub):
     assert not hub._by_stream
     assert not hub._streams
     assert not hub._desk
-    assert not hub._writers
+    assert not hub._groups
+    assert not hub._group_of

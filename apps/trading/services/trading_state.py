@@ -53,7 +53,12 @@ def set_state(
             before=asdict(before),
             after=asdict(after),
         )
-        payload = {"agentId": None if agent is None else str(agent.pk), **asdict(after)}
+        payload = {
+            "agentId": None if agent is None else str(agent.pk),
+            "state": after.state,
+            "exitsEnabled": after.exits_enabled,
+            "reason": after.reason,
+        }
         stream = "global" if agent is None else f"user:{agent.user_id}"
         outbox.append([outbox.Message(stream, "trading_state", payload)])
     return after

@@ -94,6 +94,7 @@ class ShardWatch:
         self._checker = Checker(self._book)
         self._ticks_to_check = _CHECK_EVERY_TICKS
         self._unsaved_exits: dict[UUID, FiredExit] = {}
+        self._recorded: dict[str, int] = {}
         self._unwatchable = Unwatchable(shard)
         self._sol_usd_alarm = SolUsdAlarm()
         self._opinions = opinions or QuoteOpinions()
@@ -132,7 +133,7 @@ class ShardWatch:
         trusted, doubted = self._hear_quotes(held, *_sort_out(found))
         evaluation, fired = self.judge(trusted, doubted)
         sol_usd = _sol_usd(found)
-        _publish(trusted.values(), sol_usd)
+        _publish(trusted.values(), sol_usd, self._recorded)
         prices.note_poll(self.shard, found, trusted)
         self._write_back()
         self._unwatchable.note(self._book.held(), trusted, now=time.monotonic())
@@ -213,6 +214,7 @@ class ShardWatch:
 
     def _store(self, judged: Mapping[UUID, FiredExit], trusted: Mapping[str, PricePoint]) -> dict[UUID, int]:
         """Store ticks and exits; return the intents by position. Closes that fail wait in memory for the next tick."""
+        self._recorded = {}
         exits = {**self._unsaved_exits, **judged}
         self._unsaved_exits = {key: item for key, item in exits.items() if item.kind is IntentKind.CLOSE}
         try:
@@ -235,6 +237,7 @@ class ShardWatch:
                 item if item.needs_confirmation else replace(item, trigger_tick=ticks.get(item.mint)) for item in exits
             )
         self._book.recorded(ticks)
+        self._recorded |= ticks
         return fired
 
     def _store_one_by_one(
@@ -303,17 +306,23 @@ def _sol_usd(found: FetchResult) -> SolUsd | None:
     return None if known is None or known.is_stale else known
 
 
-def _publish(points: Iterable[PricePoint], sol_usd: SolUsd | None) -> None:
-    """Tell the live feed the trusted prices, and SOL in dollars."""
+def _publish(points: Iterable[PricePoint], sol_usd: SolUsd | None, recorded: Mapping[str, int]) -> None:
+    """Tell the live feed the trusted prices with the numbers they were recorded under, and SOL in dollars."""
     rate = None if sol_usd is None else sol_usd.value
     updates = [
         feed.PriceUpdate(
-            mint=point.mint, price_sol=point.price_sol, price_usd=_usd(point, rate), source=str(point.source)
+            mint=point.mint,
+            price_sol=point.price_sol,
+            price_usd=_usd(point, rate),
+            source=str(point.source),
+            at=point.at,
+            tick=recorded.get(point.mint),
         )
         for point in points
     ]
     if sol_usd is not None:
-        updates.append(feed.PriceUpdate(mint=SOL_MINT, price_sol=1, price_usd=sol_usd.value, source=sol_usd.source))
+        sol = feed.PriceUpdate(mint=SOL_MINT, price_sol=1, price_usd=sol_usd.value, source=sol_usd.source, at=sol_usd.at)
+        updates.append(sol)
     feed.publish_prices(updates)
 
 

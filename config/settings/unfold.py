@@ -80,6 +80,17 @@ _NAVIGATION = [
         ],
     },
     {
+        "title": "Webhooks",
+        "separator": True,
+        "collapsible": True,
+        "items": [
+            _model("Endpoints", "notify.webhookendpoint", "webhook"),
+            _model("Deliveries", "notify.webhookdelivery", "local_shipping"),
+            _model("Attempts", "notify.webhookattempt", "replay"),
+            _model("Events", "notify.webhookmessage", "campaign"),
+        ],
+    },
+    {
         "title": "People",
         "separator": True,
         "collapsible": True,
@@ -103,6 +114,7 @@ _NAVIGATION = [
             _model("Feed streams", "core.feedstream", "stream"),
             _model("Agent counters", "agents.agentstate", "counter_1"),
             _model("Revoked tokens", "accounts.revokedtoken", "block"),
+            _model("Outbox readers", "core.outboxreader", "menu_book"),
             _model("Idempotency keys", "accounts.idempotencykey", "fingerprint"),
             _page("Jobs (Flower)", _flower, "engineering"),
             _page("API documentation", "/api/docs/", "api"),

@@ -16,6 +16,8 @@ from apps.accounts.models import IdempotencyKey, RevokedToken, User
 from apps.accounts.services import audit
 from apps.agents.models import Agent
 from apps.core.models import FeedStream, OutboxMessage, OutboxReader
+from apps.notify.models import SUBSCRIBABLE, WebhookAttempt
+from apps.notify.services import endpoints
 from apps.prices.models import Token
 from apps.trading.models import Position, Verdict, WatchProgress
 from apps.wallets.models import LiveKeyGrant
@@ -73,6 +75,7 @@ def make_desk(operator: User) -> Desk:
     _make_schedules(f"of {owner.email}")
     return Desk(operator, owner, agent, token, position)
 
+    _make_webhook(owner)
 
 def count_queries(client: Client, url: str) -> int:
     """Return how many queries a page costs, its permission look-ups included."""
@@ -99,6 +102,15 @@ class _Counter:
 def _make_schedules(name: str) -> None:
     interval = IntervalSchedule.objects.create(every=10, period="seconds")
     CrontabSchedule.objects.create(minute="5")
+def _make_webhook(owner: User) -> None:
+    wish = endpoints.Wish(url="https://example.com/hooks/secret", events=SUBSCRIBABLE, description="A bot")
+    endpoint, _ = endpoints.create(user=owner, wish=wish, actor=owner)
+    delivery = endpoints.send_test(endpoint_id=endpoint.pk, actor=owner)
+    WebhookAttempt.objects.create(
+        delivery=delivery, number=1, at=timezone.now(), status_code=500, error="http_500", duration_ms=12
+    )
+
+
     SolarSchedule.objects.get_or_create(event="sunrise", latitude=50, longitude=8)
     ClockedSchedule.objects.create(clocked_time=timezone.now())
     PeriodicTask.objects.create(name=name, task="trading.watch", interval=interval)

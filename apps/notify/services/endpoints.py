@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +19,7 @@ from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.agents.models import Agent
 from apps.core import bulk, outbox, wake
-from apps.core.errors import Invalid
+from apps.core.api.errors import InvalidField
 from apps.notify import errors
 from apps.notify.domain import addresses, events
 from apps.notify.models import (
@@ -62,7 +62,7 @@ def create(*, user: User, wish: Wish, actor: User | None) -> tuple[WebhookEndpoi
     """Make an endpoint and return it with its secret, which nobody can read again. Locks the user's row.
 
     Raises:
-        Invalid: INVALID_URL, INVALID_EVENTS, INVALID_AGENT_IDS. TooManyEndpoints.
+        InvalidField: url, events or agentIds. TooManyEndpoints.
     """
     with database.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
@@ -80,7 +80,7 @@ def update(*, endpoint_id: UUID, wish: Wish, actor: User | None) -> WebhookEndpo
     """Change an endpoint to what is wished; switching it on forgets why it was off. Locks it.
 
     Raises:
-        Invalid: as `create`. EndpointNotFound: it was deleted meanwhile.
+        InvalidField: as `create`. EndpointNotFound: it was deleted meanwhile.
     """
     with database.atomic():
         endpoint = _lock(endpoint_id)
@@ -226,10 +226,9 @@ def facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
 def _fill(endpoint: WebhookEndpoint, wish: Wish) -> None:
     refusal = addresses.refusal_of_url(wish.url, allow_private=settings.WEBHOOKS_ALLOW_PRIVATE)
     if refusal is not None:
-        raise Invalid("INVALID_URL", f"url: {refusal}", details={"field": "url"})
+        raise InvalidField("url", refusal)
     if not wish.events or not set(wish.events) <= set(SUBSCRIBABLE):
-        known = ", ".join(SUBSCRIBABLE)
-        raise Invalid("INVALID_EVENTS", f"events: must be one or more of {known}", details={"field": "events"})
+        raise InvalidField("events", f"must be one or more of {', '.join(SUBSCRIBABLE)}")
     endpoint.url, endpoint.description = wish.url, wish.description
     endpoint.events = [event for event in SUBSCRIBABLE if event in wish.events]
     endpoint.agent_ids = _own_agents(endpoint, wish.agent_ids)
@@ -246,7 +245,7 @@ def _own_agents(endpoint: WebhookEndpoint, wanted: Sequence[UUID]) -> list[UUID]
     new = set(chosen) - set(endpoint.agent_ids)
     known = set(Agent.objects.filter(pk__in=new, user=endpoint.user_id, archived_at=None).values_list("pk", flat=True))
     if new - known:
-        raise Invalid("INVALID_AGENT_IDS", "agentIds: one of them is no agent of yours", details={"field": "agentIds"})
+        raise InvalidField("agentIds", "must be agents of the endpoint's user")
     return chosen
 
 
@@ -266,9 +265,3 @@ def _record(endpoint: WebhookEndpoint, what: str, actor: User | None, *, before:
         before=before,
         after=after,
     )
-
-
-def overlap_until(endpoint: WebhookEndpoint) -> datetime | None:
-    """Return until when the former secret signs too, None when it does not any more."""
-    until = endpoint.previous_secret_until
-    return until if until is not None and until > timezone.now() else None

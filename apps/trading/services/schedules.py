@@ -75,6 +75,14 @@ def wanted() -> list[Schedule]:
             every=timedelta(minutes=10),
             expires=timedelta(minutes=9),
         ),
+        Schedule(
+            name="Remove old webhook deliveries",
+            task="notify.prune",
+            description="Events told a month ago, with their deliveries and attempts. What is pending stays.",
+            minute="27",
+            hour="3",
+            expires=timedelta(hours=6),
+        ),
     ]
 
 

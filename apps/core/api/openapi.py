@@ -28,6 +28,10 @@ class Error(Shape):
     scope = serializers.CharField(required=False, help_text="SCOPE_MISSING: the scope the key lacks.")
     retry_after = serializers.IntegerField(required=False, help_text="RATE_LIMITED: seconds to wait.")
     locked_until = Moment(required=False, help_text="ACCOUNT_LOCKED: when sign-in opens again.")
+    current_balance = serializers.CharField(required=False, help_text="INSUFFICIENT_BALANCE: what there is.")
+    required_amount = serializers.CharField(required=False, help_text="INSUFFICIENT_BALANCE: what it would take.")
+    token_address = serializers.CharField(required=False, help_text="INSUFFICIENT_BALANCE: of which token.")
+    token_symbol = serializers.CharField(required=False)
 
 
 class Message(serializers.Serializer):

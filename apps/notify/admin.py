@@ -187,10 +187,10 @@ def show_secret(
         "back": cells.change_url(endpoint),
     }
     if "HX-Request" in request.headers:
-        response = TemplateResponse(request, "admin/soldesk/secret_dialog.html", context)
+        response = TemplateResponse(request, "admin/soldesk/shown_once_dialog.html", context)
     else:
         context = {**model_admin.admin_site.each_context(request), **context}
-        response = TemplateResponse(request, "admin/soldesk/secret.html", context)
+        response = TemplateResponse(request, "admin/soldesk/shown_once.html", context)
     response["Cache-Control"] = "no-store"
     return response
 

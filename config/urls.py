@@ -21,6 +21,7 @@ urlpatterns = [
     path("desk", RedirectView.as_view(url="/desk/")),
     path("desk/", include("apps.console.urls")),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", include("apps.accounts.own_urls")),
     path("admin/", admin.site.urls),
     path("health", health),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

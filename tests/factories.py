@@ -18,8 +18,10 @@ from django.contrib.auth.hashers import get_hasher, make_password
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
+from django_otp.oath import totp
 
-from apps.accounts.models import ApiKey, RefreshFamily, User
+from apps.accounts.models import AdminSession, ApiKey, RefreshFamily, SecondFactor, User
+from apps.accounts.services import second_factor
 from apps.agents.models import Agent, AgentState
 from apps.core import base58
 from apps.core.money import MONEY, SOL_MINT, divide, quantize_price, quantize_sol
@@ -94,6 +96,26 @@ def make_api_key(user: User, *, scopes: tuple[str, ...] = ("full_access",), **fi
 def make_session(user: User, **fields: Any) -> RefreshFamily:
     fields.setdefault("expires_at", timezone.now() + timedelta(days=1))
     return RefreshFamily.objects.create(user=user, **fields)
+
+
+def make_admin_session(user: User, **fields: Any) -> AdminSession:
+    """Return a session of the admin that no browser holds."""
+    fields = {"expires_at": timezone.now() + timedelta(days=1), "created_at": timezone.now(), **fields}
+    return AdminSession.objects.create(pk=uuid.uuid4(), user=user, session_data="", **fields)
+
+
+def make_second_factor(user: User) -> list[str]:
+    """Turn the user's second factor on and return the recovery codes; the app's present code is still good."""
+    second_factor.begin(user=user)
+    codes = second_factor.confirm(user=user, code=totp_code(user), keep=None)
+    SecondFactor.objects.filter(user=user).update(last_t=-1, drift=0)
+    return codes
+
+
+def totp_code(user: User, *, steps: int = 0) -> str:
+    """Return what the user's authenticator app shows, `steps` half minutes from now."""
+    device = SecondFactor.objects.filter(user=user).order_by("-pk")[0]
+    return f"{totp(device.bin_key, drift=steps):06d}"
 
 
 @transaction.atomic

@@ -12,10 +12,13 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.db import IntegrityError, transaction
+from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.accounts.models import AdminSession
 from apps.accounts.services import last_use
+from apps.accounts.services.sessions import Client
+from apps.core.api import limits
 
 #: What a sign-in leaves in its session's own data: since when, from where, with what.
 ORIGIN = "origin"
@@ -25,6 +28,16 @@ _NAMESPACE = uuid.UUID("8a6e3a0e-6c1f-4e0e-9f57-0a4b5f3f6d21")
 def session_id(session_key: str) -> uuid.UUID:
     """Return the row's key of a cookie's value; the way back does not exist."""
     return uuid.uuid5(_NAMESPACE, session_key)
+
+
+def note_origin(request: HttpRequest, **_signal: Any) -> None:
+    """Remember where a sign-in comes from (Django's user_logged_in)."""
+    client = Client.of(address=limits.client_address(request), user_agent=request.META.get("HTTP_USER_AGENT", ""))
+    request.session[ORIGIN] = {
+        "at": timezone.now().isoformat(),
+        "address": client.address,
+        "user_agent": client.user_agent,
+    }
 
 
 class SessionStore(SessionBase):

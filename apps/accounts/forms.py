@@ -1,4 +1,7 @@
-"""Forms of the admin for people and keys. What they do is `apps.accounts.services`' work."""
+"""Forms of the admin for people and keys. What they do is `apps.accounts.services`' work.
+
+Signing in and one's own account have theirs in `own_forms`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from unfold.forms import UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
+from apps.accounts.domain import networks
 from apps.accounts.models import Scope, User
+from apps.accounts.services import users
 from apps.core.adminkit import buttons
 
 
@@ -50,6 +56,19 @@ class UserForm(UserChangeForm):
         return email
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    """A new password, given by an operator; every session of the user ends."""
+
+    def __init__(self, user: User, *args: Any, actor: User | None = None, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.actor = actor
+
+    def save(self, commit: bool = True) -> User:
+        users.set_password(user=self.user, password=self.cleaned_data["password1"], actor=self.actor)
+        self.user.refresh_from_db()
+        return self.user
+
+
 class NewKeyForm(buttons.ConfirmForm):
     """Whose key, what it may do, how long it lives."""
 
@@ -67,11 +86,25 @@ class NewKeyForm(buttons.ConfirmForm):
         label="May", choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     lives = forms.ChoiceField(label="Valid", choices=LIVES, required=False, widget=UnfoldAdminSelectWidget)
+    allowed_ips = forms.CharField(
+        label="Only from",
+        required=False,
+        help_text="Addresses or networks, one a line: 203.0.113.7, 10.0.0.0/8, 2001:db8::/48. Empty: from anywhere.",
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not self.request.user.is_superuser:
+            self.fields["user"].queryset = self.fields["user"].queryset.filter(is_superuser=False)  # type: ignore[attr-defined]
         if isinstance(self.target, User):
             self.fields["user"].initial = self.target.pk
+
+    def clean_allowed_ips(self) -> list[str]:
+        try:
+            return [networks.normalised(text) for text in self.cleaned_data["allowed_ips"].replace(",", " ").split()]
+        except ValueError as error:
+            raise forms.ValidationError(f"{error}.", code="INVALID_ALLOWED_IPS") from None
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

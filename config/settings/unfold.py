@@ -98,7 +98,9 @@ _NAVIGATION = [
             _model("Users", "accounts.user", "person"),
             _model("Groups", "auth.group", "group"),
             _model("API keys", "accounts.apikey", "key"),
-            _model("Sessions", "accounts.refreshfamily", "devices"),
+            _model("Second factors", "accounts.secondfactor", "phonelink_lock"),
+            _model("API sessions", "accounts.refreshfamily", "devices"),
+            _model("Admin sessions", "accounts.adminsession", "admin_panel_settings"),
             _model("Audit log", "accounts.auditentry", "history"),
         ],
     },
@@ -112,10 +114,11 @@ _NAVIGATION = [
             _model("Crontabs", "django_celery_beat.crontabschedule", "event_repeat"),
             _model("Feed outbox", "core.outboxmessage", "outbox"),
             _model("Feed streams", "core.feedstream", "stream"),
+            _model("Outbox readers", "core.outboxreader", "menu_book"),
             _model("Agent counters", "agents.agentstate", "counter_1"),
             _model("Revoked tokens", "accounts.revokedtoken", "block"),
-            _model("Outbox readers", "core.outboxreader", "menu_book"),
             _model("Idempotency keys", "accounts.idempotencykey", "fingerprint"),
+            _model("Unknown e-mails", "accounts.strangerattempts", "no_accounts"),
             _page("Jobs (Flower)", _flower, "engineering"),
             _page("API documentation", "/api/docs/", "api"),
             *([_page("Sandbox market", _sandbox, "experiment")] if env.soldesk_demo else []),
@@ -139,10 +142,19 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "ENVIRONMENT": "apps.console.dashboard.environment",
     "ENVIRONMENT_TITLE_PREFIX": "apps.console.dashboard.title_prefix",
+    "LOGIN": {"form": "apps.accounts.own_forms.SignInForm"},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "My account", "link": reverse_lazy("my_account")},
+            {"title": "Second factor", "link": reverse_lazy("my_second_factor")},
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+        ]
+    },
     "DASHBOARD_CALLBACK": "apps.console.dashboard.home",
     "STYLES": [
         lambda _request: static("admin_soldesk/soldesk.css"),
         lambda _request: static("admin_soldesk/story.css"),
+        lambda _request: static("admin_soldesk/account.css"),
     ],
     "SCRIPTS": [lambda _request: static("admin_soldesk/soldesk.js")],
     "COLORS": {

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from apps.accounts.models import IdempotencyKey, RevokedToken, User
+from apps.accounts.models import IdempotencyKey, RevokedToken, StrangerAttempts, User
 from apps.accounts.services import audit
 from apps.agents.models import Agent
 from apps.core.models import FeedStream, OutboxMessage, OutboxReader
@@ -61,6 +61,9 @@ def make_desk(operator: User) -> Desk:
     factories.set_state("halted", agent=agent, reason="testing")
     factories.make_api_key(owner)
     factories.make_session(owner)
+    factories.make_admin_session(owner)
+    factories.make_second_factor(owner)
+    StrangerAttempts.objects.create(email_hash=owner.pk.hex, failed_logins=1, updated_at=timezone.now())
     factories.make_webhook_request(factories.make_webhook(owner)[0], outcome="created", signal=signal)
     LiveKeyGrant.objects.create(key=factories.make_live_key(), user=owner)
     audit.record(
@@ -72,10 +75,10 @@ def make_desk(operator: User) -> Desk:
     FeedStream.objects.create(stream=f"user:{owner.pk}", sequence=1)
     OutboxMessage.objects.create(stream=f"user:{owner.pk}", sequence=1, kind="signal_created", payload={"id": 1})
     OutboxReader.objects.get_or_create(name="tests", defaults={"watermark": 1})
+    _make_webhook(owner)
     _make_schedules(f"of {owner.email}")
     return Desk(operator, owner, agent, token, position)
 
-    _make_webhook(owner)
 
 def count_queries(client: Client, url: str) -> int:
     """Return how many queries a page costs, its permission look-ups included."""
@@ -99,9 +102,6 @@ class _Counter:
         return execute(sql, params, many, context)
 
 
-def _make_schedules(name: str) -> None:
-    interval = IntervalSchedule.objects.create(every=10, period="seconds")
-    CrontabSchedule.objects.create(minute="5")
 def _make_webhook(owner: User) -> None:
     wish = endpoints.Wish(url="https://example.com/hooks/secret", events=SUBSCRIBABLE, description="A bot")
     endpoint, _ = endpoints.create(user=owner, wish=wish, actor=owner)
@@ -111,6 +111,9 @@ def _make_webhook(owner: User) -> None:
     )
 
 
+def _make_schedules(name: str) -> None:
+    interval = IntervalSchedule.objects.create(every=10, period="seconds")
+    CrontabSchedule.objects.create(minute="5")
     SolarSchedule.objects.get_or_create(event="sunrise", latitude=50, longitude=8)
     ClockedSchedule.objects.create(clocked_time=timezone.now())
     PeriodicTask.objects.create(name=name, task="trading.watch", interval=interval)

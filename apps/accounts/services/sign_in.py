@@ -66,14 +66,16 @@ def confirm_password(*, user: User, password: str) -> None:
     raise WrongPassword if locked_until is None else Locked(locked_until)
 
 
-def begin_second_step(*, email: str, password: str) -> str:
-    """Return a voucher that the password was right, good for the second step and five minutes.
+def first_step(*, email: str, password: str) -> User | str:
+    """Return the user whose password this is, or, where a second factor is to follow, a voucher that it was right.
 
-    Raises:
+    The voucher is good for `finish_second_step`, for five minutes. Raises:
         WrongCredentials, Locked.
     """
     user = _holder(email, password)
-    return signing.dumps({"user": str(user.pk), "proof": _proof(user)}, salt=_SALT)
+    if selectors.has_second_factor(user):
+        return signing.dumps({"user": str(user.pk), "proof": _proof(user)}, salt=_SALT)
+    return _finish(user, None)
 
 
 def finish_second_step(*, voucher: str, code: str) -> User:

@@ -85,9 +85,8 @@ class DeskAdmin(ModelAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """An object's history is what the audit log says of it."""
-        return HttpResponseRedirect(
-            f"{reverse('admin:accounts_auditentry_changelist')}?{urlencode({'q': unquote(object_id)})}"
-        )
+        history = urlencode({"object": f"{self.opts.model_name}:{unquote(object_id)}"})
+        return HttpResponseRedirect(f"{reverse('admin:accounts_auditentry_changelist')}?{history}")
 
     def _shown(self, item: Any, obj: models.Model | None) -> Any:
         if isinstance(item, (list, tuple)):

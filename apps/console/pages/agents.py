@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.datasets import BaseDataset
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from apps.accounts.operators import operator_of
 from apps.agents.admin import AgentAdmin, automation_badge
 from apps.agents.models import Agent, TradingMode
 from apps.console import figures
 from apps.console.pages import tables
 from apps.console.pages.signals import SendSignalForm, send
+from apps.core import formatting
 from apps.core.adminkit import buttons, cells, columns
 from apps.trading import admin as trading
 from apps.trading.models import ClosedTrade, Position, SignalExecution, State
 from apps.wallets import admin as wallets
-from apps.wallets.models import Balance, Transaction, Wallet
+from apps.wallets.models import Balance, LiveKey, Transaction, Wallet
+from apps.wallets.services import assignments
 from apps.wallets.services.wallets import wallet_for
+
+
+class LiveWalletForm(buttons.ConfirmForm):
+    """Which of the keys the signer has loaded."""
+
+    key = forms.ModelChoiceField(LiveKey.objects.filter(loaded=True), label="Live key", widget=UnfoldAdminSelectWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice: Any = self.fields["key"]
+        choice.label_from_instance = lambda key: f"{key} · {key.address} ({key.network})"
 
 
 class AgentWallets(tables.OwnedTable, wallets.WalletAdmin):
@@ -95,7 +111,7 @@ class AgentPage(AgentAdmin):
             "title": "More",
             "icon": "more_vert",
             "method_name": "more",
-            "items": ["pause", "resume", "reset_config", "archive"],
+            "items": ["pause", "resume", "assign_wallet", "reset_config", "archive"],
         },
     )
     change_form_outer_before_template = "admin/soldesk/agent_summary.html"
@@ -138,6 +154,21 @@ class AgentPage(AgentAdmin):
     def deposit(self, request: HttpRequest, agent: Agent, values: dict[str, Any]) -> str:
         wallet = Wallet.objects.filter(agent=agent, wallet_type=TradingMode.SIMULATION, released_at=None).first()
         return wallets.deposit_sol(request, wallet or wallet_for(agent=agent), values["amount"])
+
+    @buttons.button(
+        title="Assign a live wallet",
+        description="A live wallet it has makes room and leaves its books behind, unless it has positions open.",
+        submit="Assign",
+        form=LiveWalletForm,
+        icon="account_balance_wallet",
+        permission="deposit",
+    )
+    def assign_wallet(self, request: HttpRequest, agent: Agent, values: dict[str, Any]) -> str:
+        key = values["key"]
+        assignments.assign_wallet(
+            agent=agent, address=key.address, wallet_type=TradingMode.LIVE, actor=operator_of(request)
+        )
+        return f"{agent} trades live with {formatting.address(key.address)} from now on, once its mode is live."
 
     @buttons.button(
         title="Send test signal",

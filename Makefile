@@ -14,7 +14,7 @@ help:
 	@echo "make bench       measure signals on the running desk (BENCH_ARGS=...)"
 	@echo "make shell       a Python shell on the running desk"
 	@echo "make down-clean  forget all data, after a question (YES=1 skips it)"
-	@echo "make schema      write docs/openapi.yaml anew"
+	@echo "make schema      write docs/openapi.yaml and the Postman collection anew"
 	@echo "make lock        resolve pyproject.toml into requirements.lock (needs uv)"
 
 # Any Python 3 will do to look for the right one.
@@ -51,9 +51,12 @@ check-migrations:
 check-schema:
 	python manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml - \
 	  || { echo "docs/openapi.yaml is not what the code says: make schema" >&2; exit 1; }
+	python manage.py postman | diff -u docs/postman_collection.json - \
+	  || { echo "docs/postman_collection.json is not what the code says: make schema" >&2; exit 1; }
 
 schema: install
-	@$(PYTHON) -m config.runtime scratch -- $(PYTHON) manage.py spectacular --validate --file docs/openapi.yaml
+	@$(PYTHON) -m config.runtime scratch -- sh -ec '$(PYTHON) manage.py spectacular --validate --file docs/openapi.yaml; \
+	  $(PYTHON) manage.py postman --file docs/postman_collection.json'
 
 down-clean: install
 	@$(PYTHON) -m config.runtime down-clean $(if $(YES),--yes)

@@ -61,10 +61,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_PATCH": False,
     # The same words under several names of fields.
     "ENUM_NAME_OVERRIDES": {"TradingModeEnum": ["simulation", "live"]},
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "apps.core.api.document.complete",
-    ],
+    "POSTPROCESSING_HOOKS": ["apps.core.api.document.complete"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

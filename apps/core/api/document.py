@@ -82,6 +82,7 @@ _SHARED = {
     tuple(sorted(_UNKNOWN_CALLER + _UNKNOWN_KEY)): "UnauthenticatedOrKey",
     ("AUTHORIZATION_ERROR", "SCOPE_MISSING"): "ForbiddenOrScope",
     ("BAD_REQUEST", "MALFORMED_JSON"): "UnreadableBody",
+    ("DATABASE_BUSY", "DATABASE_UNAVAILABLE"): "Unavailable",
 }
 _ADDED_BY_STATUS = {"429": ("Retry-After",), "503": ("Retry-After",), "401": ("WWW-Authenticate",)}
 
@@ -117,6 +118,13 @@ PARAMETERS: dict[str, str] = {
     "isTakeProfit": "`true`: only what take profit sold; anything else: only what it did not.",
     "timeframe": "The last 24 hours, or all there is.",
     "interval": "How long a candle lasts.",
+    "includePositions": "`true`: with the positions that hit a level.",
+    "sessionId": "The session.",
+    "endpointId": "The webhook endpoint.",
+    "deliveryId": "The delivery.",
+    "status": "One status only.",
+    "type": "One type only.",
+    "token": "The secret part of the address.",
 }
 
 
@@ -133,6 +141,10 @@ def complete(result: Node, generator: Any, request: Any, public: bool) -> Node:
         _complete_examples(operation, schemas)
         _share_errors(operation, shared)
     result["components"]["responses"] = dict(sorted(shared.items()))
+    result["components"]["examples"] = {
+        code: {"summary": error_codes.sentence(code), "value": error_codes.example(code)}
+        for code in sorted(_codes_shown(result))
+    }
     for schema in schemas.values():
         schema.pop(FAMILY, None)
     return result
@@ -214,9 +226,10 @@ def _of_every(operation: Node) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "400", ("INVALID_IDEMPOTENCY_KEY",)
         yield "409", ("IDEMPOTENCY_IN_PROGRESS",)
         yield "422", ("IDEMPOTENCY_KEY_REUSED",)
+    yield "414", ("URI_TOO_LONG",)
     yield "429", ("RATE_LIMITED",)
     yield "500", ("INTERNAL_ERROR",)
-    yield "503", ("DATABASE_UNAVAILABLE",)
+    yield "503", ("DATABASE_BUSY", "DATABASE_UNAVAILABLE")
 
 
 def _fields(operation: Node, schemas: dict[str, Node]) -> Iterator[str]:
@@ -257,12 +270,19 @@ def _error(codes: Iterable[str], *, open_ended: bool) -> Node:
     shown = [code for code in named if code not in fields] + fields[:1]
     return {
         "description": "\n".join(_sentences(named, fields)),
-        "content": {JSON: {"schema": schema, "examples": {code: _example(code) for code in shown}}},
+        "content": {JSON: {"schema": schema, "examples": {code: _example_of(code) for code in shown}}},
     }
 
 
-def _example(code: str) -> Node:
-    return {"summary": error_codes.sentence(code), "value": error_codes.example(code)}
+def _example_of(code: str) -> Node:
+    return {"$ref": f"#/components/examples/{code}"}
+
+
+def _codes_shown(document: Node) -> set[str]:
+    answers = [answer for operation in operations(document) for answer in operation["responses"].values()]
+    answers.extend(document["components"]["responses"].values())
+    shown = (answer.get("content", {}).get(JSON, {}).get("examples", {}) for answer in answers)
+    return {code for examples_of in shown for code, example in examples_of.items() if "$ref" in example}
 
 
 def _sentences(codes: list[str], fields: list[str]) -> Iterator[str]:

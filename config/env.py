@@ -91,6 +91,9 @@ class Env(BaseSettings):
     write_off_minimum_checks: int = Field(
         5, ge=2, description="checks, 30 s apart at least, that must have found a token dead"
     )
+    requests_per_minute: int = Field(
+        12_000, ge=0, description="requests one address may make per minute and web process, over all routes; 0: any"
+    )
     signals_per_minute: int = Field(120, ge=1, description="signals one API key may post per minute")
     feed_sockets_per_user: int = Field(50, ge=1, description="feed sockets one user may have open, per web process")
     feed_sockets_per_process: int = Field(5_000, ge=1, description="feed sockets one web process serves")

@@ -30,8 +30,8 @@ from apps.trading.services import exits
 CLOSE_PERMISSION = "trading.change_position"
 STATE_PERMISSION = "trading.change_tradingstate"
 _POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self' {feed}; "
-    "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
+    "default-src 'none'; img-src 'self' data:; font-src 'self'; style-src 'self'; script-src 'self';"
+    " connect-src 'self' {feed}; object-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'"
 )
 
 View = Callable[..., HttpResponse]

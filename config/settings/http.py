@@ -17,3 +17,4 @@ CORS_ORIGINS = [origin.strip() for origin in env.cors_origin.split(",") if origi
     [] if env.production else ["http://localhost:3000"]
 )
 TRUST_PROXY = env.trust_proxy
+REQUESTS_PER_MINUTE = env.requests_per_minute

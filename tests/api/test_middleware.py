@@ -96,3 +96,94 @@ def test_an_unknown_host_is_refused_with_json():
     response = Api().client.get("/api/v1/agents", headers={"host": "evil.example.com"})
     assert response.status_code == 400
     assert response.json()["code"] == "BAD_REQUEST"
+
+
+HELMET = (
+    "Content-Security-Policy",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Origin-Agent-Cluster",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+    "X-DNS-Prefetch-Control",
+    "X-Download-Options",
+    "X-Frame-Options",
+    "X-Permitted-Cross-Domain-Policies",
+    "X-XSS-Protection",
+)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/agents", "/nothing", "/metrics"])
+def test_every_api_answer_carries_what_helmet_sets(path):
+    answer = Api().get(path)
+    assert [name for name in HELMET if name not in answer.headers] == []
+    assert "X-Powered-By" not in answer.headers
+    assert "Server" not in answer.headers
+
+
+PAGES = ["/admin/login/", "/desk/", "/api/docs/", "/api/v1/agents"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_nothing_from_elsewhere_and_is_framed_by_nobody_else(path):
+    operator = make_user(is_staff=True, is_superuser=True)
+    client = Api(accept="text/html").client
+    if path != "/admin/login/":
+        client.force_login(operator)
+    response = client.get(path)
+    assert response.status_code == 200
+    policy = dict(part.strip().split(" ", 1) for part in response["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == policy["object-src"] == policy["base-uri"] == "'none'"
+    assert policy["frame-ancestors"] == "'self'"
+    allowed = {word for sources in policy.values() for word in sources.split()}
+    own = {"'self'", "'none'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:", "ws://localhost"}
+    assert allowed <= own
+    assert UUID(response["x-request-id"])
+
+
+def test_no_page_but_the_documentation_runs_scripts_written_into_it():
+    from apps.core.api import headers
+
+    for path in ("/admin/", "/desk/", "/api/v1/agents", "/"):
+        scripts = headers.of_page(path)["Content-Security-Policy"].split("script-src ")[1].split(";")[0]
+        assert "'unsafe-inline'" not in scripts, path
+
+
+def test_static_files_carry_a_request_id_too():
+    response = Api().client.get("/static/desk/desk.js", headers={"x-request-id": "asset-1"})
+    assert (response.status_code, response["x-request-id"]) == (200, "asset-1")
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_url_without_end_is_refused_before_anything_reads_it():
+    answer = Api().get("/agents?x=" + "y" * 9000)
+    assert (answer.status, answer.code) == (414, "URI_TOO_LONG")
+    assert answer.json["success"] is False
+
+
+def test_one_address_cannot_take_the_process_for_itself(settings, monkeypatch):
+    from apps.core.api import limits
+
+    settings.REQUESTS_PER_MINUTE = 3
+    monkeypatch.setattr(limits, "_ceiling", limits._Ceiling())
+    greedy = [Api(address="203.0.113.9").get("/health/live") for _ in range(4)]
+    assert [answer.status for answer in greedy] == [200, 200, 200, 429]
+    assert greedy[3].code == "RATE_LIMITED"
+    assert 1 <= int(greedy[3].headers["Retry-After"]) == greedy[3].json["retryAfter"] <= 60
+    assert Api(address="203.0.113.10").get("/health/live").status == 200
+    settings.REQUESTS_PER_MINUTE = 0
+    assert Api(address="203.0.113.9").get("/health/live").status == 200
+
+
+def test_no_origin_is_allowed_by_a_wildcard(settings):
+    settings.CORS_ORIGINS = ["https://desk.example.com"]
+    asked = {"origin": "https://desk.example.com", "access-control-request-method": "GET"}
+    for answer in (Api().get("/health/live", origin=asked["origin"]), Api().call("OPTIONS", "/agents", **asked)):
+        assert "*" not in " ".join(value for name, value in answer.headers.items() if name.startswith("Access-"))
+
+
+def test_a_preflight_is_answered_while_the_database_is_away(settings, django_db_blocker):
+    settings.CORS_ORIGINS = ["https://desk.example.com"]
+    asked = {"origin": "https://desk.example.com", "access-control-request-method": "PUT"}
+    with django_db_blocker.block():
+        assert Api().call("OPTIONS", "/agents", **asked).status == 204

@@ -303,7 +303,7 @@ def test_only_operators_who_may_see_positions_get_the_desk():
     clerk.user_permissions.add(Permission.objects.get(codename="view_position"))
     page = client.get("/desk/")
     assert page.status_code == 200
-    assert "default-src 'self'" in page["Content-Security-Policy"]
+    assert "default-src 'none'" in page["Content-Security-Policy"]
     position = factories.make_position(factories.make_agent(), factories.make_token())
     assert client.post(f"/desk/positions/{position.pk}/close").status_code == 403
     assert ExitIntent.objects.count() == 0

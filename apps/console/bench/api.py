@@ -71,6 +71,7 @@ def _server(provider: str) -> Iterator[Server]:
     environment = os.environ | {
         "PORT": str(port),
         "SIGNALS_PER_MINUTE": _UNLIMITED,
+        "REQUESTS_PER_MINUTE": "0",
         "JUPITER_URL": provider,
         "LOG_LEVEL": "ERROR",
     }

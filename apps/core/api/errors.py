@@ -6,17 +6,19 @@ Handler errors are `{error, code, ...}`; middleware errors (shape of a body, unk
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from apps.core import database_errors
 from apps.core.api import wire
 from apps.core.errors import Invalid, NotFound, SoldeskError
 
@@ -62,18 +64,28 @@ class TooLarge(MiddlewareError):
         super().__init__("BODY_TOO_LARGE", "The body is larger than 1 MB.")
 
 
+class TooLong(MiddlewareError):
+    """Path and query are longer than any route needs."""
+
+    status = 414
+
+    def __init__(self, most: int) -> None:
+        super().__init__("URI_TOO_LONG", f"Path and query are longer than {most} characters.")
+
+
 class RateLimited(SoldeskError):
-    """Too many requests; `retry_after` whole seconds until the next is allowed."""
+    """Too many requests; `retry_after` whole seconds until the next is allowed, `limit` how many a minute are."""
 
     status = 429
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, *, limit: int | None = None) -> None:
         super().__init__(
             "RATE_LIMITED",
             f"Too many requests: try again in {retry_after} s.",
             extra={"retryAfter": retry_after},
         )
         self.retry_after = retry_after
+        self.limit = limit
 
 
 def field_code(field: str) -> str:
@@ -100,7 +112,7 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer any exception of a view (DRF's EXCEPTION_HANDLER)."""
     request = context.get("request")
     error = translate(exc, method=getattr(request, "method", "") or "", path=getattr(request, "path", ""))
-    headers = _headers(exc, error)
+    headers = _headers(error)
     if error.status >= 500:
         log.error("request_failed", code=error.code, exc_info=exc if error.code == "INTERNAL_ERROR" else None)
     return Response(body_of(error), status=error.status, headers=headers)
@@ -132,8 +144,19 @@ def translate(exc: Exception, *, method: str, path: str) -> SoldeskError:
         case exceptions.APIException():
             return SoldeskError(exc.default_code.upper(), str(exc.detail), status=exc.status_code)
         case OperationalError() | InterfaceError():
-            return SoldeskError("DATABASE_UNAVAILABLE", "The database does not answer: try again shortly.", status=503)
+            return _database_error(exc)
+        case DataError():
+            return Invalid("BAD_REQUEST", "A value of the request cannot be stored: too large, or not text.")
     return SoldeskError("INTERNAL_ERROR", "Internal server error", status=500)
+
+
+def _database_error(exc: BaseException) -> SoldeskError:
+    """Return what a database error means for the caller; one that only waits for others' work is not down."""
+    if database_errors.is_busy(exc):
+        message = "Other work holds what this needs in the database: try again shortly."
+        return SoldeskError(database_errors.DATABASE_BUSY, message, status=503)
+    message = "The database does not answer: try again shortly."
+    return SoldeskError(database_errors.DATABASE_UNAVAILABLE, message, status=503)
 
 
 def unknown_route_error(method: str, path: str) -> SoldeskError:
@@ -147,14 +170,21 @@ def unknown_route(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResp
 
 def respond(error: SoldeskError) -> HttpResponse:
     """Return an error as a plain Django response, for doors outside REST framework."""
-    return HttpResponse(wire.encode(body_of(error)), status=error.status, content_type="application/json")
+    response = HttpResponse(wire.encode(body_of(error)), status=error.status, content_type="application/json")
+    for name, value in _headers(error).items():
+        response[name] = value
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what no view could (Django's handler500): JSON under /api/, else Django's page."""
+    """Answer what no view could (Django's handler500): JSON under /api/, else a page; 503 while the database is away."""
+    cause = sys.exception()
+    error = translate(cause, method="", path="") if isinstance(cause, OperationalError | InterfaceError) else None
     if request.path.startswith("/api"):
-        return respond(SoldeskError("INTERNAL_ERROR", "Internal server error", status=500))
-    return defaults.server_error(request)
+        return respond(error or SoldeskError("INTERNAL_ERROR", "Internal server error", status=500))
+    if error is None:
+        return defaults.server_error(request)
+    return HttpResponse(f"<h1>{error.message}</h1>", status=error.status, headers=_headers(error))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -164,10 +194,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.bad_request(request, exception)
 
 
-def _headers(exc: Exception, error: SoldeskError) -> dict[str, str]:
+def _headers(error: SoldeskError) -> dict[str, str]:
     headers: dict[str, str] = {}
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.retry_after)
+        if error.limit is not None:
+            headers |= {
+                "RateLimit-Limit": str(error.limit),
+                "RateLimit-Remaining": "0",
+                "RateLimit-Reset": str(error.retry_after),
+            }
     if error.status == 503:
         headers["Retry-After"] = "1"
     if error.status == 401:

@@ -1,4 +1,4 @@
-"""What every request gets: an id, one log line at its end, CORS and the headers of an API answer."""
+"""What every request gets: an id, one log line and one count at its end, limits of its size, CORS, protecting headers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from apps.core.api.errors import TooLarge, respond
+from apps.core.api import headers, limits, request_metrics
+from apps.core.api.errors import RateLimited, TooLarge, TooLong, respond
+from apps.core.api.headers import PROTECTION, cors_headers
+
+__all__ = ["PROTECTION", "RequestContext", "cors_headers", "request_id_of"]
 
 log = structlog.get_logger("http")
 
 REQUEST_ID = "x-request-id"
 API_PREFIX = "/api/"
+LONGEST_URL = 8192
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
-_METHODS = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
-_REQUEST_HEADERS = "Content-Type,Authorization,X-API-Key,Idempotency-Key,X-Request-Id"
-_EXPOSED = "X-Total-Count,X-Total-Capped,X-Next-Cursor,Link,Retry-After,x-request-id,Idempotent-Replayed"
-#: What every JSON answer says beside its own headers.
-PROTECTION = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "Cache-Control": "no-store",
-}
+
+
+def request_id_of(given: str) -> str:
+    """Return the id a request goes by: its own where that has the form of one, else a new one."""
+    return given if _GOOD_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 class RequestContext:
@@ -37,39 +39,57 @@ class RequestContext:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if _GOOD_ID.fullmatch(given) else str(uuid.uuid4())
+        request_id = request_id_of(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         response = self._answer(request)
         response[REQUEST_ID] = request_id
+        seconds = time.perf_counter() - started
+        method, match = request.method or "", request.resolver_match
+        request_metrics.record(method, None if match is None else match.route, response.status_code, seconds)
         log.info(
             "request_finished",
-            method=request.method,
-            path=request.path,
+            method=method,
+            path=request.path[:LONGEST_URL],
             status=response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 2),
+            duration_ms=round(seconds * 1000, 2),
         )
         structlog.contextvars.clear_contextvars()
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        is_api = request.path.startswith(API_PREFIX) or request.path == "/health"
-        if not is_api:
-            return self.get_response(request)
-        response: HttpResponseBase
-        if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
-            response = HttpResponse(status=204)
-        elif _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            response = respond(TooLarge())
-        else:
+        path = request.path
+        is_api = path.startswith(API_PREFIX) or path in ("/api", "/health")
+        response = _refusal(request) if is_api else None
+        if response is None:
             response = self.get_response(request)
-        _allow_origin(request, response)
-        if response.get("Content-Type", "").startswith("application/json"):
-            for name, value in PROTECTION.items():
-                response.setdefault(name, value)
+        if is_api:
+            _allow_origin(request, response)
+        kind = response.get("Content-Type", "")
+        if kind.startswith("text/html"):
+            _protect(response, headers.of_page(path))
+        elif is_api:
+            _protect(response, PROTECTION)
         return response
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """Return the answer to what needs no route: preflights, and requests no route could serve."""
+    meta = request.META
+    if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in meta:
+        return HttpResponse(status=204)
+    if _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        return respond(TooLarge())
+    if len(request.path) + len(meta.get("QUERY_STRING", "")) > LONGEST_URL:
+        return respond(TooLong(LONGEST_URL))
+    wait = limits.ceiling_wait(request)
+    return None if wait is None else respond(RateLimited(wait))
+
+
+def _protect(response: HttpResponseBase, protection: dict[str, str]) -> None:
+    for name, value in protection.items():
+        response.headers.setdefault(name, value)
 
 
 def _content_length(request: HttpRequest) -> int:
@@ -77,27 +97,10 @@ def _content_length(request: HttpRequest) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def cors_headers(origin: str | None, *, preflight: bool = False) -> dict[str, str]:
-    """Return the headers that let pages of a known origin read an answer; none for a request without an origin."""
-    if origin is None:
-        return {}
-    headers = {"Vary": "Origin"}
-    if origin not in settings.CORS_ORIGINS:
-        return headers
-    headers["Access-Control-Allow-Origin"] = origin
-    headers["Access-Control-Allow-Credentials"] = "true"
-    headers["Access-Control-Expose-Headers"] = _EXPOSED
-    if preflight:
-        headers["Access-Control-Allow-Methods"] = _METHODS
-        headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
-        headers["Access-Control-Max-Age"] = "600"
-    return headers
-
-
 def _allow_origin(request: HttpRequest, response: HttpResponseBase) -> None:
-    headers = cors_headers(request.META.get("HTTP_ORIGIN"), preflight=request.method == "OPTIONS")
-    varies = headers.pop("Vary", None)
+    allowed = cors_headers(request.META.get("HTTP_ORIGIN"), preflight=request.method == "OPTIONS")
+    varies = allowed.pop("Vary", None)
     if varies is not None:
         response["Vary"] = ", ".join(filter(None, [response.get("Vary", ""), varies]))
-    for name, value in headers.items():
+    for name, value in allowed.items():
         response[name] = value

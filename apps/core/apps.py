@@ -2,7 +2,7 @@ from celery import current_app, signals
 from django.apps import AppConfig
 from django.core.signals import request_started
 
-from apps.core import database_links, heartbeats, job_metrics, metrics_page, sweep
+from apps.core import database_links, heartbeats, jobs, metrics_page, sweep
 
 
 class CoreConfig(AppConfig):
@@ -12,7 +12,7 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         sweep.install(current_app)
         heartbeats.install()
-        job_metrics.install()
+        jobs.install()
         metrics_page.install()
         request_started.connect(database_links.drop_dead, dispatch_uid="soldesk-connections")
         signals.task_prerun.connect(database_links.drop_dead, dispatch_uid="soldesk-connections")

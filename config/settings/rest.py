@@ -1,5 +1,7 @@
 """Django REST framework and its limits. The OpenAPI document has a page of its own."""
 
+from config.env import env
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.accounts.api.authentication.Bearer",
@@ -22,7 +24,7 @@ REST_FRAMEWORK = {
 }
 
 #: Requests of one address in one minute.
-LOGINS_PER_MINUTE = 5
-REFRESHES_PER_MINUTE = 10
-WALLET_CHANGES_PER_MINUTE = 5
-DATA_SOURCES_PER_MINUTE = 30
+LOGINS_PER_MINUTE = env.logins_per_minute
+REFRESHES_PER_MINUTE = env.refreshes_per_minute
+WALLET_CHANGES_PER_MINUTE = env.wallet_changes_per_minute
+DATA_SOURCES_PER_MINUTE = env.data_sources_per_minute

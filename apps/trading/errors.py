@@ -12,7 +12,7 @@ class EntryRefused(Invalid):
     """A buy by hand was refused; `code` is the rule's."""
 
     def __init__(self, code: str, message: str, **details: object) -> None:
-        status = 409 if code in CONFLICT_CODES else 404 if code in ("AGENT_NOT_FOUND", "WALLET_NOT_FOUND") else 400
+        status = 409 if code in CONFLICT_CODES else 404 if code == "AGENT_NOT_FOUND" else 400
         super().__init__(code, message, status=status, details=details or None)
 
 

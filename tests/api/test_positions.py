@@ -6,13 +6,15 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from apps.core.api.wire import timestamp_text
 from apps.prices.adapters import newest
 from apps.prices.domain.points import SolUsd
 from apps.prices.services import record_sol_usd
-from apps.trading.models import BalanceSnapshot
+from apps.trading.models import BalanceSnapshot, Position
 from apps.wallets.models import Transaction
 from tests.apiclient import api_of
 from tests.factories import (
+    add_to,
     close_position,
     make_agent,
     make_position,
@@ -22,6 +24,7 @@ from tests.factories import (
     make_token,
     make_user,
     make_wallet,
+    take_profit,
     wallet_of,
 )
 
@@ -176,6 +179,83 @@ def test_positions_are_newest_first_and_of_one_wallet_if_asked(api, agent):
     assert (answer.status, answer.code) == (404, "WALLET_NOT_FOUND")
 
 
+def test_what_take_profit_has_done_is_summed_up(api, agent):
+    now = timezone.now()
+    early = make_position(agent, make_token("EARLY"), invested="1", price="0.001")
+    late = make_position(agent, make_token("LATE"), invested="1", price="0.001")
+    make_position(agent, make_token("NONE"))
+    take_profit(early, tokens="250", proceeds="0.5", at=now - timedelta(hours=2), levels=2)
+    take_profit(late, tokens="900", proceeds="2", at=now - timedelta(hours=1))
+    Position.objects.filter(pk=late.pk).update(moon_bag_activated=True, moon_bag_amount=100)
+    path = f"/agent-positions/{agent.pk}/take-profit-summary"
+    summary = {"totalPositions": 3, "positionsWithTakeProfitHit": 2, "activeMoonBags": 1, "totalLevelsHit": 3}
+    for query in ("", "?includePositions=false", "?includePositions=TRUE", "?includePositions=1"):
+        assert api.get(path + query).json == summary, query
+    shown = api.get(f"{path}?includePositions=true").json
+    assert shown.pop("positions") == [
+        {
+            "id": str(late.pk),
+            "tokenSymbol": "LATE",
+            "levelsHit": 1,
+            "remainingPercent": 10,
+            "moonBagActivated": True,
+            "lastTakeProfitTime": timestamp_text(now - timedelta(hours=1)),
+        },
+        {
+            "id": str(early.pk),
+            "tokenSymbol": "EARLY",
+            "levelsHit": 2,
+            "remainingPercent": 75,
+            "moonBagActivated": False,
+            "lastTakeProfitTime": timestamp_text(now - timedelta(hours=2)),
+        },
+    ]
+    assert shown == summary
+
+
+def test_an_agent_without_positions_has_an_empty_summary(api, agent):
+    assert api.get(f"/agent-positions/{agent.pk}/take-profit-summary?includePositions=true").json == {
+        "totalPositions": 0,
+        "positionsWithTakeProfitHit": 0,
+        "activeMoonBags": 0,
+        "totalLevelsHit": 0,
+        "positions": [],
+    }
+    assert api.get(f"/agent-positions/{make_agent().pk}/take-profit-summary").code == "AGENT_NOT_FOUND"
+    assert api.get("/agent-positions/7/take-profit-summary").code == "INVALID_AGENT_ID"
+
+
+def test_a_position_tells_its_take_profits_and_its_buys(api, agent):
+    position = make_position(agent, make_token("WIF"), invested="1", price="0.001", take_profit_total_levels=4)
+    sale = take_profit(position, tokens="250", proceeds="0.5")
+    add_to(position, invested="0.5", price="0.001")
+    position.refresh_from_db()
+    (shown,) = api.get(f"/agents/{agent.pk}/positions").json
+    assert shown["takeProfit"] == {
+        "levelsHit": 1,
+        "totalLevels": 4,
+        "tpBatchStartLevel": 0,
+        "remainingAmount": 1250,
+        "originalAmount": 1500,
+        "soldPercent": position_sold_percent(position),
+        "moonBagActivated": False,
+        "moonBagAmount": None,
+        "lastTakeProfitTime": timestamp_text(position.last_take_profit_at),
+        "transactionIds": [str(sale.pk)],
+    }
+    assert shown["dca"] == {
+        "count": 1,
+        "totalInvestedSol": Decimal("1.5"),
+        "lastDcaTime": timestamp_text(position.last_dca_at),
+    }
+
+
+def position_sold_percent(position):
+    """What take profit sold, of all tokens ever bought."""
+    sold = position.purchase_amount - position.remaining_amount
+    return round(sold * 100 / position.purchase_amount, 8)
+
+
 def test_another_users_positions_are_not_found(api):
     foreign = make_agent()
     for path in ("", "/take-profit-summary"):
@@ -286,6 +366,7 @@ def test_history_is_hourly_for_a_day_and_daily_before(api, agent):
     wallet, now = wallet_of(agent), datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for hours in (1, 2, 24, 26, 50):
         make_snapshot(wallet, portfolio=str(hours), hour=now - timedelta(hours=hours))
+    BalanceSnapshot.objects.filter(portfolio_sol=1).update(estimated=True)
     path = f"/agents/{agent.pk}/balance-history?walletAddress={wallet.address}"
     day = api.get(f"{path}&timeframe=24h").json
     assert (day["agentId"], day["timeframe"]) == (str(agent.pk), "24h")
@@ -296,7 +377,9 @@ def test_history_is_hourly_for_a_day_and_daily_before(api, agent):
         "solBalance",
         "positionsValueSol",
         "unrealizedPnLSol",
+        "estimated",
     }
+    assert [row["estimated"] for row in day["snapshots"]] == [False, False, True]
     every = api.get(path).json["snapshots"]
     last_of_days = {}
     for row in BalanceSnapshot.objects.order_by("hour"):

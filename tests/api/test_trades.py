@@ -5,6 +5,7 @@ from threading import Thread
 import pytest
 from django.db import connection
 
+from apps.agents.models import Agent, AgentState
 from apps.trading.api import views
 from apps.trading.models import ExitIntent, Position
 from apps.wallets.models import Transaction
@@ -81,13 +82,41 @@ def test_a_paused_agent_buys_by_hand(api, user, token):
     assert buy(api, paused, token).status == 200
 
 
+def configure(agent, **config):
+    Agent.objects.filter(pk=agent.pk).update(trading_config=config)
+
+
+def leave_no_slot(agent):
+    AgentState.objects.filter(agent=agent).update(max_open_positions=0)
+
+
+def go(agent, mode):
+    Agent.objects.filter(pk=agent.pk).update(trading_mode=mode)
+
+
 @pytest.mark.parametrize(
     ("prepare", "more", "status", "code"),
     [
         (lambda agent, token: make_agent(agent.user), {"positionSize": 100}, 400, "POSITION_SIZE_EXCEEDS_BALANCE"),
         (lambda agent, token: None, {"positionSize": 9.8}, 400, "VIOLATES_MINIMUM_BALANCE"),
         (lambda agent, token: None, {"positionSize": 3}, 400, "EXCEEDS_MAX_PURCHASE"),
-        (lambda agent, token: None, {"walletAddress": "elsewhere"}, 404, "WALLET_NOT_FOUND"),
+        (lambda agent, token: None, {"walletAddress": "elsewhere"}, 400, "WALLET_NOT_FOUND"),
+        (lambda agent, token: None, {"walletAddress": mint_of("nobody")}, 400, "WALLET_NOT_FOUND"),
+        (lambda agent, token: None, {"positionSize": "0.0000000001"}, 400, "INVALID_POSITION_SIZE"),
+        (lambda agent, token: None, {"positionSize": 0}, 400, "INVALID_POSITION_SIZE"),
+        (lambda agent, token: None, {"positionSize": -1}, 400, "INVALID_POSITION_SIZE"),
+        (lambda agent, token: None, {"positionSize": "much"}, 400, "INVALID_POSITION_SIZE"),
+        (lambda agent, token: None, {"tokenAddress": "  "}, 400, "INVALID_TOKEN_ADDRESS"),
+        (lambda agent, token: None, {"tokenAddress": None}, 400, "INVALID_TOKEN_ADDRESS"),
+        (lambda agent, token: None, {"tokenAddress": "not-a-mint"}, 400, "INVALID_MINT"),
+        (lambda agent, token: None, {"agentId": "7"}, 400, "INVALID_AGENT_ID"),
+        (lambda agent, token: None, {"signalId": "seven"}, 400, "INVALID_SIGNAL_ID"),
+        (lambda agent, token: None, {"signalId": 999_999_999}, 404, "SIGNAL_NOT_FOUND"),
+        (lambda agent, token: configure(agent, signals={"minScore": 99}), {}, 400, "CONFIG_ERROR"),
+        (lambda agent, token: configure(agent, purchaseLimits={"maxPriceImpact": 0}), {}, 400, "PRICE_IMPACT_TOO_HIGH"),
+        (lambda agent, token: configure(agent, purchaseLimits=10), {}, 400, "CONFIG_ERROR"),
+        (lambda agent, token: leave_no_slot(agent), {}, 400, "MAX_POSITIONS_EXCEEDED"),
+        (lambda agent, token: go(agent, "live"), {}, 400, "WALLET_NOT_FOUND"),
         (lambda agent, token: set_state("halted"), {}, 409, "TRADING_HALTED"),
         (lambda agent, token: set_state("reducing", agent=agent), {}, 409, "TRADING_REDUCING"),
         (lambda agent, token: None, {"tokenAddress": mint_of("NOBODY QUOTES")}, 400, "TOKEN_NOT_TRADABLE"),
@@ -100,6 +129,34 @@ def test_a_buy_is_refused_by_its_rule_and_books_nothing(api, agent, token, prepa
     assert (answer.status, answer.code) == (status, code), answer
     assert not Position.objects.exists()
     assert Transaction.objects.filter(agent=agent).count() == before
+
+
+def test_the_wallet_of_the_other_mode_does_not_buy(api, agent, token):
+    simulated, live = wallet_of(agent), make_wallet(agent, wallet_type="live")
+    fund(live, "5")
+    answer = buy(api, agent, token, walletAddress=live.address)
+    assert (answer.status, answer.code) == (400, "WALLET_NOT_LOADED")
+    go(agent, "live")
+    answer = buy(api, agent, token, walletAddress=simulated.address)
+    assert (answer.status, answer.code) == (400, "TRADING_MODE_MISMATCH")
+    assert buy(api, agent, token).code == "WALLET_NOT_LOADED"
+    foreign = wallet_of(make_agent(agent.user))
+    assert buy(api, agent, token, walletAddress=foreign.address).code == "WALLET_NOT_FOUND"
+    assert not Position.objects.exists()
+
+
+def test_a_size_that_cannot_be_worked_out_says_why(api, user, token):
+    agent = make_agent(user, sol="0.5")
+    answer = buy(api, agent, token)
+    assert (answer.status, answer.code) == (400, "POSITION_CALCULATION_ERROR")
+    assert answer.json["details"] == {"cause": "INSUFFICIENT_BALANCE_FOR_MINIMUM"}
+
+
+def test_the_wallet_named_may_be_the_agents_own_and_blanks_are_no_name(api, user, token):
+    for name in ("", None, " "):
+        assert buy(api, make_agent(user), token, walletAddress=name).status == 200
+    agent = make_agent(user)
+    assert buy(api, agent, token, walletAddress=wallet_of(agent).address).status == 200
 
 
 def test_an_agent_without_money_cannot_buy(api, user, token):
@@ -185,7 +242,8 @@ def test_a_close_that_takes_too_long_answers_with_its_intent(api, agent, market,
     key = {"idempotency-key": "close-1"}
     answer = api.post(f"/agent-positions/{agent.pk}/{position_id}/close", {}, **key)
     assert (answer.status, answer.code) == (202, "CLOSE_PENDING"), answer
-    assert answer.json["intentId"] == ExitIntent.objects.get().pk
+    assert answer.json["orderId"] == answer.json["intentId"] == ExitIntent.objects.get().pk
+    assert answer.json["success"] is True and answer.json["message"]
     market.clear_faults()
     monkeypatch.setattr(views, "WAIT_SECONDS", 15)
     assert api.post(f"/agent-positions/{agent.pk}/{position_id}/close", {}, **key).status == 200

@@ -82,7 +82,7 @@ def test_a_live_wallet_whose_key_is_gone_is_not_available(api, user):
     key = make_live_key(loaded=False)
     make_wallet(agent, wallet_type="live", address=key.address)
     answer = api.get(f"/wallets/agent/{agent.pk}").json
-    assert [(row["walletType"], row["isAvailable"]) for row in answer["agentWallets"]][0] == ("live", False)
+    assert (answer["agentWallets"][0]["walletType"], answer["agentWallets"][0]["isAvailable"]) == ("live", False)
     assert answer["availableWallets"] == []
 
 

@@ -144,7 +144,20 @@ class ClosePendingShape(Shape):
 
     success = Flag()
     code = serializers.ChoiceField(choices=["CLOSE_PENDING"])
-    intent_id = WholeNumber(help_text="The position's story names it.")
+    message = serializers.CharField()
+    order_id = WholeNumber(source="intent_id", help_text="The sale that is under way: the position's story names it.")
+    intent_id = WholeNumber(help_text="The same.")
+
+    @classmethod
+    def present(cls, row: Any) -> dict[str, Any]:
+        """Present the error that says it takes longer."""
+        return {
+            "success": True,
+            "code": row.code,
+            "message": row.message,
+            "orderId": row.intent_id,
+            "intentId": row.intent_id,
+        }
 
 
 class BuyBody(Body):
@@ -238,6 +251,7 @@ class SnapshotShape(Shape):
     sol_balance = StrDecimal()
     positions_value_sol = StrDecimal()
     unrealized_profit = StrDecimal(source="unrealized_profit_sol")
+    estimated = Flag(help_text="A token without a fresh price was valued at its last one.")
 
 
 class HistoryShape(Shape):

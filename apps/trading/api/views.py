@@ -29,9 +29,17 @@ from apps.wallets import selectors as wallets
 
 WAIT_SECONDS = 15.0
 #: Why a close may end without a sale: the position changed or was sold meanwhile.
-CLOSE_CODES = ("EXITS_HALTED", "CLOSE_CANCELLED", "POSITION_CLOSED", "WALLET_RESET", "DCA_AFTER_STOP", "BAD_TICK")
+CLOSE_CODES = (
+    "EXITS_HALTED",
+    "CLOSE_CANCELLED",
+    "POSITION_CLOSED",
+    "WALLET_RESET",
+    "DCA_AFTER_STOP",
+    "BAD_TICK",
+    "TOKEN_LIVES",
+)
 #: Rules of an entry that answer with another status than 400.
-ELSEWHERE = CONFLICT_CODES | {entry_rules.AGENT_NOT_FOUND, entry_rules.WALLET_NOT_FOUND}
+ELSEWHERE = CONFLICT_CODES | {entry_rules.AGENT_NOT_FOUND}
 
 
 @extend_schema(tags=["agent-positions"])
@@ -83,7 +91,8 @@ class ClosePosition(APIView):
     @extend_schema(
         summary="Sell a position now",
         operation_id="close_position",
-        description="Answers 202 with the intent's id when the sale takes longer than 15 seconds; it will be sold.",
+        description="Answers 202 when the sale takes longer than 15 seconds: it stays ordered and will be done. Asking"
+        " again joins it, and waits again.",
         parameters=[IDEMPOTENCY],
         request=shapes.CloseBody,
         responses=answers(
@@ -106,7 +115,7 @@ class ClosePosition(APIView):
                 position=position, reason=reason, actor=caller(request), timeout_seconds=WAIT_SECONDS
             )
         except ClosePending as pending:
-            return Response({"success": True, "code": pending.code, "intentId": pending.intent_id}, status=202)
+            return Response(shapes.ClosePendingShape.present(pending), status=202)
         return Response({"success": True, **shapes.CloseShape.present(result)})
 
 
@@ -134,7 +143,6 @@ class ExecuteTrade(APIView):
             "400 PRICE_IMPACT_TOO_HIGH",
             "400 EXECUTION_FAILED",
             "404 AGENT_NOT_FOUND",
-            "404 WALLET_NOT_FOUND",
             "404 SIGNAL_NOT_FOUND",
             *(f"409 {code}" for code in sorted(CONFLICT_CODES)),
             *(f"400 {code}" for code in entry_rules.MESSAGES if code not in ELSEWHERE),

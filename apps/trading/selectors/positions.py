@@ -11,6 +11,8 @@ from decimal import Decimal
 from functools import cached_property
 from uuid import UUID
 
+from django.db.models import F
+
 from apps.agents.models import Agent
 from apps.core.money import MONEY, ZERO, divide, quantize_percent, quantize_price, quantize_sol, quantize_usd
 from apps.prices import selectors as prices
@@ -128,10 +130,9 @@ class TakeProfitSummary:
 
 def take_profit_summary(*, agent: Agent) -> TakeProfitSummary:
     """Return the take-profit progress of the agent's open positions."""
-    views = [
-        PositionView(position=row, price_sol=row.purchase_price, sol_usd=None)
-        for row in Position.objects.filter(agent=agent, closed_at=None).order_by("-last_take_profit_at", "-id")
-    ]
+    latest_first = F("last_take_profit_at").desc(nulls_last=True)
+    rows = Position.objects.filter(agent=agent, closed_at=None).order_by(latest_first, "-id")
+    views = [PositionView(position=row, price_sol=row.purchase_price, sol_usd=None) for row in rows]
     return TakeProfitSummary(
         total_positions=len(views),
         active_moon_bags=sum(view.position.moon_bag_activated for view in views),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -19,11 +19,14 @@ from apps.core.money import lamports_to_sol
 from apps.prices import services as prices
 from apps.trading import metrics
 from apps.trading.domain import entry_rules, exit_decision, price_impact, sizing
+from apps.trading.domain.entry_rules import EntryRequest
 from apps.trading.errors import EntryRefused
 from apps.trading.selectors import candidates
 from apps.trading.services import booking, entry_orders, gate, quoting
 from apps.trading.services.booking import EntryOrder, TokenView
 from apps.trading.services.quoting import Share, Wanted
+from apps.wallets import selectors as wallets
+from apps.wallets.models import Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,13 @@ def _buy(
     position_size_sol: Decimal | None,
 ) -> EntryResult:
     item = candidates.of_agent(agent_id=agent.pk, mint=token_address)
-    if item is None or item.wallet_id is None or wallet_address not in (None, "", item.wallet_address):
-        raise EntryRefused(entry_rules.WALLET_NOT_FOUND, entry_rules.MESSAGES[entry_rules.WALLET_NOT_FOUND])
+    if item is None:
+        raise _refusal(entry_rules.AGENT_NOT_FOUND)
     draw = sizing.draw(f"hand:{timezone.now().isoformat()}", agent.pk)
-    decision = entry_rules.decide(entry_orders.request_of(item, draw, position_size_sol))
+    request = entry_orders.request_of(item, draw, position_size_sol)
+    if wallet_address not in (None, item.wallet_address):
+        request = _elsewhere(request, wallets.list_wallets(agent=agent).filter(address=wallet_address).first())
+    decision = entry_rules.decide(request)
     if not decision.allowed or decision.size_sol is None:
         raise _refusal(decision.code, decision.cause)
     token = _token(token_address, token_symbol)
@@ -125,6 +131,12 @@ def _buy(
         else None,
         signal_id=signal_id,
     )
+
+
+def _elsewhere(request: EntryRequest, wallet: Wallet | None) -> EntryRequest:
+    """Return the request for a wallet the agent does not trade with now: not its own, or of its other mode."""
+    wallet_type = request.wallet_type if wallet is None else wallet.wallet_type
+    return replace(request, wallet_exists=wallet is not None, wallet_type=wallet_type)
 
 
 def _token(mint: str, symbol: str | None) -> TokenView:

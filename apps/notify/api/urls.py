@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.notify.api import views
+from apps.notify.api import echo, views
 
 urlpatterns = [
+    path("webhooks/test", echo.EchoWebhook.as_view()),
     path("webhook-endpoints", views.Endpoints.as_view()),
     path("webhook-endpoints/<str:endpoint_id>", views.Endpoint.as_view()),
     path("webhook-endpoints/<str:endpoint_id>/rotate-secret", views.RotateSecret.as_view()),

@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 import time
-import uuid
 import warnings
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +28,8 @@ from django.urls import get_resolver  # noqa: E402
 from apps.console import health  # noqa: E402
 from apps.console.consumers import FeedConsumer, stop_feed  # noqa: E402
 from apps.core import database_links, heartbeats  # noqa: E402
-from apps.core.api import wire  # noqa: E402
-from apps.core.api.middleware import PROTECTION, cors_headers  # noqa: E402
+from apps.core.api import errors, request_metrics, wire  # noqa: E402
+from apps.core.api.middleware import PROTECTION, cors_headers, request_id_of  # noqa: E402
 from config.wsgi_lane import StreamLane, WsgiLane  # noqa: E402
 
 Scope = dict[str, Any]
@@ -50,6 +49,7 @@ _WAITS = re.compile(
     rf"POST /api/v1/agent-positions/{_UUID}/{_UUID}/close$"
     rf"|POST /api/v1/agents/{_UUID}/positions/{_UUID}/close$"
     r"|POST /api/v1/trades/execute$"
+    r"|GET /api/v1/metrics$"
 )
 _STREAMS = re.compile(r"GET /api/v1/[a-z-]+/export$")
 _HEALTH = {
@@ -103,17 +103,19 @@ class Web:
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _HEALTH and scope["method"] in ("GET", "HEAD"):
+            asked_at = time.perf_counter()
             status, answer = await asyncio.shield(self._reports.get(scope["path"]))
             await _answer(scope, send, status, answer)
+            request_metrics.record(scope["method"], scope["path"][1:], status, time.perf_counter() - asked_at)
             return
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read_body(scope, receive)
         except TooLarge:
-            await _answer(scope, send, 413, _error("BODY_TOO_LARGE", "The body is too large."))
+            await _refuse(scope, send, errors.TooLarge())
             return
         except TimeoutError:
-            await _answer(scope, send, 408, _error("BODY_TOO_SLOW", "The body did not arrive in time."))
+            await _refuse(scope, send, errors.TooSlow())
             return
         if body is None:
             return
@@ -168,13 +170,12 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-def _error(code: str, message: str) -> bytes:
-    return b'{"error":"%s","code":"%s"}' % (message.encode(), code.encode())
+async def _refuse(scope: Scope, send: Send, error: errors.MiddlewareError) -> None:
+    await _answer(scope, send, error.status, wire.encode(errors.body_of(error)))
 
 
 _SHARED_HEADERS = [(name.lower().encode(), value.encode()) for name, value in PROTECTION.items()] + [
     (b"content-type", b"application/json"),
-    (b"x-content-type-options", b"nosniff"),
 ]
 
 
@@ -183,7 +184,7 @@ async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
     headers = [
         *_SHARED_HEADERS,
         (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", given.get(b"x-request-id") or str(uuid.uuid4()).encode()),
+        (b"x-request-id", request_id_of(given.get(b"x-request-id", b"").decode("latin-1")).encode()),
     ]
     if b"origin" in given:
         allowed = cors_headers(given[b"origin"].decode("latin-1"))

@@ -49,7 +49,8 @@ class _Schema:
 
 @cache
 def _known_migrations() -> frozenset[tuple[str, str]]:
-    return frozenset(MigrationLoader(None, ignore_no_migrations=True).disk_migrations)
+    on_disk = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+    return frozenset(key for key, migration in on_disk.items() if not migration.replaces)
 
 
 _schema = _Schema()

@@ -24,7 +24,7 @@ from config.runtime.errors import StartError
 from config.runtime.launch import Launch, Service
 from config.runtime.stack import DEMO_ONLY, SECRETS, TOLD, Stack
 
-HEALTH_PATH = "/api/v1/health/ready"
+HEALTH_PATH = "/api/v1/health/live"  # "ready" speaks of the workers too, which have a say of their own
 WORKER_READY = re.compile(r"@\S+ ready\.")
 QUIET_WORKER_SECONDS = 20.0  # with LOG_LEVEL=WARNING a worker does not announce itself
 SETTLED_SECONDS = 1.0

@@ -15,6 +15,7 @@ SENTENCES: dict[str, str] = {
     "VALIDATION_ERROR": "The body breaks the shape of its route; `details.errors` names every field.",
     "CONFIRMATION_REQUIRED": "The request destroys something and needs its confirmation.",
     "NOT_FOUND": "There is no such route, or the method is not served there.",
+    "BODY_TOO_SLOW": "The body did not arrive within 30 seconds.",
     "URI_TOO_LONG": "Path and query are longer than 8,192 characters.",
     "BODY_TOO_LARGE": "The body is larger than 1 MB.",
     "UNSUPPORTED_MEDIA_TYPE": "The body must be sent as application/json.",

@@ -64,6 +64,15 @@ class TooLarge(MiddlewareError):
         super().__init__("BODY_TOO_LARGE", "The body is larger than 1 MB.")
 
 
+class TooSlow(MiddlewareError):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__("BODY_TOO_SLOW", "The body did not arrive in time.")
+
+
 class TooLong(MiddlewareError):
     """Path and query are longer than any route needs."""
 

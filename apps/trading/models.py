@@ -455,7 +455,13 @@ class ClosedTrade(models.Model):
         db_table = "closed_trade"
         ordering = ["-sale_time", "-id"]
         indexes = [
-            models.Index(fields=["agent", "-sale_time", "-id"], name="closed_trade_agent_time"),
+            # Lists, their counts and an agent's performance read this alone.
+            models.Index(
+                fields=["agent", "-sale_time", "-id"],
+                include=["wallet", "epoch", "profit_sol", "change_percent"],
+                condition=models.Q(deleted_at=None),
+                name="closed_trade_agent_listed",
+            ),
             models.Index(fields=["-sale_time", "-id"], name="closed_trade_time"),
             models.Index(fields=["wallet", "epoch"], name="closed_trade_wallet_epoch"),
         ]

@@ -168,6 +168,16 @@ class Origin(Badge):
         return {"engine": "muted", "hand": "info", "correction": "warning"}
 
 
+def _listed(name: str, condition: models.Q | None = None) -> models.Index:
+    """Return an index for lists of an agent's transactions, newest first."""
+    return models.Index(
+        fields=["agent", "-transaction_time", "-id"],
+        include=["wallet", "epoch"],
+        condition=models.Q(deleted_at=None) & (condition or models.Q()),
+        name=name,
+    )
+
+
 class Transaction(models.Model):
     """One movement of a wallet: a deposit, a swap (a fill), a burn. Its ledger entries say what balances did.
 
@@ -232,10 +242,11 @@ class Transaction(models.Model):
         db_table = "transaction"
         ordering = ["-transaction_time", "-id"]
         indexes = [
-            models.Index(
-                fields=["agent", "-transaction_time", "-id"],
-                name="transaction_agent_time",
-            ),
+            # Lists and their counts read these alone; the last three are for filters that few rows pass.
+            _listed("transaction_agent_listed"),
+            _listed("transaction_agent_rare_type", ~models.Q(transaction_type=TransactionType.SWAP)),
+            _listed("transaction_agent_dca", models.Q(is_dca=True)),
+            _listed("transaction_agent_take_profit", models.Q(is_take_profit=True)),
             models.Index(fields=["wallet", "epoch"], name="transaction_wallet_epoch"),
         ]
         constraints = [

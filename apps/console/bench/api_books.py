@@ -37,7 +37,7 @@ _TRANSACTIONS = f"""
 INSERT INTO transaction (id, epoch, transaction_type, origin, transaction_time, value_usd, input_mint, input_symbol,
     input_amount, input_price, output_mint, output_symbol, output_amount, output_price, slippage_percent, price_impact,
     network_fee_sol, protocol_fee_sol, fees_sol, is_dca, is_take_profit, routes, agent_id, wallet_id)
-SELECT gen_random_uuid(), 1, 'SWAP', 'engine', {_FIRST_TIME}, 150 + n %% 70, %(sol)s, 'SOL',
+SELECT gen_random_uuid(), 1, 'swap', 'engine', {_FIRST_TIME}, 150 + n %% 70, %(sol)s, 'SOL',
     1 + n %% 7 * 0.1, 1, t.mint, t.symbol, 12345.678901 + n %% 1000, 0.00008123, 0.5, 0.001,
     0.000005, 0.001, 0.001005, n %% 10 = 0, n %% 15 = 0,
     '{{"routePlan": [{{"percent": 100, "swapInfo": {{"label": "Pool", "ammKey": "A", "inAmount": "1", "outAmount": "2"}}}}]}}',
@@ -70,7 +70,7 @@ WITH bought AS (
     INSERT INTO transaction (id, epoch, transaction_type, origin, transaction_time, input_mint, input_symbol,
         input_amount, input_price, output_mint, output_symbol, output_amount, output_price, network_fee_sol,
         protocol_fee_sol, fees_sol, is_dca, is_take_profit, agent_id, wallet_id)
-    SELECT gen_random_uuid(), 1, 'SWAP', 'engine', now() - interval '1 hour', %(sol)s, 'SOL', 1, 1, t.mint, t.symbol,
+    SELECT gen_random_uuid(), 1, 'swap', 'engine', now() - interval '1 hour', %(sol)s, 'SOL', 1, 1, t.mint, t.symbol,
         10000, 0.0001, 0, 0, 0, FALSE, FALSE, s.agent_id, s.wallet_id
     FROM bench_share s JOIN bench_token t ON t.number < %(held)s
     RETURNING *

@@ -38,7 +38,6 @@ _PLACE = ("agent_id", "wallet_address")
 
 #: Query parameter to the condition it sets.
 _CONDITIONS = {
-    "wallet_address": "wallet__address",
     "token_address": "mint",
     "token_symbol": "symbol",
     "start_purchase_time": "purchase_time__gte",
@@ -194,4 +193,5 @@ def _found(request: Request, query: Mapping[str, Any]) -> QuerySet[ClosedTrade]:
     """Return what a query asks for, of an agent of the caller."""
     agent = agents.get_agent_or_deny(user=caller(request), agent_id=query["agent_id"])
     conditions = {condition: query[name] for name, condition in _CONDITIONS.items() if name in query}
-    return closed_trades.list_closed(agent=agent).filter(**conditions)
+    found = closed_trades.list_closed(agent=agent, wallet_address=query.get("wallet_address"))
+    return found.filter(**conditions)

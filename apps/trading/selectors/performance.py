@@ -15,6 +15,7 @@ from apps.core.money import MONEY, SOL_MINT, ZERO, divide
 from apps.trading.domain import performance
 from apps.trading.models import BalanceSnapshot, Position
 from apps.trading.selectors import closed_trades, fills, marks
+from apps.wallets import selectors as wallets
 from apps.wallets.models import Balance, Wallet
 
 DAY = timedelta(hours=24)
@@ -26,19 +27,16 @@ def of_agent(
     *, agent: Agent, since: datetime | None = None, wallet_address: str | None = None
 ) -> performance.Performance:
     """Return the summary over one wallet, or over those of the agent's present mode; closed trades from `since` on."""
-    wallets = Wallet.objects.filter(agent=agent, released_at=None)
-    if wallet_address is None:
-        wallets = wallets.filter(wallet_type=agent.trading_mode)
-    else:
-        wallets = wallets.filter(address=wallet_address)
-    ids = list(wallets.values_list("id", flat=True))
+    chosen = {"wallet_type": agent.trading_mode} if wallet_address is None else {"address": wallet_address}
+    own = list(wallets.list_wallets(agent=agent).filter(**chosen))
+    ids = [wallet.pk for wallet in own]
     sol = Balance.objects.filter(wallet_id__in=ids, mint=SOL_MINT).aggregate(held=Sum(F("amount") + F("held")))["held"]
     rows = list(Position.objects.filter(wallet_id__in=ids, closed_at=None))
     held = performance.summarise(sol or ZERO, (), list(_valued(rows)))
-    of_wallets = Q(wallet_id__in=ids)
+    counted = wallets.rows_of(own)
     if wallet_address is None:
-        of_wallets |= Q(wallet=None)  # entered by hand, without a wallet
-    closed = closed_trades.list_closed(agent=agent).filter(of_wallets)
+        counted |= Q(wallet=None)  # entered by hand, without a wallet
+    closed = closed_trades.of_wallets(agent=agent, rows=counted)
     if since is not None:
         closed = closed.filter(sale_time__gte=since)
     made = closed.aggregate(

@@ -221,8 +221,6 @@ def _found(request: Request, query: Mapping[str, Any]) -> QuerySet[Transaction]:
     """Return what a query asks for, of an agent of the caller."""
     agent = agents.get_agent_or_deny(user=caller(request), agent_id=query["agent_id"])
     conditions: dict[str, Any] = {}
-    if "wallet_address" in query:
-        conditions["wallet__address"] = query["wallet_address"]
     if "transaction_type" in query:
         conditions["transaction_type"] = query["transaction_type"].lower()
     if "start_time" in query:
@@ -234,4 +232,5 @@ def _found(request: Request, query: Mapping[str, Any]) -> QuerySet[Transaction]:
     for flag in ("is_dca", "is_take_profit"):
         if flag in query:
             conditions[flag] = query[flag] == "true"
-    return selectors.list_transactions(agent=agent).filter(**conditions)
+    found = selectors.list_transactions(agent=agent, wallet_address=query.get("wallet_address"))
+    return found.filter(**conditions)

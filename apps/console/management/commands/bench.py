@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.console.bench import api, book, exits, report, signals
+from apps.console.bench import api, book, exits, feed, report, signals
 
 _COUNTED = ("duplicates", "wrong_balances", "sold_twice")
 
@@ -42,7 +42,11 @@ class Command(BaseCommand):
             each.add_argument("--transactions", type=int, default=1_000_000)
             each.add_argument("--closed-trades", type=int, default=100_000)
             each.add_argument("--seconds", type=float, default=5.0, help="of load per kind of request")
-        for each in (sending, selling, alone, asking, bare):
+        watching = what.add_parser("feed", help="price tick -> last WebSocket client")
+        watching.add_argument("--clients", default="200,1000", help="numbers of sockets, comma-separated")
+        watching.add_argument("--ticks", type=int, default=40, help="ticks per number of sockets")
+        watching.add_argument("--client-processes", type=int, default=1, help="processes the sockets are shared among")
+        for each in (sending, selling, alone, asking, bare, watching):
             each.add_argument("--json", dest="json_file", help="write the figures to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -64,6 +68,8 @@ class Command(BaseCommand):
             rows = book.measure(_numbers(options["positions"]), options["rounds"], self._say)
         elif what == "exits":
             rows = self._exits(options)
+        elif what == "feed":
+            rows = self._feed(options)
         else:
             rows = self._signals(options)
         report.publish(what, rows, self.stdout, options["json_file"])
@@ -84,6 +90,11 @@ class Command(BaseCommand):
         if options["only"] == "book":
             return []
         return exits.measure(options["held"], options["runs"], options["crowd"], self._say)
+
+    def _feed(self, options: dict[str, Any]) -> list[report.Row]:
+        _need_sandbox()
+        clients = _numbers(options["clients"])
+        return feed.measure(clients, options["ticks"], options["client_processes"], self._say)
 
     def _api_on_its_own(self, options: dict[str, Any]) -> None:
         names = ("parts", "transactions", "closed_trades", "seconds")

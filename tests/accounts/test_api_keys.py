@@ -6,8 +6,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.accounts import selectors, tokens
 from apps.accounts.models import ApiKey, AuditEntry
 from apps.accounts.services import api_keys
+from apps.core.money import SOL_MINT
+from apps.signals.models import TradingSignal
 from tests.apiclient import Api, api_of, api_with_key
 from tests.factories import make_agent, make_api_key, make_user, wallet_of
 
@@ -71,6 +74,13 @@ def test_making_and_deleting_a_key_is_audited(api, user):
         ({"name": "k", "scopes": [5]}, "scopes.0"),
         ({"name": "k", "scopes": [None]}, "scopes.0"),
         ({"name": "k", "scopes": ["agents"], "expiresAt": "soon"}, "expiresAt"),
+        ({"name": "k", "scopes": ["agents"], "expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
+        ({"name": "k", "scopes": ["agents"], "allowedIps": "10.0.0.0/8"}, "allowedIps"),
+        ({"name": "k", "scopes": ["agents"], "allowedIps": ["10.0.0.0/8", "home"]}, "allowedIps.1"),
+        ({"name": "k", "scopes": ["agents"], "allowedIps": ["10.0.0.1/8"]}, "allowedIps.0"),
+        ({"name": "k", "scopes": ["agents"], "allowedIps": ["2001:db8::/129"]}, "allowedIps.0"),
+        ({"name": "k", "scopes": ["agents"], "allowedIps": [""]}, "allowedIps.0"),
+        ({"name": "k", "scopes": ["agents"], "allowedIps": ["10.0.0.1"] * 51}, "allowedIps"),
     ],
 )
 def test_a_malformed_key_names_the_field(api, body, field):
@@ -124,6 +134,58 @@ def test_expiry_is_kept_and_enforced(user):
     assert api_with_key(secret).get("/agents").status == 200
     ApiKey.objects.update(expires_at=timezone.now())
     assert api_with_key(secret).get("/agents").code == "API_KEY_EXPIRED"
+
+
+def test_expiry_and_networks_are_taken_and_shown(api):
+    until = (timezone.now() + timedelta(days=7)).replace(microsecond=0)
+    body = {"name": "k", "scopes": ["agents"], "expiresAt": until.isoformat()}
+    made = api.post("/api-keys", {**body, "allowedIps": ["10.0.0.0/8", "203.0.113.7", "2001:DB8::/48", "10.0.0.0/8"]})
+    assert made.status == 201
+    one = api.get(f"/api-keys/{made.json['id']}").json
+    assert one["expiresAt"] == until.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    assert one["allowedIps"] == ["10.0.0.0/8", "203.0.113.7/32", "2001:db8::/48"]
+    assert AuditEntry.objects.get(action="api_key.created").after["allowed_ips"] == one["allowedIps"]
+    for nothing in ({}, {"expiresAt": None}, {"allowedIps": []}):
+        free = api.post("/api-keys", {"name": "free", "scopes": ["agents"], **nothing}).json
+        assert (free["expiresAt"], free["allowedIps"]) == (None, [])
+
+
+@pytest.mark.parametrize("address", ["10.200.3.4", "203.0.113.7", "2001:db8::9", "::ffff:10.1.1.1"])
+def test_a_key_bound_to_networks_works_from_them(user, address):
+    secret = fresh_key(user, allowed_ips=["10.0.0.0/8", "203.0.113.7", "2001:db8::/48"])
+    assert Api(address=address, **{"x-api-key": secret}).get("/agents").status == 200
+
+
+@pytest.mark.parametrize("address", ["11.0.0.1", "203.0.113.8", "2001:db9::9", "::ffff:11.1.1.1", "unknown", ""])
+def test_a_key_bound_to_networks_works_from_nowhere_else(user, address):
+    secret = fresh_key(user, allowed_ips=["10.0.0.0/8", "203.0.113.7", "2001:db8::/48"])
+    for headers in ({"x-api-key": secret}, {"authorization": f"Bearer {secret}"}):
+        answer = Api(address=address, **headers).get("/agents")
+        assert (answer.status, answer.code) == (403, "API_KEY_ADDRESS_DENIED")
+    body = {"tokenAddress": SOL_MINT, "signalType": "T", "signalStrength": 3}
+    assert Api(address=address, **{"x-api-key": secret}).post("/trading-signals", body).status == 403
+    assert not TradingSignal.objects.exists()
+    api_keys.write_uses()
+    assert ApiKey.objects.get().last_used_at is None, "a refused use is no use"
+
+
+def test_behind_a_proxy_the_proxys_word_counts_and_without_one_nobodys(user, settings):
+    secret = fresh_key(user, allowed_ips=["10.0.0.0/8"])
+    forged = {"x-api-key": secret, "x-forwarded-for": "10.0.0.1"}
+    assert Api(address="198.51.100.1", **forged).get("/agents").status == 403
+    settings.TRUST_PROXY = True
+    assert Api(address="198.51.100.1", **forged).get("/agents").status == 200
+    spoofed = {"x-api-key": secret, "x-forwarded-for": "10.0.0.1, 198.51.100.2"}
+    assert Api(address="198.51.100.1", **spoofed).get("/agents").status == 403
+
+
+def test_finding_out_who_calls_costs_one_query(user, django_assert_num_queries):
+    secret = fresh_key(user, allowed_ips=["127.0.0.1"])
+    with django_assert_num_queries(1):
+        api_keys.identify(secret, address="127.0.0.1")
+    claims = tokens.read(tokens.access_token(user, family_id=None, now=timezone.now()), tokens.Kind.ACCESS)
+    with django_assert_num_queries(1):
+        selectors.user_of(claims)
 
 
 def test_a_malformed_x_api_key_is_ignored_and_the_bearer_used(user):

@@ -2,16 +2,20 @@
 
 from datetime import timedelta
 from threading import Barrier, Thread
+from unittest.mock import patch
 from uuid import UUID
 
 import jwt
 import pytest
+from django.contrib.auth.hashers import get_hasher
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.accounts.models import RefreshFamily, User
+from apps.accounts.models import AdminSession, RefreshFamily, StrangerAttempts, User
+from apps.accounts.services import attempts
 from tests.apiclient import Api, api_of
-from tests.factories import PASSWORD, make_operator, make_user
+from tests.factories import PASSWORD, make_operator, make_second_factor, make_user, totp_code
 
 pytestmark = pytest.mark.django_db
 
@@ -167,6 +171,124 @@ def test_an_email_nobody_has_is_locked_like_one_somebody_has():
     assert [a.status for a in known] == [a.status for a in unknown] == [401] * 5 + [423] * 3
     assert set(known[-1].json) == set(unknown[-1].json)
     assert len({a.json["lockedUntil"] for a in unknown[5:]}) == 1
+
+
+def test_every_way_to_a_wrong_sign_in_costs_one_hash_and_the_same_queries(settings):
+    """What takes time is the same for an e-mail somebody has and one nobody has; locked, neither hashes anything."""
+    user, off = make_user(), make_user(is_active=False)
+    emails = (user.email, off.email, "nobody@example.com")
+    hashed = []
+    hasher = get_hasher()
+    encode = type(hasher).encode
+    with patch.object(type(hasher), "encode", lambda *a, **k: hashed.append(1) or encode(*a, **k)):
+        for attempt in range(7):
+            costs = {}
+            for email in emails:
+                hashed.clear()
+                with CaptureQueriesContext(connection) as queries:
+                    answer = login(email, WRONG)
+                costs[email] = (answer.status, len(hashed), len(queries))
+            assert len(set(costs.values())) == 1, costs
+            status, hashes, _ = costs[user.email]
+            assert (status, hashes) == ((401, 1) if attempt < 5 else (423, 0))
+
+
+def test_an_email_nobody_has_is_counted_in_the_database_and_forgotten_in_time():
+    for _ in range(6):
+        login("Ghost@example.com", WRONG)
+    row = StrangerAttempts.objects.get()
+    assert row.failed_logins == 5 and row.locked_until > timezone.now()
+    assert "ghost" not in row.email_hash
+    assert attempts.prune(now=timezone.now() + timedelta(days=29)) == 0
+    assert attempts.prune(now=timezone.now() + timedelta(days=31)) == 1
+
+
+def test_the_count_of_an_unknown_email_starts_again_when_its_lock_has_run_out():
+    for _ in range(6):
+        login("ghost@example.com", WRONG)
+    StrangerAttempts.objects.update(locked_until=timezone.now() - timedelta(seconds=1))
+    assert login("ghost@example.com", WRONG).status == 401
+    row = StrangerAttempts.objects.get()
+    assert (row.failed_logins, row.locked_until) == (1, None)
+
+
+def sign_in_to_admin(email, password=PASSWORD, **fields):
+    return Api().client.post("/admin/login/", {"username": email, "password": password, **fields})
+
+
+def test_the_admins_door_counts_and_says_the_same_for_known_and_unknown():
+    operator = make_operator()
+    pages = {
+        email: [sign_in_to_admin(email, WRONG) for _ in range(6)] for email in (operator.email, "ghost@example.com")
+    }
+    told = {email: [page.context["form"].non_field_errors() for page in shown] for email, shown in pages.items()}
+    assert told[operator.email][:5] == told["ghost@example.com"][:5] == [["E-mail or password is wrong."]] * 5
+    for email in told:
+        assert "sign-in is closed until" in told[email][5][0]
+    assert "sign-in is closed" in str(sign_in_to_admin(operator.email).context["form"].errors)
+    assert login(operator.email).status == 423, "it is one count"
+    assert not AdminSession.objects.exists()
+
+
+def test_the_admins_door_opens_for_operators_only():
+    operator, user = make_operator(), make_user()
+    assert sign_in_to_admin(operator.email).status_code == 302
+    page = sign_in_to_admin(user.email)
+    assert page.context["form"].non_field_errors() == ["This account does not open the admin."]
+    assert not AdminSession.objects.filter(user=user).exists()
+
+
+def test_the_admins_door_asks_for_the_code_of_who_has_one():
+    operator = make_operator()
+    codes = make_second_factor(operator)
+    page = sign_in_to_admin(operator.email)
+    form = page.context["form"]
+    assert form.second_step and not AdminSession.objects.filter(user=operator).exists()
+    shown = page.content.decode()
+    assert 'name="code"' in shown and 'name="password"' not in shown and PASSWORD not in shown
+    voucher = form.data["voucher"]
+    client = Api().client
+    wrong = client.post("/admin/login/", {"voucher": voucher, "code": "nonsense"})
+    assert wrong.context["form"].non_field_errors() == ["The code is wrong or was used before."]
+    assert wrong.context["form"].second_step
+    answer = client.post("/admin/login/", {"voucher": voucher, "code": totp_code(operator)})
+    assert answer.status_code == 302 and client.get("/admin/me/").status_code == 200
+    other = Api().client
+    assert other.post("/admin/login/", {"voucher": voucher, "code": codes[0]}).status_code == 302
+
+
+def test_the_admins_door_lets_nobody_in_without_the_password():
+    operator = make_operator()
+    make_second_factor(operator)
+    client = Api().client
+    for posted in (
+        {"username": operator.email, "code": totp_code(operator)},
+        {"voucher": "made-up", "code": totp_code(operator)},
+        {"username": operator.email, "password": WRONG, "code": totp_code(operator)},
+        {"username": operator.email, "password": PASSWORD, "code": totp_code(operator)},
+    ):
+        assert client.post("/admin/login/", posted).status_code == 200, posted
+    assert not AdminSession.objects.filter(user=operator).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_wrong_passwords_at_an_unknown_email_lock_after_exactly_five():
+    start, answers = Barrier(20), []
+
+    def attempt():
+        start.wait()
+        try:
+            answers.append(login("ghost@example.com", WRONG).status)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=attempt) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert StrangerAttempts.objects.get().failed_logins == 5
+    assert sorted(answers) == [401] * 5 + [423] * 15
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -14,17 +15,47 @@ from apps.accounts.api.authentication import caller
 from apps.accounts.services import idempotency
 from apps.core.api import wire
 from apps.core.api.errors import body_of
-from apps.core.errors import SoldeskError
+from apps.core.errors import Conflict, SoldeskError
 
 Post = Callable[..., Response]
 REPLAYED = "Idempotent-Replayed"
+
+
+class Once:
+    """What a request may do so that its repeat, under the same key, finds it done; without a key, nothing."""
+
+    def __init__(self, claim: idempotency.Claim | None = None) -> None:
+        self._claim = claim
+        self.kept = False
+
+    @property
+    def begun(self) -> Any:
+        """What an earlier run of this request began; None for a first run."""
+        return None if self._claim is None else self._claim.begun
+
+    def begin(self, work: Any) -> None:
+        """Remember, in the transaction that begins it, what a repeat goes on with."""
+        if self._claim is not None:
+            idempotency.begin(self._claim, work)
+
+    def keep(self, data: Any, status: int = 200) -> None:
+        """Keep the answer in the transaction that books what it tells of; the view still has to give it."""
+        if self._claim is not None:
+            idempotency.keep(self._claim, idempotency.Answer(status, wire.encode(data)))
+            self.kept = True
+
+
+def once_of(request: Request) -> Once:
+    """Return what the request may do about its key."""
+    once = getattr(request, "once", None)
+    return once if isinstance(once, Once) else Once()
 
 
 def idempotent(*, books_at_once: bool) -> Callable[[Post], Post]:
     """Honour Idempotency-Key on a POST.
 
     With `books_at_once` the request's work and the kept answer are one transaction. Without it the work may wait on the
-    outside, and must itself refuse to be done twice.
+    outside: it must itself refuse to be done twice, or keep its answer where it books (`once_of`).
     """
 
     def decorate(post: Post) -> Post:
@@ -38,14 +69,15 @@ def idempotent(*, books_at_once: bool) -> Callable[[Post], Post]:
             if isinstance(claim, idempotency.Answer):
                 return _given_before(claim)
             run = _run_in_one_transaction if books_at_once else _run
-            return run(claim, lambda: post(view, request, *args, **kwargs))
+            request.once = once = Once(claim)  # type: ignore[attr-defined]
+            return run(claim, once, lambda: post(view, request, *args, **kwargs))
 
         return answer
 
     return decorate
 
 
-def _run(claim: int, work: Callable[[], Response]) -> Response:
+def _run(claim: idempotency.Claim, once: Once, work: Callable[[], Response]) -> Response:
     try:
         response = work()
     except SoldeskError as error:
@@ -56,12 +88,13 @@ def _run(claim: int, work: Callable[[], Response]) -> Response:
         raise
     if response.status_code == 202:
         idempotency.release(claim)  # not the final answer: asking again joins what is under way
-    else:
-        idempotency.keep(claim, _answer_of(response))
+    elif not once.kept:
+        with suppress(Conflict):  # taken over meanwhile: the answer to keep is the other run's, what was done is done
+            idempotency.keep(claim, _answer_of(response))
     return response
 
 
-def _run_in_one_transaction(claim: int, work: Callable[[], Response]) -> Response:
+def _run_in_one_transaction(claim: idempotency.Claim, _once: Once, work: Callable[[], Response]) -> Response:
     try:
         with transaction.atomic():
             response = work()
@@ -75,11 +108,12 @@ def _run_in_one_transaction(claim: int, work: Callable[[], Response]) -> Respons
     return response
 
 
-def _keep_refusal(claim: int, error: SoldeskError) -> None:
+def _keep_refusal(claim: idempotency.Claim, error: SoldeskError) -> None:
     """A refusal by a rule is an answer like any other; what may pass (limits, outages) is tried again."""
     if error.status >= 500 or error.status == 429:
         idempotency.release(claim)
-    else:
+        return
+    with suppress(Conflict):  # taken over meanwhile: the answer is the other run's to keep
         idempotency.keep(claim, idempotency.Answer(error.status, wire.encode(body_of(error))))
 
 

@@ -76,11 +76,14 @@ HEADERS: dict[str, Node] = {
         "example": "true",
     },
 }
+_NOT_ALLOWED = ("AUTHORIZATION_ERROR", "TOTP_SETUP_REQUIRED")
+_KEY_NOT_ALLOWED = ("SCOPE_MISSING", "API_KEY_ADDRESS_DENIED")
 _PAGED = ("X-Total-Capped", "X-Next-Cursor", "Link")
 _SHARED = {
     tuple(sorted(_UNKNOWN_CALLER)): "Unauthenticated",
     tuple(sorted(_UNKNOWN_CALLER + _UNKNOWN_KEY)): "UnauthenticatedOrKey",
-    ("AUTHORIZATION_ERROR", "SCOPE_MISSING"): "ForbiddenOrScope",
+    ("API_KEY_ADDRESS_DENIED", "AUTHORIZATION_ERROR", "SCOPE_MISSING", "TOTP_SETUP_REQUIRED"): "ForbiddenOrKey",
+    ("AUTHORIZATION_ERROR", "TOTP_SETUP_REQUIRED"): "Forbidden",
     ("BAD_REQUEST", "MALFORMED_JSON"): "UnreadableBody",
     ("DATABASE_BUSY", "DATABASE_UNAVAILABLE"): "Unavailable",
 }
@@ -169,6 +172,8 @@ def _complete_parameters(operation: Node, schemas: dict[str, Node]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             parameter["name"] = camel(parameter["name"])
+        elif parameter["in"] == "query" and parameter["schema"].get("minLength") == 1:
+            del parameter["schema"]["minLength"]  # an empty parameter is an absent one
         if "description" not in parameter:
             said = parameter["schema"].pop("description", None) or PARAMETERS.get(parameter["name"])
             if said:
@@ -221,7 +226,7 @@ def _of_every(operation: Node) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "415", ("UNSUPPORTED_MEDIA_TYPE",)
     if schemes:
         yield "401", _UNKNOWN_CALLER + (_UNKNOWN_KEY if "apiKey" in schemes else ())
-        yield "403", ("AUTHORIZATION_ERROR",) + (("SCOPE_MISSING",) if "apiKey" in schemes else ())
+        yield "403", _NOT_ALLOWED + (_KEY_NOT_ALLOWED if "apiKey" in schemes else ())
     if _has_parameter(operation, "Idempotency-Key"):
         yield "400", ("INVALID_IDEMPOTENCY_KEY",)
         yield "409", ("IDEMPOTENCY_IN_PROGRESS",)
@@ -311,6 +316,8 @@ def _is_list(response: Node) -> bool:
 
 def _complete_examples(operation: Node, schemas: dict[str, Node]) -> None:
     bodies = operation.get("requestBody", {}).get("content", {})
+    if JSON in bodies and "anyOf" in _resolved(bodies[JSON]["schema"], schemas):
+        operation["requestBody"]["required"] = True
     if FORM in bodies and not _fits_a_form(bodies[FORM]["schema"], schemas):
         del bodies[FORM]
     for media_type, content in bodies.items():

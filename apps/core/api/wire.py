@@ -40,7 +40,7 @@ def timestamp_text(value: datetime) -> str:
     >>> timestamp_text(datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
     '2026-01-02T03:04:05.678Z'
     """
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 class Raw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
-from apps.agents.models import Agent
 from apps.core.api.wire import timestamp_text
 from apps.notify import errors
 from apps.notify.models import WebhookDelivery, WebhookEndpoint
@@ -48,13 +47,6 @@ def subscriptions() -> dict[UUID, list[Subscription]]:
     for user_id, endpoint_id, events, agent_ids, created_at in rows:
         by_user[user_id].append(Subscription(endpoint_id, frozenset(events), frozenset(agent_ids), created_at))
     return dict(by_user)
-
-
-def owners_of_agents(agent_ids: Collection[UUID], *, among: Collection[UUID]) -> dict[UUID, UUID]:
-    """Return the users of agents, of those users only who are asked for."""
-    if not agent_ids:
-        return {}
-    return dict(Agent.objects.filter(pk__in=agent_ids, user__in=among).values_list("id", "user_id"))
 
 
 def closings(position_ids: Iterable[str]) -> dict[str, dict[str, Any]]:

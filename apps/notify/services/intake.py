@@ -38,14 +38,20 @@ _PAGE = 500
 _SHORTEST_PAUSE_SECONDS = 0.05
 #: A watermark that nothing was read for is stored this often, for retention.
 _NOTE_EVERY_SECONDS = 10.0
-_AGENT_PREFIX = "agent:"
-_USER_PREFIX = "user:"
 
 _SNAPSHOT = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _WATERMARK = "SELECT watermark FROM outbox_reader WHERE name = %s"
+# Only what somebody listens to leaves the database: a burst of others' bookings costs next to nothing here.
 _ROWS = """
-SELECT id, stream, sequence, kind, payload::text, created_at FROM outbox
-WHERE written_xid >= %s::bigint::text::xid8 AND kind = ANY(%s) ORDER BY id
+SELECT o.id, o.stream, o.sequence, o.kind, o.payload::text, o.created_at, owner.user_id
+FROM outbox o
+LEFT JOIN agent a ON a.id = CASE WHEN o.stream LIKE 'agent:%%' THEN substr(o.stream, 7)::uuid END
+CROSS JOIN LATERAL (
+    SELECT COALESCE(a.user_id, CASE WHEN o.stream LIKE 'user:%%' THEN substr(o.stream, 6)::uuid END) AS user_id
+) owner
+WHERE o.written_xid >= %(since)s::bigint::text::xid8 AND o.kind = ANY(%(kinds)s)
+  AND (o.stream = 'global' OR owner.user_id = ANY(%(users)s))
+ORDER BY o.id
 """
 # Ids of another cluster (a restored dump) mean nothing in this one: all of it is read once more, then counts as old.
 _FROM_ELSEWHERE = """
@@ -55,7 +61,7 @@ UPDATE outbox SET written_xid = '0' WHERE written_xid > pg_snapshot_xmax(pg_curr
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One feed message as it stands in the outbox."""
+    """One feed message as it stands in the outbox, and whom it concerns; None is everybody."""
 
     id: int
     stream: str
@@ -63,6 +69,7 @@ class Row:
     kind: str
     payload: Any
     at: datetime
+    user_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,6 @@ class _Told:
     row: Row
     index: int
     event: Event
-    user_id: UUID | None
     endpoint_ids: Sequence[UUID]
 
 
@@ -84,6 +90,7 @@ class Intake:
         self._ears = Ears(outbox.RELAY_CHANNEL)
         self._listened_for = False
         self._handled: frozenset[int] = frozenset()
+        self._since: int | None = None
         self._next_note = 0.0
 
     def run(self) -> int:
@@ -113,19 +120,17 @@ class Intake:
             return 0
         with leading.transaction():
             (watermark,) = leading.execute(_SNAPSHOT).fetchone() or (0,)
-            (since,) = leading.execute(_WATERMARK, (READER,)).fetchone() or (0,)
-            if since > watermark:
-                log.warning("webhook_intake_starts_over", watermark=since, oldest_open=watermark)
-                since = 0
+            since = self._since if self._since is not None else _stored(leading, watermark)
             # Read after the snapshot: an endpoint made before anything it should hear of is among them.
             by_user = selectors.subscriptions()
             self._listened_for = bool(by_user)
             made, news = self._read(leading, since, by_user) if by_user else (0, False)
         if since == 0:
             bulk.execute(_FROM_ELSEWHERE)
-        if news or since == 0 or time.monotonic() >= self._next_note:
+        if news or self._since is None or time.monotonic() >= self._next_note:
             self._next_note = time.monotonic() + _NOTE_EVERY_SECONDS
             OutboxReader.objects.update_or_create(name=READER, defaults={"watermark": watermark})
+        self._since = watermark
         return made
 
     def _read(
@@ -135,9 +140,9 @@ class Intake:
         made = 0
         seen: set[int] = set()
         with leading.cursor("webhook_intake") as cursor:
-            cursor.execute(_ROWS, (since, list(events.KINDS)))
+            cursor.execute(_ROWS, {"since": since, "kinds": list(events.KINDS), "users": list(by_user)})
             while page := cursor.fetchmany(_PAGE):
-                new = [Row(*row[:4], orjson.loads(row[4]), row[5]) for row in page if row[0] not in self._handled]
+                new = [Row(*row[:4], orjson.loads(row[4]), *row[5:]) for row in page if row[0] not in self._handled]
                 made += take_in(new, by_user)
                 seen.update(row[0] for row in page)
         news = not seen <= self._handled
@@ -147,7 +152,7 @@ class Intake:
     def _lead(self) -> psycopg.Connection[tuple[Any, ...]] | None:
         """Return the connection that holds the lock; a lost one is noticed when it is used."""
         if self._connection is None or self._connection.closed:
-            self._handled = frozenset()
+            self._handled, self._since = frozenset(), None
             self._connection = relay.open_connection("soldesk-webhooks")
             (won,) = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,)).fetchone() or (False,)
             if not won:
@@ -165,6 +170,15 @@ class Intake:
             self._connection = None
 
 
+def _stored(leading: psycopg.Connection[Any], watermark: int) -> int:
+    """Return how far the last intake had read; 0 before the first, and in another cluster than it read."""
+    (since,) = leading.execute(_WATERMARK, (READER,)).fetchone() or (0,)
+    if since > watermark:
+        log.warning("webhook_intake_starts_over", watermark=since, oldest_open=watermark)
+        return 0
+    return int(since)
+
+
 def take_in(rows: Sequence[Row], by_user: Mapping[UUID, Sequence[Subscription]]) -> int:
     """Write the messages and deliveries of feed messages, in their order; return how many deliveries are new."""
     told = _told(rows, by_user)
@@ -175,20 +189,17 @@ def take_in(rows: Sequence[Row], by_user: Mapping[UUID, Sequence[Subscription]])
 
 
 def _told(rows: Sequence[Row], by_user: Mapping[UUID, Sequence[Subscription]]) -> list[_Told]:
-    agents = {UUID(row.stream.removeprefix(_AGENT_PREFIX)) for row in rows if row.stream.startswith(_AGENT_PREFIX)}
-    owners = selectors.owners_of_agents(agents, among=by_user)
-    heard = [(row, users) for row in rows if (users := _users_of(row, owners, by_user))]
     known = Known(
         closings=selectors.closings(
-            position for row, _ in heard if (position := events.ended_position(row.kind, row.payload)) is not None
+            position for row in rows if (position := events.ended_position(row.kind, row.payload)) is not None
         ),
         signals=selectors.signals(
-            signal for row, _ in heard if (signal := events.decided_signal(row.kind, row.payload)) is not None
+            signal for row in rows if (signal := events.decided_signal(row.kind, row.payload)) is not None
         ),
     )
     told = []
-    for row, users in heard:
-        user_id = users[0] if row.stream != outbox.GLOBAL_STREAM else None
+    for row in rows:
+        users = sorted(by_user) if row.user_id is None else [row.user_id]
         for index, event in enumerate(_events_of(row, known)):
             endpoint_ids = [
                 subscription.endpoint_id
@@ -197,7 +208,7 @@ def _told(rows: Sequence[Row], by_user: Mapping[UUID, Sequence[Subscription]]) -
                 if subscription.wants(event.type, event.agent_id, row.at)
             ]
             if endpoint_ids:
-                told.append(_Told(row, index, event, user_id, endpoint_ids))
+                told.append(_Told(row, index, event, endpoint_ids))
     return told
 
 
@@ -208,17 +219,6 @@ def _events_of(row: Row, known: Known) -> list[Event]:
         # One message of an unknown shape must not keep all that follow from being told.
         log.error("webhook_event_unreadable", outbox_id=row.id, kind=row.kind, error=repr(error))
         return []
-
-
-def _users_of(row: Row, owners: Mapping[UUID, UUID], by_user: Mapping[UUID, Any]) -> list[UUID]:
-    """Return the users with endpoints whom a feed message concerns."""
-    if row.stream == outbox.GLOBAL_STREAM:
-        return sorted(by_user)
-    if row.stream.startswith(_AGENT_PREFIX):
-        owner = owners.get(UUID(row.stream.removeprefix(_AGENT_PREFIX)))
-        return [] if owner is None else [owner]
-    user = UUID(row.stream.removeprefix(_USER_PREFIX))
-    return [user] if user in by_user else []
 
 
 _INSERT_MESSAGES = """
@@ -252,7 +252,7 @@ def _write(told: Sequence[_Told]) -> int:
             {
                 "event_ids": event_ids,
                 "types": [item.event.type for item in told],
-                "users": [item.user_id for item in told],
+                "users": [item.row.user_id for item in told],
                 "agents": [item.event.agent_id for item in told],
                 "rows": [item.row.id for item in told],
                 "times": [item.row.at for item in told],

@@ -12,7 +12,7 @@ from apps.core import bulk
 log = structlog.get_logger(__name__)
 
 #: What was delivered or given up may be looked at and sent again for this long.
-MESSAGES = timedelta(days=30)
+MESSAGES = timedelta(days=14)
 _AT_ONCE = 5_000
 
 # Whatever is still pending is younger: it is given up after days. A message resent by hand stays until it is over.

@@ -78,7 +78,7 @@ def wanted() -> list[Schedule]:
         Schedule(
             name="Remove old webhook deliveries",
             task="notify.prune",
-            description="Events told a month ago, with their deliveries and attempts. What is pending stays.",
+            description="Events told two weeks ago, with their deliveries and attempts. What is pending stays.",
             minute="27",
             hour="3",
             expires=timedelta(hours=6),

@@ -49,6 +49,7 @@ _WAITS = re.compile(
     rf"POST /api/v1/agent-positions/{_UUID}/{_UUID}/close$"
     rf"|POST /api/v1/agents/{_UUID}/positions/{_UUID}/close$"
     r"|POST /api/v1/trades/execute$"
+    r"|POST /api/v1/wallets/[^/]+/(check-deposits|reset)$"
     r"|GET /api/v1/metrics$"
 )
 _STREAMS = re.compile(r"GET /api/v1/[a-z-]+/export$")

@@ -1,4 +1,4 @@
-"""Shapes of the routes of wallets and balances."""
+"""Shapes of the routes of balances; those of wallets are in `wallet_shapes`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ class BalanceChangesBody(Body):
     token_symbol = Text(max_length=20, required=False)
 
 
+class PlainDecimal(StrDecimal):
+    """Decimal text without an exponent, however small: clients send it back as they got it."""
+
+    def to_representation(self, value: Decimal) -> str:
+        return format(value.normalize(), "f") if value else "0"
+
+
 class BalanceShape(Shape):
     """What a wallet holds of a token, in whole tokens."""
 
@@ -50,7 +57,7 @@ class BalanceShape(Shape):
     wallet_address = serializers.CharField(source="wallet.address")
     token_address = serializers.CharField(source="mint")
     token_symbol = serializers.CharField(source="symbol")
-    balance = StrDecimal(source="amount")
+    balance = PlainDecimal(source="amount")
     last_updated = Moment(source="updated_at")
 
 

@@ -80,7 +80,7 @@ class BalanceDetail(APIView):
     @extend_schema(
         summary="One balance",
         operation_id="get_balance",
-        responses=answers(shapes.BalanceShape, "400 INVALID_ID", "404 BALANCE_NOT_FOUND"),
+        responses=answers(shapes.BalanceShape, "404 BALANCE_NOT_FOUND"),
     )
     def get(self, request: Request, balance_id: str) -> Response:
         return Response(shapes.BalanceShape.present(_balance(request, balance_id)))
@@ -116,4 +116,4 @@ class BalanceDetail(APIView):
 
 
 def _balance(request: Request, balance_id: str) -> Balance:
-    return selectors.get_balance(user=caller(request), balance_id=path_uuid(balance_id, "id"))
+    return selectors.get_balance(user=caller(request), balance_id=path_uuid(balance_id, "balanceId"))

@@ -45,9 +45,9 @@ def correct_balance(
     """
     with transaction.atomic():
         locked = _lock(balance)
-        if symbol is not None:
-            Balance.objects.filter(pk=balance.pk).update(symbol=symbol)
         row = _reread(balance)
+        if symbol is not None:
+            _rename(row, symbol, actor)
         if amount is not None:
             _set(locked, row, amount, actor)
     return _reread(balance)
@@ -77,6 +77,23 @@ def _reread(balance: Balance) -> Balance:
     if row is None:
         raise NotFound("BALANCE_NOT_FOUND", "There is no such balance.")
     return row
+
+
+def _rename(balance: Balance, symbol: str, actor: User | None) -> None:
+    """Write another symbol beside the mint; the wallet is locked."""
+    before = balance.symbol
+    if symbol == before:
+        return
+    balance.symbol = symbol
+    balance.save(update_fields=["symbol", "updated_at"])
+    audit.record(
+        actor=actor,
+        action="balance.renamed",
+        object_type="wallet",
+        object_id=balance.wallet_id,
+        before={"mint": balance.mint, "symbol": before},
+        after={"mint": balance.mint, "symbol": symbol},
+    )
 
 
 def _set(wallet: LockedWallet, balance: Balance, amount: Decimal, actor: User | None) -> None:

@@ -97,28 +97,23 @@ def _validator(operation_id: str, status: str) -> Draft202012Validator:
         if method in METHODS and operation["operationId"] == operation_id
     )
     schema = resolved(operation["responses"][status])["content"]["application/json"]["schema"]
-    return Draft202012Validator(
-        _strict(schema) if int(status) < 400 else _absolute(schema), registry=_registry(), format_checker=_formats()
-    )
+    return validator_of(schema, strict=int(status) < 400)
+
+
+def validator_of(schema: Node, *, strict: bool = False) -> Draft202012Validator:
+    """Return what judges a value by a schema of the document; `strict` allows no field that it does not name."""
+    return Draft202012Validator(_rewritten(schema, strict=strict), registry=_registry(), format_checker=_formats())
 
 
 @cache
 def _registry() -> Registry:
     schemas = document()["components"]["schemas"]
-    strict = {"components": {"schemas": {name: _strict(schema) for name, schema in schemas.items()}}}
+    strict = {"components": {"schemas": {name: _rewritten(schema, strict=True) for name, schema in schemas.items()}}}
     return Registry().with_resource(_HERE, Resource(contents=strict, specification=DRAFT202012))
 
 
-def _strict(schema: Any) -> Any:
-    """Return a schema that allows no fields it does not name."""
-    return _rewritten(schema, strict=True)
-
-
-def _absolute(schema: Any) -> Any:
-    return _rewritten(schema, strict=False)
-
-
 def _rewritten(schema: Any, *, strict: bool) -> Any:
+    """Return a schema whose references are absolute."""
     if isinstance(schema, list):
         return [_rewritten(each, strict=strict) for each in schema]
     if not isinstance(schema, dict):

@@ -4,12 +4,12 @@ _DESCRIPTION = """
 The API of a self-hosted trading desk for Solana tokens: agents trade the signals you post, positions are watched and
 closed by rule, and every movement is in the books.
 
-**Start** with `POST /auth/login`, send its `accessToken` as `Authorization: Bearer …`, or make an API key for a program.
-The ten first things to do, with curl: docs/api.md in the repository. The live feed is a WebSocket at `/ws`
+**Start** with `POST /auth/login` and send its `accessToken` as `Authorization: Bearer …`, or make an API key for a
+program. The ten first things to do, with curl: docs/api.md in the repository. The live feed is a WebSocket at `/ws`
 (docs/live-feed.md).
 
-* **Errors** are `{"error": "a sentence", "code": "A_STABLE_CODE"}`; programs decide by status and `code`. Every operation
-  lists its codes. What breaks inside is 500 `INTERNAL_ERROR`, and a bug.
+* **Errors** are `{"error": "a sentence", "code": "A_STABLE_CODE"}`; programs decide by status and `code`. Every
+  operation lists its codes. What breaks inside is 500 `INTERNAL_ERROR`, and a bug.
 * **Numbers**: JSON numbers carry every digit they have; amounts in books are decimal strings. Both are taken on input,
   unrounded. Figures in US dollars are null while SOL/USD is unknown.
 * **Times** are ISO 8601 in UTC with milliseconds.
@@ -59,6 +59,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # The same words under several names of fields.
     "ENUM_NAME_OVERRIDES": {"TradingModeEnum": ["simulation", "live"]},
     "POSTPROCESSING_HOOKS": ["apps.core.api.document.complete"],

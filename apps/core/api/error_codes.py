@@ -102,6 +102,8 @@ SENTENCES: dict[str, str] = {
     "WEBHOOK_NOT_FOUND": "There is no such webhook, or it is switched off.",
     "FIGURE_TOO_LARGE": "A figure, or the balance it leads to, is larger than the books hold.",
     "TOKEN_LIVES": "The write-off this close had joined ended: the token has a price or a buyer again.",
+    "SAME_TOKEN": "A swap must be between two different tokens.",
+    "TRANSACTION_OF_ANOTHER_AGENT": "The transaction belongs to another agent.",
     "BAD_TICK": "The stop this close had joined ended, as its price was not confirmed: close again if you want to.",
     "EXITS_HALTED": "Trading is halted with its exits: nothing is sold until it is switched on again.",
     "TRADING_HALTED": "Trading is halted: nothing is bought.",

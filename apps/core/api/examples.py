@@ -133,6 +133,20 @@ VALUES: dict[str, Any] = {
     "remainingPercent": "75",
     "remainingAmount": "937.5",
     "originalAmount": "1250",
+    "StoryEvent.id": "intent-4711",
+    "StoryEvent.kind": "sold",
+    "StoryEvent.title": "Stop loss: sold 1,250, profit 0.3763 SOL",
+    "StoryEvent.text": (
+        "Peak 0.00124 (+46.2\u202f%) set the stop at +36.2\u202f%; price fell to 0.00115 at 14:03:07 UTC;"
+        " sold 1,250 for 1.4363 SOL, profit 0.3763 SOL after 0.0012 SOL fees."
+    ),
+    "StoryEvent.priceSol": "0.00115",
+    "StoryEvent.priceSource": "jupiter",
+    "StoryEvent.priceAgeSeconds": "0.412",
+    "StoryEvent.rule": "stop_loss",
+    "StoryEvent.facts": {"peakPriceSol": "0.00124", "stopPercent": "36.2", "netSol": "1.4363", "profitSol": "0.3763"},
+    "StoryEvent.count": "1",
+    "StoryPosition.closeReason": "stop_loss",
     "latency": "0.42",
     "uptime": "86400",
     "status": "healthy",
@@ -192,6 +206,8 @@ def _of_type(schema: Schema, components: Mapping[str, Schema], name: str, holder
         return schema["default"] if "default" in schema else schema["enum"][0]
     kind = _kind(schema)
     if kind == "object":
+        if "properties" not in schema:
+            return {"any": "JSON"}
         return {
             key: _of(inner, components, key, holder if holder else name)
             for key, inner in schema.get("properties", {}).items()
@@ -205,7 +221,7 @@ def _of_type(schema: Schema, components: Mapping[str, Schema], name: str, holder
         return schema["default"]
     if kind in ("integer", "number"):
         return _figure(schema)
-    return True if kind == "boolean" else None
+    return True if kind == "boolean" else {"any": "JSON"}
 
 
 def _text(schema: Schema, name: str) -> str:
@@ -232,7 +248,10 @@ def _fitting(value: Any, schema: Schema) -> Any:
     kind = _kind(schema)
     if "enum" in schema and value not in schema["enum"]:
         return None
-    if "oneOf" in schema or kind in ("integer", "number"):
+    options = {_kind(option) for option in schema.get("oneOf", ())}
+    if options and not options & {"integer", "number"}:
+        return None
+    if options or kind in ("integer", "number"):
         if not isinstance(value, str) or not re.fullmatch(r"-?\d+(\.\d+)?", value):
             return None
         return float(value) if "." in value else int(value)

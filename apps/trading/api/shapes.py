@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.core.api.fields import (
@@ -260,8 +261,16 @@ class HistoryShape(Shape):
     snapshots = SnapshotShape(many=True)
 
 
+@extend_schema_field({"type": "boolean", "const": True})
+class Confirmation(Anything):
+    """Only `true` confirms; whatever else came is for the view to refuse in its own words."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, help_text="true, or nothing happens.", **options)
+
+
 class ResetBody(Body):
-    confirm = Anything(required=False, allow_null=True, help_text="true.")
+    confirm = Confirmation(required=False)
 
 
 class DeletedShape(Shape):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
 from apps.core.api.fields import Flag, Identifier, Moment, Num, WholeNumber
@@ -160,41 +158,3 @@ class StoryShape(Shape):
     position = StoryPositionShape()
     plan = ExitPlanShape(allow_null=True)
     events = StoryEventShape(many=True)
-
-
-_SOLD = {
-    "id": "intent-4711",
-    "at": "2026-03-01T14:03:07.412Z",
-    "kind": "sold",
-    "title": "Stop loss: sold 1,250, profit 0.3763 SOL",
-    "text": (
-        "Peak 0.00124 (+46.2\u202f%) set the stop at +36.2\u202f%; price fell to 0.00115 at 14:03:07 UTC;"
-        " sold 1,250 for 1.4363 SOL, profit 0.3763 SOL after 0.0012 SOL fees."
-    ),
-    "priceSol": Decimal("0.00115"),
-    "priceSource": "jupiter",
-    "priceAgeSeconds": Decimal("0.412"),
-    "rule": "stop_loss",
-    "facts": {
-        "averagePriceSol": "0.000848",
-        "peakPriceSol": "0.00124",
-        "stopPercent": "36.2",
-        "stopPriceSol": "0.001155",
-        "soldTokens": "1250",
-        "netSol": "1.4363",
-        "costSol": "1.06",
-        "profitSol": "0.3763",
-        "feesSol": "0.0012",
-    },
-    "transactionId": "6f1f0d1e-0000-4000-8000-000000000001",
-    "intentId": 4711,
-    "count": 1,
-    "firstAt": None,
-}
-EXAMPLE = OpenApiExample(
-    "A stop that sold",
-    response_only=True,
-    status_codes=["200"],
-    description="`position` and most of `facts` are left out here.",
-    value={"plan": None, "events": [_SOLD]},
-)

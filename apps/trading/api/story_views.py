@@ -35,7 +35,6 @@ class PositionEvents(APIView):
             "404 AGENT_NOT_FOUND",
             "404 POSITION_NOT_FOUND",
         ),
-        examples=[story_shapes.EXAMPLE],
     )
     def get(self, request: Request, agent_id: str, position_id: str) -> Response:
         owner, wanted = path_uuid(agent_id, "agentId"), path_uuid(position_id, "positionId")

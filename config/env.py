@@ -36,6 +36,9 @@ class Env(BaseSettings):
     soldesk_env: Literal["development", "test", "production"] = "development"
     debug: bool = False
     secret_key: SecretStr = SecretStr(DEVELOPMENT_PREFIX + "secret-key-of-no-value-0123456789abcdef")
+    secret_key_fallbacks: SecretStr = Field(
+        SecretStr(""), description="older SECRET_KEYs, comma-separated: what they sealed and signed stays readable"
+    )
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_PREFIX + "jwt-secret-of-no-value-0123456789abcdef")
     metrics_token: SecretStr | None = None
     metrics_dir: Path | None = Field(

@@ -3,6 +3,7 @@
 from config.env import env
 
 SECRET_KEY = env.secret_key.get_secret_value()
+SECRET_KEY_FALLBACKS = [key.strip() for key in env.secret_key_fallbacks.get_secret_value().split(",") if key.strip()]
 JWT_SECRET = env.jwt_secret.get_secret_value()
 METRICS_TOKEN = env.metrics_token.get_secret_value() if env.metrics_token else ""
 DEBUG = env.debug

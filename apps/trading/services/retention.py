@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 from django.utils import timezone
 
-from apps.accounts.services import idempotency, sessions
+from apps.accounts.services import attempts, idempotency, sessions
 from apps.core import bulk
 from apps.prices import services as prices
 from apps.prices.domain.candles import Interval
@@ -85,6 +85,7 @@ def prune() -> dict[str, int]:
     gone = {
         **prune_prices(),
         "sessions": sessions.prune(now=now),
+        "strangers": attempts.prune(now=now),
         "idempotency_keys": idempotency.prune(now=now),
     }
     for kind, (statement, age) in _EXPIRED.items():

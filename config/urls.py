@@ -4,9 +4,10 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from apps.core.api import errors
+from apps.core.api.document_views import Document
 
 API = "api/v1/"
 
@@ -24,8 +25,9 @@ urlpatterns = [
     path("admin/", include("apps.accounts.own_urls")),
     path("admin/", admin.site.urls),
     path("health", health),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema/", Document.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path(API, include("apps.accounts.api.urls")),
     path(API, include("apps.agents.api.urls")),
     path(API, include("apps.signals.api.urls")),

@@ -73,5 +73,19 @@ SPECTACULAR_SETTINGS = {
         "docExpansion": "none",
         "filter": True,
         "tryItOutEnabled": True,
+        "defaultModelsExpandDepth": 0,
+    },
+    "REDOC_UI_SETTINGS": {
+        "hideDownloadButton": True,
+        "pathInMiddlePanel": True,
+        "sortRequiredPropsFirst": True,
+        "theme": {
+            "colors": {"primary": {"main": "#4f46e5"}},
+            "typography": {
+                "fontFamily": "system-ui, sans-serif",
+                "headings": {"fontFamily": "system-ui, sans-serif"},
+                "code": {"fontFamily": "ui-monospace, monospace"},
+            },
+        },
     },
 }

@@ -16,10 +16,14 @@ from apps.accounts.models import Scope, User
 from apps.accounts.services import api_keys
 from apps.agents import services as agents
 from apps.agents.models import Agent
+from apps.core import demo_webhook
 from apps.core.money import SOL_MINT
+from apps.notify.services import endpoints
 from apps.wallets.services import deposits, wallets
 
 SIGNAL_KEY_NAME = "Sandbox signal source"
+WEBHOOK_NAME = "Sandbox receiver"
+WEBHOOK_EVENTS = ("position.opened", "position.closed", "alert", "trading_state.changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,10 @@ DEMO_AGENTS = (
 def ensure(owner: User) -> list[Agent]:
     """Make the demo desk for `owner` once; a desk that has agents is left as it is. Returns what was made."""
     api_keys.ensure(user=owner, name=SIGNAL_KEY_NAME, scopes=[Scope.SIGNALS_CREATE], key=settings.SANDBOX_SIGNAL_KEY)
+    if settings.WEBHOOKS_ALLOW_PRIVATE:
+        url = f"{settings.SANDBOX_URL}{demo_webhook.PATH}"
+        wish = endpoints.Wish(url=url, events=WEBHOOK_EVENTS, description=WEBHOOK_NAME)
+        endpoints.ensure(user=owner, wish=wish, secret=demo_webhook.secret(settings.SANDBOX_SIGNAL_KEY))
     if Agent.objects.filter(user=owner).exists():
         return []
     return [_make(owner, wanted) for wanted in DEMO_AGENTS]

@@ -17,16 +17,18 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from apps.core import demo_webhook
 from apps.sandbox import state_file
 from apps.sandbox.attention import Attention
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
-from apps.sandbox.http import control, dexscreener, jupiter, page, pyth, scenarios
+from apps.sandbox.http import control, dexscreener, jupiter, page, pyth, scenarios, webhooks
 from apps.sandbox.http.body import MAX_BODY_BYTES
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 from apps.sandbox.options import Options
 from apps.sandbox.signal_source import SignalSource
+from apps.sandbox.webhooks import Webhooks
 
 log = logging.getLogger("sandbox")
 
@@ -59,6 +61,7 @@ def make_runtime(options: Options) -> Runtime:
         attention=attention,
         faults=FaultBook(options.seed),
         signals=SignalSource(options, market),
+        webhooks=Webhooks(None if options.signal_key is None else demo_webhook.secret(options.signal_key)),
     )
 
 
@@ -70,6 +73,7 @@ def make_app(runtime: Runtime) -> web.Application:
     app.add_routes(jupiter.routes("/jupiter"))
     app.add_routes(dexscreener.routes("/dexscreener"))
     app.add_routes(pyth.routes("/pyth"))
+    app.add_routes(webhooks.routes())
     return app
 
 

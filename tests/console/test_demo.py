@@ -7,6 +7,7 @@ import pytest
 from apps.agents.domain import trading_config
 from apps.agents.models import Agent
 from apps.console import demo
+from apps.notify.models import WebhookEndpoint
 from apps.wallets.models import Balance
 from tests import factories
 from tests.trading.closing import differences
@@ -32,6 +33,19 @@ def test_every_agent_is_made_and_funded(agents):
 def test_a_desk_that_has_agents_is_left_as_it_is(agents):
     assert demo.ensure(agents[0].user) == []
     assert Agent.objects.count() == len(agents)
+
+
+def test_the_sandbox_is_told_of_what_happens_and_stays_told_when_it_moves(agents, settings):
+    owner = agents[0].user
+    (endpoint,) = WebhookEndpoint.objects.filter(user=owner)
+    assert endpoint.url == f"{settings.SANDBOX_URL}/webhooks"
+    assert set(endpoint.events) == set(demo.WEBHOOK_EVENTS)
+    WebhookEndpoint.objects.update(enabled=False)
+    settings.SANDBOX_URL = "http://127.0.0.1:9999"
+    demo.ensure(owner)
+    (moved,) = WebhookEndpoint.objects.filter(user=owner)
+    assert (moved.pk, moved.url, moved.enabled) == (endpoint.pk, "http://127.0.0.1:9999/webhooks", False)
+    assert moved.sealed_secret == endpoint.sealed_secret
 
 
 def test_the_agents_show_every_way_out_of_a_position(agents):

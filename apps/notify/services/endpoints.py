@@ -58,8 +58,10 @@ class Wish:
     enabled: bool = True
 
 
-def create(*, user: User, wish: Wish, actor: User | None) -> tuple[WebhookEndpoint, str]:
-    """Make an endpoint and return it with its secret, which nobody can read again. Locks the user's row.
+def create(*, user: User, wish: Wish, actor: User | None, secret: str | None = None) -> tuple[WebhookEndpoint, str]:
+    """Make an endpoint and return it with its secret, a new one unless given. Nobody can read it again.
+
+    Locks the user's row.
 
     Raises:
         InvalidField: url, events or agentIds. TooManyEndpoints.
@@ -69,11 +71,26 @@ def create(*, user: User, wish: Wish, actor: User | None) -> tuple[WebhookEndpoi
         if WebhookEndpoint.objects.filter(user=user).count() >= MOST_PER_USER:
             raise errors.TooManyEndpoints(MOST_PER_USER)
         endpoint = WebhookEndpoint(id=uuid4(), user=user)
-        secret, endpoint.sealed_secret = signing_secrets.make(endpoint.pk)
+        secret, endpoint.sealed_secret = signing_secrets.make(endpoint.pk, secret)
         _fill(endpoint, wish)
         endpoint.save(force_insert=True)
         _record(endpoint, "created", actor, before=None, after=facts(endpoint))
     return endpoint, secret
+
+
+def ensure(*, user: User, wish: Wish, secret: str) -> WebhookEndpoint:
+    """Make sure that the user has an endpoint of this description, at this address; made with the secret given.
+
+    What it hears of, whether it is enabled, its secret: all that is its owner's once it is made.
+    """
+    with database.atomic():
+        known = WebhookEndpoint.objects.filter(user=user, description=wish.description).order_by("created_at").first()
+        if known is None:
+            return create(user=user, wish=wish, actor=None, secret=secret)[0]
+        if known.url == wish.url:
+            return known
+        kept = Wish(wish.url, known.events, known.description, known.agent_ids, known.enabled)
+        return update(endpoint_id=known.pk, wish=kept, actor=None)
 
 
 def update(*, endpoint_id: UUID, wish: Wish, actor: User | None) -> WebhookEndpoint:

@@ -24,9 +24,9 @@ class Signed(Protocol):
     def previous_secret_until(self) -> datetime | None: ...
 
 
-def make(endpoint_id: UUID) -> tuple[str, str]:
-    """Return a new secret in clear and sealed for one endpoint."""
-    clear = signing.secret_text(secrets.token_bytes(signing.SECRET_BYTES))
+def make(endpoint_id: UUID, clear: str | None = None) -> tuple[str, str]:
+    """Return a secret, a new one unless given, in clear and sealed for one endpoint."""
+    clear = clear or signing.secret_text(secrets.token_bytes(signing.SECRET_BYTES))
     return clear, sealing.seal(clear.encode(), bound_to=_bound_to(endpoint_id))
 
 

@@ -25,6 +25,7 @@ _HEADERS = {
 _LEAST_SECONDS_BETWEEN_EVENTS = 0.25
 #: Of the tokens that were added, the page shows the newest; a bench may list hundreds.
 _ADDED_SHOWN = 60
+_WEBHOOKS_SHOWN = 8
 
 
 async def index(_request: web.Request) -> web.Response:
@@ -89,6 +90,7 @@ def _page_document(runtime: Runtime) -> dict[str, Any]:
     added = [token for token in document["tokens"] if not token["is_demo"]]
     document["tokens"] = [token for token in document["tokens"] if token["is_demo"]] + added[-_ADDED_SHOWN:]
     document["added_total"] = len(added)
+    document["webhooks"] = runtime.webhooks.as_document(_WEBHOOKS_SHOWN)
     return document
 
 

@@ -1,4 +1,4 @@
-"""What the handlers share: the running market, its faults and its signal source, found through the application."""
+"""What the handlers share: the running market, what goes wrong, comes and goes, found through the application."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
 from apps.sandbox.options import Options
 from apps.sandbox.signal_source import SignalSource
+from apps.sandbox.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Runtime:
     attention: Attention
     faults: FaultBook
     signals: SignalSource
+    webhooks: Webhooks
 
 
 RUNTIME = web.AppKey("runtime", Runtime)

@@ -302,6 +302,28 @@ function emptyRow() {
   return Object.assign(document.createElement("li"), { className: "empty", textContent: "No signal posted yet." });
 }
 
+// Webhooks
+
+function renderWebhooks(webhooks) {
+  byId("webhooks-total").textContent = webhooks.total.toLocaleString("en");
+  const none = Object.assign(document.createElement("li"), { className: "empty", textContent: "None came yet." });
+  byId("webhooks").replaceChildren(...(webhooks.received.length ? webhooks.received.map(webhookRow) : [none]));
+}
+
+function webhookRow(webhook) {
+  const row = document.createElement("li");
+  const time = Object.assign(document.createElement("time"), { textContent: clock(webhook.at) });
+  const middle = document.createElement("div");
+  const title = Object.assign(document.createElement("strong"), { textContent: webhook.type || "unreadable" });
+  const summary = Object.assign(document.createElement("p"), { textContent: webhook.summary || webhook.id, title: webhook.id });
+  middle.append(title, summary);
+  const word = webhook.verified ? (webhook.repeated ? "repeated" : "verified") : "bad signature";
+  const tag = Object.assign(document.createElement("span"), { className: "tag", textContent: word });
+  tag.classList.add(webhook.verified ? (webhook.repeated ? "warn-outcome" : "good-outcome") : "bad-outcome");
+  row.append(time, middle, tag);
+  return row;
+}
+
 function makeFaults() {
   const table = byId("faults");
   const head = table.createTHead().insertRow();
@@ -354,6 +376,7 @@ function render() {
   const changes = demo.map(renderToken);
   renderAdded(state.tokens.filter((token) => !token.is_demo), state.added_total);
   renderSignals(state.signals);
+  renderWebhooks(state.webhooks);
   renderFaults(state.faults);
   renderCharts();
   byId("sol-usd").textContent = "$" + state.sol_usd.toFixed(2);

@@ -103,7 +103,8 @@ class _Runner(threading.Thread):
         self._wanted.set()
 
     def run(self) -> None:
-        log.info("sweep_started", sweep=self._sweep.name, every_seconds=self._sweep.interval_seconds)
+        structlog.contextvars.bind_contextvars(sweep=self._sweep.name)  # every line of this thread names it
+        log.info("sweep_started", every_seconds=self._sweep.interval_seconds)
         due = time.monotonic()
         while not self._stopping:
             self._wanted.clear()
@@ -130,7 +131,7 @@ class _Runner(threading.Thread):
             self._failed(error, trace=True)
         else:
             if self._failures:
-                log.info("sweep_recovered", sweep=self._sweep.name, failures=self._failures)
+                log.info("sweep_recovered", failures=self._failures)
             self._failures = 0
 
     def _failed(self, error: BaseException, *, trace: bool = False) -> None:
@@ -138,7 +139,6 @@ class _Runner(threading.Thread):
         if self._failures % _REPEAT_LOG_EVERY == 1:
             log.warning(
                 "sweep_failed",
-                sweep=self._sweep.name,
                 error=type(error).__name__,
                 failures=self._failures,
                 exc_info=error if trace else None,

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import IdempotencyKey
 from apps.accounts.services import idempotency
+from apps.core.errors import Conflict
 from apps.core.money import SOL_MINT
 from apps.signals.models import TradingSignal
 from tests.apiclient import api_of
@@ -138,3 +139,30 @@ def test_old_keys_are_pruned(api):
     api.post("/trading-signals", signal_body(), **KEY)
     assert idempotency.prune(now=timezone.now()) == 0
     assert idempotency.prune(now=timezone.now() + timedelta(hours=25)) == 1
+
+
+def test_a_run_that_was_taken_over_can_neither_answer_nor_begin_nor_release(user):
+    print_of = idempotency.fingerprint("POST", "/", {})
+    slow = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    IdempotencyKey.objects.update(locked_until=timezone.now() - timedelta(seconds=1))
+    quick = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    for act in (
+        lambda: idempotency.keep(slow, idempotency.Answer(200, b"{}")),
+        lambda: idempotency.begin(slow, {"intent": 1}),
+    ):
+        with pytest.raises(Conflict) as refused:
+            act()
+        assert refused.value.code == "IDEMPOTENCY_IN_PROGRESS"
+    idempotency.release(slow)
+    idempotency.keep(quick, idempotency.Answer(200, b'{"a":1}'))
+    assert idempotency.claim(user=user, key="k", fingerprint=print_of) == idempotency.Answer(200, b'{"a": 1}')
+
+
+def test_what_was_begun_is_found_by_the_next_run_and_not_forgotten_by_a_release(user):
+    print_of = idempotency.fingerprint("POST", "/", {})
+    first = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    assert first.begun is None
+    idempotency.begin(first, {"intent": 7})
+    idempotency.release(first)
+    again = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    assert again.begun == {"intent": 7}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from psycopg.pq import TransactionStatus
@@ -31,6 +31,7 @@ from tests.factories import (
     make_wallet,
     wallet_of,
 )
+from tests.holding import held, terminate, waiting_session
 
 pytestmark = pytest.mark.django_db
 
@@ -298,19 +299,6 @@ def test_an_export_goes_on_when_its_connection_died_while_the_client_read(user):
     assert got.count(b"\n") == 1501
 
 
-def terminate(pid):
-    """End a database session from another thread's connection."""
-
-    def end():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-        connection.close()
-
-    thread = threading.Thread(target=end)
-    thread.start()
-    thread.join()
-
-
 def test_an_export_that_took_too_long_before_its_first_row_answers_408(api, agent, monkeypatch):
     monkeypatch.setattr(exports, "TIME_LIMIT_SECONDS", 0.0)
     answer = api.get(f"/agent-historical-swaps/export?agentId={agent.pk}")
@@ -330,36 +318,11 @@ def test_an_export_that_takes_too_long_later_is_cut(user, monkeypatch):
         next(chunks)
 
 
-class Locked:
-    """Holds a table from a thread of its own, so that whoever reads it waits."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._taken, self._let_go = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._hold)
-
-    def _hold(self) -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {self._name} IN ACCESS EXCLUSIVE MODE")
-            self._taken.set()
-            self._let_go.wait(30)
-        connection.close()
-
-    def __enter__(self) -> Locked:
-        self._thread.start()
-        assert self._taken.wait(10)
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._let_go.set()
-        self._thread.join()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_query_that_hangs_is_ended_by_the_time_limit(user, monkeypatch):
     agent = make_agent(user, sol=None)
     monkeypatch.setattr(exports, "TIME_LIMIT_SECONDS", 0.3)
-    with Locked("closed_trade"):
+    with held("LOCK TABLE closed_trade IN ACCESS EXCLUSIVE MODE"):
         answer = api_of(user).get(f"/agent-historical-swaps/export?agentId={agent.pk}")
     assert (answer.status, answer.code) == (408, "EXPORT_TIMEOUT")
     assert api_of(user).get(f"/agent-historical-swaps/export?agentId={agent.pk}").status == 200
@@ -376,30 +339,14 @@ def test_a_database_that_hangs_up_answers_503(user):
         finally:
             connection.close()
 
-    with Locked("closed_trade"):
+    with held("LOCK TABLE closed_trade IN ACCESS EXCLUSIVE MODE"):
         asking = threading.Thread(target=export)
         asking.start()
-        terminate(waiting_session())
+        terminate(waiting_session('SELECT "closed_trade"'))
         asking.join()
     (answer,) = answers
     assert (answer.status, answer.code) == (503, "DATABASE_UNAVAILABLE")
     assert answer.json["error"] and answer.json["message"]
-
-
-def waiting_session():
-    """Return the database session that waits for a lock on closed trades, once there is one."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pid FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT \"closed_trade\"%'"
-            )
-            found = cursor.fetchone()
-        if found:
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError("nobody waits")
 
 
 def test_head_tells_the_file_without_writing_it(api, agent):

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.api.authentication import caller
-from apps.accounts.api.idempotency import idempotent
+from apps.accounts.api.idempotency import idempotent, once_of
 from apps.agents import selectors as agents
 from apps.core import base58
 from apps.core.api import paging
@@ -25,6 +25,7 @@ from apps.trading.errors import CONFLICT_CODES, ClosePending
 from apps.trading.models import CloseReason
 from apps.trading.selectors import positions
 from apps.trading.services import exits, hand_buys
+from apps.trading.services.hand_buys import EntryResult
 from apps.wallets import selectors as wallets
 
 WAIT_SECONDS = 15.0
@@ -109,11 +110,19 @@ class ClosePosition(APIView):
         owner, wanted = path_uuid(agent_id, "agentId"), path_uuid(position_id, "positionId")
         reason = shapes.CloseBody.read(request).get("reason", CloseReason.MANUAL)
         agent = agents.get_agent_or_deny(user=caller(request), agent_id=owner)
-        position = positions.get_open(agent=agent, position_id=wanted)
+        once = once_of(request)
         try:
-            result = exits.close_position(
-                position=position, reason=reason, actor=caller(request), timeout_seconds=WAIT_SECONDS
-            )
+            if once.begun is not None:
+                requested = exits.get_requested(intent_id=once.begun["intent"])
+                result = exits.wait_for_close(intent=requested, timeout_seconds=WAIT_SECONDS)
+            else:
+                result = exits.close_position(
+                    position=positions.get_open(agent=agent, position_id=wanted),
+                    reason=reason,
+                    actor=caller(request),
+                    timeout_seconds=WAIT_SECONDS,
+                    on_requested=lambda intent: once.begin({"intent": intent.pk}),
+                )
         except ClosePending as pending:
             return Response(shapes.ClosePendingShape.present(pending), status=202)
         return Response({"success": True, **shapes.CloseShape.present(result)})
@@ -166,10 +175,15 @@ class ExecuteTrade(APIView):
             token_symbol=body.get("token_symbol"),
             signal_id=signal_id,
             position_size_sol=body.get("position_size"),
+            on_booked=lambda result: once_of(request).keep(_bought(result)),
         )
-        answer = {"success": True, **shapes.BuyShape.present(bought)}
-        if bought.stop_loss_percentage is not None:
-            answer["stopLossPercentage"] = bought.stop_loss_percentage
-        if bought.signal_id is not None:
-            answer["signalId"] = bought.signal_id
-        return Response(answer)
+        return Response(_bought(bought))
+
+
+def _bought(result: EntryResult) -> dict[str, Any]:
+    answer = {"success": True, **shapes.BuyShape.present(result)}
+    if result.stop_loss_percentage is not None:
+        answer["stopLossPercentage"] = result.stop_loss_percentage
+    if result.signal_id is not None:
+        answer["signalId"] = result.signal_id
+    return answer

@@ -6,6 +6,7 @@ The same intent, lease and booking as a fired stop. A close that is open already
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -47,9 +48,16 @@ class CloseResult:
     transaction_hash: str | None
 
 
-def request_close(*, position: Position, reason: str, actor: User | None) -> ExitIntent:
+def request_close(
+    *,
+    position: Position,
+    reason: str,
+    actor: User | None,
+    on_requested: Callable[[ExitIntent], None] = lambda _: None,
+) -> ExitIntent:
     """Ask for a full sale and return the intent that will bring it, a new one or the one that is open already.
 
+    `on_requested` runs in the transaction of the request, and by raising undoes it.
     A doubted stop that is joined becomes certain: a person wants out, whatever the price was. Wakes worker-critical.
 
     Raises:
@@ -68,6 +76,7 @@ def request_close(*, position: Position, reason: str, actor: User | None) -> Exi
             before=None,
             after={"reason": reason, "intent": intent.pk, "joined": joined},
         )
+        on_requested(intent)
     wake.wake_on_commit(exit_intents.TASK)
     return intent
 
@@ -89,19 +98,29 @@ def _open_close(position: Position, reason: str, actor: User | None) -> tuple[Ex
 
 
 def close_position(
-    *, position: Position, reason: str, actor: User | None, timeout_seconds: float = 15.0
+    *,
+    position: Position,
+    reason: str,
+    actor: User | None,
+    timeout_seconds: float = 15.0,
+    on_requested: Callable[[ExitIntent], None] = lambda _: None,
 ) -> CloseResult:
     """Sell a position and return how it ended, whether a worker sells it or, without one, this caller.
 
-    Not to be called inside a transaction: it waits for the outside.
+    Not to be called inside a transaction: it waits for the outside. `on_requested`: see `request_close`.
 
     Raises:
         PositionNotFound, ExitsHalted: see `request_close`.
         ClosePending: not sold within `timeout_seconds`; the intent stays due and will be.
         CloseCancelled: the intent ended without a sale, e.g. the wallet was reset.
     """
-    intent = request_close(position=position, reason=reason, actor=actor)
+    intent = request_close(position=position, reason=reason, actor=actor, on_requested=on_requested)
     return wait_for_close(intent=intent, timeout_seconds=timeout_seconds)
+
+
+def get_requested(*, intent_id: int) -> ExitIntent:
+    """Return a close that was asked for before, ended or not."""
+    return ExitIntent.objects.get(pk=intent_id)
 
 
 def wait_for_close(*, intent: ExitIntent, timeout_seconds: float = 15.0) -> CloseResult:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import Error as DatabaseError
+from django.db import transaction as database
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -22,9 +23,11 @@ from apps.trading.domain import entry_rules, exit_decision, price_impact, sizing
 from apps.trading.domain.entry_rules import EntryRequest
 from apps.trading.errors import EntryRefused
 from apps.trading.selectors import candidates
+from apps.trading.selectors.candidates import Candidate
 from apps.trading.services import booking, entry_orders, gate, quoting
 from apps.trading.services.booking import EntryOrder, TokenView
 from apps.trading.services.quoting import Share, Wanted
+from apps.trading.services.verdicts import Outcome
 from apps.wallets import selectors as wallets
 from apps.wallets.models import Wallet
 
@@ -57,10 +60,12 @@ def buy_by_hand(
     token_symbol: str | None = None,
     signal_id: int | None = None,
     position_size_sol: Decimal | None = None,
+    on_booked: Callable[[EntryResult], None] = lambda _: None,
 ) -> EntryResult:
     """Buy a token for one agent now, paused or not, through the same gate and booking as a signal's entry.
 
-    `position_size_sol` None works the size out from balance and configuration.
+    `position_size_sol` None works the size out from balance and configuration. `on_booked` runs in the transaction of
+    the booking, and by raising undoes it.
 
     Raises:
         EntryRefused: with the code of the rule, TOKEN_NOT_TRADABLE, or PRICE_IMPACT_TOO_HIGH.
@@ -68,7 +73,7 @@ def buy_by_hand(
         ProviderError: the aggregator gave no quote; nothing was booked.
     """
     with _measured():
-        return _buy(agent, token_address, actor, wallet_address, token_symbol, signal_id, position_size_sol)
+        return _buy(agent, token_address, actor, wallet_address, token_symbol, signal_id, position_size_sol, on_booked)
 
 
 @contextmanager
@@ -92,6 +97,7 @@ def _buy(
     token_symbol: str | None,
     signal_id: int | None,
     position_size_sol: Decimal | None,
+    on_booked: Callable[[EntryResult], None],
 ) -> EntryResult:
     item = candidates.of_agent(agent_id=agent.pk, mint=token_address)
     if item is None:
@@ -105,19 +111,23 @@ def _buy(
         raise _refusal(decision.code, decision.cause)
     token = _token(token_address, token_symbol)
     order = EntryOrder(item, _share(token, entry_orders.wanted(item, decision.size_sol)), draw, explicit=True)
+    sol_usd = prices.usable_sol_usd()
     try:
-        (outcome,) = booking.book_entries(
-            token=token,
-            orders=[order],
-            sol_usd=prices.usable_sol_usd(),
-            by_hand_signal=signal_id,
-            actor=actor,
-        )
+        with database.atomic():
+            (outcome,) = booking.book_entries(
+                token=token, orders=[order], sol_usd=sol_usd, by_hand_signal=signal_id, actor=actor
+            )
+            result = _result(outcome, item, signal_id)
+            on_booked(result)
     except DatabaseError as error:
         code = booking.error_code(error)
         if code is None:
             raise
         raise _refusal(code) from error
+    return result
+
+
+def _result(outcome: Outcome, item: Candidate, signal_id: int | None) -> EntryResult:
     if outcome.fill is None or outcome.transaction_id is None or outcome.position_id is None:
         raise _refusal(outcome.code)
     return EntryResult(

@@ -56,6 +56,7 @@ def _command(desk: Desk, options: argparse.Namespace, reports: Path) -> list[str
     address = f"http://127.0.0.1:{desk.port}"
     return [
         str(Path(sys.executable).with_name("schemathesis")),
+        *("--config-file", str(Path(__file__).with_name("schemathesis.toml"))),
         "run",
         f"{address}/api/schema/?format=json",
         *("--url", address),

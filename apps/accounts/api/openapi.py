@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
 from apps.accounts.api.permissions import Operator
 from apps.core.api.described import Described
+
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -50,6 +52,25 @@ class StaffSessionScheme(OpenApiAuthenticationExtension):
             "in": "cookie",
             "name": "soldesk_session_8000",
             "description": "An operator's session of the admin; the number is the desk's port. Changes need CSRF too.",
+        }
+
+
+class DescribedNetwork(OpenApiSerializerFieldExtension):
+    """Addresses and networks of an API key."""
+
+    target_class = "apps.accounts.api.shapes.Network"
+    priority = 1
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        if direction == "response":
+            return {"type": "string"}
+        return {
+            "anyOf": [
+                {"type": "string", "format": "ipv4"},
+                {"type": "string", "format": "ipv6"},
+                {"type": "string", "pattern": rf"^{_BYTE}(\.{_BYTE}){{3}}/([0-9]|[12][0-9]|3[0-2])$"},
+                {"type": "string", "pattern": r"^[0-9a-f:]*::/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$"},
+            ],
         }
 
 

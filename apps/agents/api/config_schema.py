@@ -54,6 +54,8 @@ def _value(spec: FieldSpec, *, partial: bool) -> dict[str, Any]:
             schema = {"type": "array", "items": _level(spec.items)}
     if spec.max_items is not None:
         schema["maxItems"] = spec.max_items
+    if partial and spec.path == "stopLoss.mode":
+        schema = {"enum": [*schema["enum"], "", None]}  # read as fixed
     if partial and spec.clearable:
         schema["type"] = [schema["type"], "null"]
     schema["description"] = f"{spec.help_text} In {spec.unit}." if spec.unit else spec.help_text

@@ -27,6 +27,21 @@ class Described(AutoSchema):
     def get_serializer_name(self, serializer: serializers.Serializer, direction: str) -> str:
         return _SUFFIX.sub("", super().get_serializer_name(serializer, direction))
 
+    def get_request_serializer(self) -> Any:
+        return None if self.method == "DELETE" else super().get_request_serializer()
+
+    def _get_request_body(self, direction: str = "request") -> dict[str, Any] | None:
+        """Describe the body of a DELETE too, where a route says that it takes one."""
+        if self.method != "DELETE" or self.get_request_serializer() is None:
+            body: dict[str, Any] | None = super()._get_request_body(direction)
+            return body
+        self.method = "POST"
+        try:
+            body = super()._get_request_body(direction)
+        finally:
+            self.method = "DELETE"
+        return body
+
     def _insert_field_validators(self, field: serializers.Field, schema: dict[str, Any]) -> None:
         if schema.get("oneOf", [None])[0] == {}:
             del schema["oneOf"]  # anything: null is one of that

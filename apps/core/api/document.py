@@ -172,8 +172,10 @@ def _complete_parameters(operation: Node, schemas: dict[str, Node]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             parameter["name"] = camel(parameter["name"])
-        elif parameter["in"] == "query" and parameter["schema"].get("minLength") == 1:
-            del parameter["schema"]["minLength"]  # an empty parameter is an absent one
+        elif parameter["in"] == "query" and not parameter.get("required"):
+            parameter["allowEmptyValue"] = True  # an empty parameter is an absent one
+            if parameter["schema"].get("minLength") == 1:
+                del parameter["schema"]["minLength"]
         if "description" not in parameter:
             said = parameter["schema"].pop("description", None) or PARAMETERS.get(parameter["name"])
             if said:
@@ -242,6 +244,8 @@ def _fields(operation: Node, schemas: dict[str, Node]) -> Iterator[str]:
     for parameter in operation.get("parameters", ()):
         if parameter["in"] in ("query", "path"):
             yield code_of_field(parameter["name"])
+        if parameter["in"] == "path" and parameter["name"].endswith("Id"):
+            yield "INVALID_ID"
     content = operation.get("requestBody", {}).get("content", {}).get(JSON)
     if content is None:
         return

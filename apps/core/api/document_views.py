@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -16,6 +17,7 @@ from rest_framework.request import Request
 class Document(SpectacularAPIView):
     """YAML, or JSON where it is asked for (`Accept`, or `?format=json`)."""
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         renderer: BaseRenderer = request.accepted_renderer
         text = _rendered(type(renderer))

@@ -24,6 +24,8 @@ _IDS = "6f1f0d1e-9c1b-4a7e-8f60-{:012d}"
 
 #: A field's value, by its name or by its component and name.
 VALUES: dict[str, Any] = {
+    "url": "https://hooks.example.com/soldesk",
+    "allowedIps": ["203.0.113.7", "10.0.0.0/8"],
     "email": "ann@example.com",
     "password": "correct horse battery staple",
     "accessToken": TOKEN,
@@ -153,7 +155,7 @@ VALUES: dict[str, Any] = {
 }
 
 #: Optional fields that an example request leaves out: sent as they stand they would bar the caller.
-LEFT_OUT = frozenset({"LoginRequest.totpCode", "ApiKeyRequest.allowedAddresses", "ApiKeyRequest.expiresAt"})
+LEFT_OUT = frozenset({"LoginRequest.totpCode", "ApiKeyRequest.allowedIps", "ApiKeyRequest.expiresAt"})
 
 _FITS: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),

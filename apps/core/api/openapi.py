@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -50,7 +49,7 @@ PAGING = [
     OpenApiParameter("offset", {"type": "integer", "minimum": 0, "default": 0}, description="Rows to pass over."),
     OpenApiParameter(
         "cursor",
-        OpenApiTypes.STR,
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
         description="Pages that rows coming in do not shift: empty for the first, then what `X-Next-Cursor` said.",
     ),
 ]
@@ -66,11 +65,11 @@ PROVIDERS = (
 )
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": 255},
     OpenApiParameter.HEADER,
     description=(
-        "Any text of yours, kept for a day. The same request with the same key gets the same answer and happens once;"
-        " another request with it is refused with 422, and 409 says that the first still runs."
+        "Any printable ASCII of yours, kept for a day. The same request with the same key gets the same answer and"
+        " happens once; another request with it is refused with 422, and 409 says that the first still runs."
     ),
 )
 

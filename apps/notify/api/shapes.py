@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.core.api.fields import Choice, Flag, Identifier, Moment, Text, WholeNumber
@@ -15,8 +16,13 @@ from apps.notify.services.endpoints import Wish
 _MOST_AGENTS = 200
 
 
+@extend_schema_field({"type": "string", "pattern": r"^https?://[^\s]+$", "maxLength": 2000})
+class WebAddress(Text):
+    """Where something is posted to; which hosts are allowed is for the service to say."""
+
+
 class EndpointBody(Body):
-    url = Text(max_length=2000, help_text="https://…; where events are posted to.")
+    url = WebAddress(max_length=2000, help_text="https://…; where events are posted to.")
     events = serializers.ListField(
         child=Choice(choices=list(SUBSCRIBABLE)), allow_empty=False, max_length=50, help_text="What it is told of."
     )
@@ -33,7 +39,7 @@ class EndpointBody(Body):
 class EndpointChanges(EndpointBody):
     """What is given is changed, the rest stays."""
 
-    url = Text(max_length=2000, required=False)
+    url = WebAddress(max_length=2000, required=False)
     events = serializers.ListField(
         child=Choice(choices=list(SUBSCRIBABLE)), required=False, allow_empty=False, max_length=50
     )

@@ -192,8 +192,13 @@ class TradingStateQuery(Query):
     agent_id = Identifier(required=False)
 
 
+@extend_schema_field({"type": "string", "enum": [*State.values, *(each.upper() for each in State.values)]})
+class StateWord(Text):
+    """A trading state, in small letters or capitals."""
+
+
 class TradingStateBody(Body):
-    state = Text(max_length=20)
+    state = StateWord(max_length=20)
     exits_enabled = Flag(required=False, default=True)
     reason = Text(required=False, allow_blank=True, default="", max_length=200)
     agent_id = Identifier(required=False, allow_null=True)

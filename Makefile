@@ -2,19 +2,20 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
-.PHONY: help install up test test-stack lint checks check-style check-format check-types check-layers check-migrations \
+.PHONY: help install up test test-stack fuzz lint checks check-style check-format check-types check-layers check-migrations \
   check-schema schema down-clean lock shell audit bench
 
 help:
 	@echo "make up          start everything, with logs; Ctrl-C stops it"
 	@echo "make test        run all tests (PYTEST_ARGS=...)"
 	@echo "make test-stack  the tests that kill and cut off processes, many times over (REPEATS=10, SEED=...)"
+	@echo "make fuzz        the API judged by its own document, over thousands of requests (FUZZ_ARGS=...)"
 	@echo "make lint        style, types, import layers, migrations, API schema"
 	@echo "make audit       recompute every balance and position of the running desk"
 	@echo "make bench       measure signals on the running desk (BENCH_ARGS=...)"
 	@echo "make shell       a Python shell on the running desk"
 	@echo "make down-clean  forget all data, after a question (YES=1 skips it)"
-	@echo "make schema      write docs/openapi.yaml and the Postman collection anew"
+	@echo "make schema      write docs/openapi.yaml, the Postman collection and docs/api.md's tables anew"
 	@echo "make lock        resolve pyproject.toml into requirements.lock (needs uv)"
 
 # Any Python 3 will do to look for the right one.
@@ -31,6 +32,10 @@ test: install
 # Other chances each time; a failure prints its seed.
 test-stack: install
 	@STACK_REPEATS=$(or $(REPEATS),10) STACK_SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -s tests/stack $(PYTEST_ARGS)
+
+# Requests by the thousand against a desk of its own; FUZZ_ARGS="--seed 7 --examples 80". See tests/fuzz/README.md.
+fuzz: install
+	@$(PYTHON) -m tests.fuzz $(FUZZ_ARGS)
 
 lint: install
 	@$(PYTHON) -m config.runtime scratch -- $(MAKE) --keep-going --no-print-directory checks
@@ -53,10 +58,11 @@ check-schema:
 	  || { echo "docs/openapi.yaml is not what the code says: make schema" >&2; exit 1; }
 	python manage.py postman | diff -u docs/postman_collection.json - \
 	  || { echo "docs/postman_collection.json is not what the code says: make schema" >&2; exit 1; }
+	python manage.py api_tables docs/api.md --check
 
 schema: install
 	@$(PYTHON) -m config.runtime scratch -- sh -ec '$(PYTHON) manage.py spectacular --validate --file docs/openapi.yaml; \
-	  $(PYTHON) manage.py postman --file docs/postman_collection.json'
+	  $(PYTHON) manage.py postman --file docs/postman_collection.json; $(PYTHON) manage.py api_tables docs/api.md'
 
 down-clean: install
 	@$(PYTHON) -m config.runtime down-clean $(if $(YES),--yes)

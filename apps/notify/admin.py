@@ -23,7 +23,7 @@ from apps.core.adminkit import base, buttons, cells, columns
 from apps.notify import admin_deliveries  # noqa: F401 - registers its pages
 from apps.notify.domain import addresses
 from apps.notify.forms import EndpointForm, NewEndpointForm
-from apps.notify.models import DisabledReason, EventType, WebhookEndpoint
+from apps.notify.models import SUBSCRIBABLE, DisabledReason, EventType, WebhookEndpoint
 from apps.notify.services import endpoints
 
 
@@ -75,7 +75,6 @@ class WebhookEndpointAdmin(base.DeskAdmin):
         columns.when("last_failure_at", "Last failure"),
         columns.when("created_at", "Made"),
     )
-    list_display_links = ("endpoint",)
     list_filter = ("enabled", "disabled_reason", ("user", AutocompleteSelectFilter))
     list_select_related = ("user",)
     search_fields = ("description", "url", "user__email", "=id")
@@ -196,7 +195,6 @@ def show_secret(
 
 
 def _events(endpoint: WebhookEndpoint) -> SafeString:
-    known = {str(event.value): str(event.label) for event in EventType}
-    if len(endpoint.events) == len(known) - 1:
+    if set(endpoint.events) == set(SUBSCRIBABLE):
         return cells.label("everything")
-    return cells.words(endpoint.events, explained=known)
+    return cells.words([str(EventType(event).label) for event in endpoint.events])

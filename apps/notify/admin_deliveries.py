@@ -205,7 +205,7 @@ class WebhookAttemptAdmin(base.LongTableAdmin):
         columns.column("Took", duration_of, name="num_took", order="duration_ms"),
     )
     list_filter = ("error",)
-    list_select_related = ("delivery",)
+    list_select_related = ("delivery__message", "delivery__endpoint")
     search_fields = ("=delivery__id",)
     search_help_text = "Whole id of the delivery"
     ordering = ("-id",)

@@ -185,7 +185,7 @@ class WebhookDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.message_id} to {self.endpoint_id}"
+        return f"{self.message.type} to {self.endpoint}"
 
 
 class WebhookAttempt(models.Model):

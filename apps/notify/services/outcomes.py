@@ -79,16 +79,16 @@ def record(results: Sequence[Outcome]) -> None:
         _switch_off(results, locked)
     for result in results:
         metrics.attempted(result.label, result.posted.elapsed_seconds)
-        log.info(
-            "webhook_attempted",
-            delivery=result.parcel.delivery_id,
-            endpoint=result.parcel.endpoint_id,
-            type=result.parcel.type,
-            outcome=result.label,
-            status=result.posted.status,
-            tries=result.parcel.tries + 1,
-            elapsed_ms=round(result.posted.elapsed_seconds * 1000, 1),
-        )
+        if not result.posted.ok:
+            log.warning(
+                "webhook_failed",
+                delivery=result.parcel.delivery_id,
+                endpoint=result.parcel.endpoint_id,
+                type=result.parcel.type,
+                error=result.error,
+                tries=result.parcel.tries + 1,
+                elapsed_ms=round(result.posted.elapsed_seconds * 1000, 1),
+            )
     for status, seconds in over:
         if status == DeliveryStatus.DELIVERED:
             metrics.delivered(seconds)

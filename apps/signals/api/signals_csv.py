@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import tzinfo
 from functools import partial
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -25,20 +26,32 @@ _HEADER = (
 )
 
 
+_COLUMNS = (
+    "signal_strength",
+    "symbol",
+    "token_address",
+    "signal_type",
+    "activation_reason",
+    "source",
+    "updated_at",
+)
+
+
 def export(rows: QuerySet[TradingSignal], zone: str | None) -> Export:
     """Return the export of these rows, with times in the IANA zone of that name."""
     return Export(
         name="trading-signals",
         rows=rows,
         oldest_by="created_at",
+        columns=_COLUMNS,
         header=_HEADER,
         cells=partial(_cells, csv_text.zone(zone)),
     )
 
 
-def _cells(zone: tzinfo, row: TradingSignal) -> Sequence[str]:
+def _cells(zone: tzinfo, row: Any) -> Sequence[str]:
     return (
-        str(row.pk),
+        str(row.id),
         csv_text.moment(row.created_at, zone),
         str(row.signal_strength),
         csv_text.text(row.symbol),

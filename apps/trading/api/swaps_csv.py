@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -16,6 +17,19 @@ from apps.trading.models import ClosedTrade
 
 #: What clients of the dialect expect of a request that names no price of SOL.
 DEFAULT_SOL_PRICE_USD = Decimal(100)
+_COLUMNS = (
+    "symbol",
+    "mint",
+    "amount",
+    "purchase_price",
+    "sale_price",
+    "profit_sol",
+    "profit_usd",
+    "change_percent",
+    "signal_id",
+    "signal__signal_type",
+    "signal__activation_reason",
+)
 _PRICE_PLACES = {"SOL": 10, "USD": 8}
 _PROFIT_PLACES = {"SOL": 4, "USD": 2}
 
@@ -42,8 +56,7 @@ class _Columns:
             "Activation Reason",
         )
 
-    def cells(self, row: ClosedTrade) -> Sequence[str]:
-        signal = row.signal
+    def cells(self, row: Any) -> Sequence[str]:
         return (
             csv_text.moment(row.sale_time, self.zone),
             csv_text.text(row.symbol),
@@ -53,18 +66,19 @@ class _Columns:
             self._price(row.sale_price),
             csv_text.fixed(self._profit(row), _PROFIT_PLACES[self.currency], signed=True),
             f"{csv_text.fixed(row.change_percent, 2)}%",
-            csv_text.MISSING if signal is None else str(signal.pk),
-            csv_text.text(None if signal is None else signal.signal_type),
-            csv_text.text(None if signal is None else signal.activation_reason),
+            csv_text.MISSING if row.signal_id is None else str(row.signal_id),
+            csv_text.text(row.signal__signal_type),
+            csv_text.text(row.signal__activation_reason),
         )
 
     def _price(self, price_sol: Decimal) -> str:
         price = price_sol if self.currency == "SOL" else MONEY.multiply(price_sol, self.sol_price_usd)
         return csv_text.fixed(price, _PRICE_PLACES[self.currency])
 
-    def _profit(self, row: ClosedTrade) -> Decimal | None:
+    def _profit(self, row: Any) -> Decimal | None:
         """The profit as it was recorded: in US dollars it was known, or not, when the trade ended."""
-        return row.profit_sol if self.currency == "SOL" else row.profit_usd
+        profit: Decimal | None = row.profit_sol if self.currency == "SOL" else row.profit_usd
+        return profit
 
 
 def export(
@@ -76,8 +90,9 @@ def export(
     )
     return Export(
         name="agent-trades",
-        rows=rows.select_related("wallet", "signal"),
+        rows=rows,
         oldest_by="sale_time",
+        columns=_COLUMNS,
         header=columns.header(),
         cells=columns.cells,
     )

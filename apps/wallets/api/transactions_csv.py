@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import tzinfo
 from functools import partial
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -39,21 +40,47 @@ _HEADER = (
 )
 
 
+_COLUMNS = (
+    "transaction_type",
+    "value_usd",
+    "input_symbol",
+    "input_mint",
+    "input_amount",
+    "input_price",
+    "output_symbol",
+    "output_mint",
+    "output_amount",
+    "output_price",
+    "slippage_percent",
+    "price_impact",
+    "protocol_fee_sol",
+    "network_fee_sol",
+    "fees_sol",
+    "is_dca",
+    "is_take_profit",
+    "signal_id",
+    "destination_address",
+    "transaction_hash",
+    "wallet__address",
+)
+
+
 def export(rows: QuerySet[Transaction], zone: str | None) -> Export:
     """Return the export of these rows, with times in the IANA zone of that name."""
     return Export(
         name="agent-transactions",
-        rows=rows.defer("routes", "swap_payload"),
+        rows=rows,
         oldest_by="transaction_time",
+        columns=_COLUMNS,
         header=_HEADER,
         cells=partial(_cells, csv_text.zone(zone)),
     )
 
 
-def _cells(zone: tzinfo, row: Transaction) -> Sequence[str]:
+def _cells(zone: tzinfo, row: Any) -> Sequence[str]:
     return (
         csv_text.moment(row.transaction_time, zone),
-        str(row.pk),
+        str(row.id),
         row.transaction_type.upper(),
         csv_text.exact(row.value_usd),
         csv_text.text(row.input_symbol),
@@ -74,5 +101,5 @@ def _cells(zone: tzinfo, row: Transaction) -> Sequence[str]:
         csv_text.MISSING if row.signal_id is None else str(row.signal_id),
         csv_text.text(row.destination_address),
         csv_text.text(row.transaction_hash),
-        csv_text.text(row.wallet.address),
+        csv_text.text(row.wallet__address),
     )

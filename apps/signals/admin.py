@@ -16,6 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.models import User
+from apps.accounts.operators import operator_of
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.prices.models import Token
 from apps.signals import admin_webhooks as webhook_pages  # noqa: F401 - registers its pages
@@ -103,9 +104,9 @@ class TradingSignalAdmin(base.ReadOnlyAdmin):
 def send(request: HttpRequest, values: dict[str, Any]) -> str:
     """Record a test signal and tell so; the agent page's button does the same."""
     token: Token = values["token"]
-    signal = signals.create_signal(
+    signal = signals.send_by_hand(
         user=values["user"],
-        api_key=None,
+        actor=operator_of(request),
         token_address=token.mint,
         symbol=token.symbol or None,
         signal_type=values["signal_type"],

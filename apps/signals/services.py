@@ -65,6 +65,20 @@ def create_signal(
     return signal
 
 
+def send_by_hand(*, user: User, actor: User, **fields: Any) -> TradingSignal:
+    """Record a signal an operator sends for a user, and who did; otherwise `create_signal`."""
+    with transaction.atomic():
+        signal = create_signal(user=user, api_key=None, **fields)
+        audit.record(
+            actor=actor,
+            action="signal.sent",
+            object_type="signal",
+            object_id=signal.pk,
+            after={"user": user.email, **fields},
+        )
+    return signal
+
+
 def update_signal(*, signal: TradingSignal, changes: Mapping[str, Any], actor: User | None) -> TradingSignal:
     """Correct what a signal says; nothing is traded again and the duplicate key stays as it was.
 

@@ -60,9 +60,9 @@ def make_desk(operator: User) -> Desk:
     factories.make_snapshot(wallet)
     factories.set_state("halted", agent=agent, reason="testing")
     factories.make_api_key(owner)
+    factories.make_second_factor(owner)  # which ends sessions
     factories.make_session(owner)
     factories.make_admin_session(owner)
-    factories.make_second_factor(owner)
     StrangerAttempts.objects.create(email_hash=owner.pk.hex, failed_logins=1, updated_at=timezone.now())
     factories.make_webhook_request(factories.make_webhook(owner)[0], outcome="created", signal=signal)
     LiveKeyGrant.objects.create(key=factories.make_live_key(), user=owner)

@@ -51,10 +51,11 @@ class DisabledReason(Badge):
     BY_HAND = "by_hand", "Switched off"
     GONE = "gone", "Gone: it answered 410"
     FAILING = "failing", "Failing: nothing was taken for days"
+    BACKLOG = "backlog", "Behind: too much waits for it"
 
     @classmethod
     def colours(cls) -> dict[str, str]:
-        return {"by_hand": "muted", "gone": "danger", "failing": "danger"}
+        return {"by_hand": "muted", "gone": "danger", "failing": "danger", "backlog": "danger"}
 
 
 class WebhookEndpoint(models.Model):

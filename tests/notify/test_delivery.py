@@ -224,6 +224,22 @@ def test_days_without_a_success_switch_the_endpoint_off(receiver, desk_intake, s
     assert WebhookDelivery.objects.get().status == "delivered"
 
 
+def test_an_endpoint_far_behind_is_switched_off_before_its_rows_grow_without_end(desk_intake, monkeypatch):
+    user, other = factories.make_user(), factories.make_user()
+    slow, _ = subscribe(user, "https://example.com/slow")
+    fine, _ = subscribe(other, "https://example.com/fine")
+    monkeypatch.setattr(pauses, "MOST_PENDING", 2)
+    tell(*(alert(user) for _ in range(3)), *(alert(other) for _ in range(2)))
+    desk_intake.run()
+    assert outcomes.switch_off_behind() == 1
+    assert outcomes.switch_off_behind() == 0
+    slow.refresh_from_db()
+    fine.refresh_from_db()
+    assert (slow.enabled, slow.disabled_reason, fine.enabled) == (False, "backlog", True)
+    assert OutboxMessage.objects.filter(kind="alert").latest("id").payload["reason"] == "backlog"
+    assert WebhookDelivery.objects.filter(status="pending").count() == 5
+
+
 def test_what_waited_for_days_is_given_up():
     user = factories.make_user()
     endpoint, _ = subscribe(user, "https://example.com/hooks")

@@ -130,6 +130,7 @@ class Courier:
             return
         self._next_look_round = time.monotonic() + _LOOK_ROUND_EVERY_SECONDS
         outcomes.give_up_stale()
+        outcomes.switch_off_behind()
         metrics.show_waiting(*claims.waiting())
 
 

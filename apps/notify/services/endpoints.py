@@ -39,6 +39,7 @@ TASK = "notify.deliver"
 DISABLED_ALERT = "WEBHOOK_DISABLED"
 _SENTENCES = {
     DisabledReason.GONE: "The webhook endpoint {name} answered that it is gone (410): it was switched off.",
+    DisabledReason.BACKLOG: "The webhook endpoint {name} is too slow for what it subscribed to: it was switched off.",
     DisabledReason.FAILING: "The webhook endpoint {name} has taken nothing for three days: it was switched off.",
 }
 

@@ -231,5 +231,21 @@ def give_up_stale() -> int:
     return gone
 
 
+_BEHIND = """
+SELECT endpoint_id FROM webhook_delivery WHERE status = 'pending' GROUP BY endpoint_id HAVING count(*) > %s
+"""
+
+
+def switch_off_behind() -> int:
+    """Switch off endpoints for which too much waits, and tell their users; return how many."""
+    behind = {row[0] for row in bulk.fetch_all(_BEHIND, [pauses.MOST_PENDING])}
+    if not behind:
+        return 0
+    with database.atomic():
+        rows = [row for row in _lock_endpoints(behind).values() if row.enabled]
+        outbox.append([endpoints.switch_off(endpoint=row, reason=DisabledReason.BACKLOG) for row in rows])
+    return len(rows)
+
+
 def _milliseconds(result: Outcome) -> int:
     return round(result.posted.elapsed_seconds * 1000)

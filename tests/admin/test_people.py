@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.accounts.models import ApiKey, AuditEntry, RefreshFamily, User
+from apps.accounts.models import AdminSession, ApiKey, AuditEntry, RefreshFamily, SecondFactor, User
 from apps.accounts.services import api_keys, audit
 from tests import factories
 
@@ -171,3 +172,137 @@ def test_the_history_of_an_object_is_its_audit_log_and_nothing_elses(client: Cli
     for name, row, action in (("auth_group", group, "group.created"), ("accounts_apikey", key, "api_key.created")):
         answer = client.get(client.get(reverse(f"admin:{name}_history", args=[row.pk]))["Location"])
         assert [entry.action for entry in answer.context["cl"].result_list] == [action]
+
+
+def _clerk(*codenames: str) -> Client:
+    """Return the browser of an operator who is no administrator and may do what is named."""
+    clerk = factories.make_user(is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(clerk)
+    return client
+
+
+def test_what_is_an_administrators_an_operator_does_not_touch(operator: User) -> None:
+    clerk = _clerk(
+        "view_user", "change_user", "view_apikey", "change_apikey", "view_refreshfamily", "change_refreshfamily",
+        "view_adminsession", "change_adminsession", "view_secondfactor", "change_secondfactor",
+    )  # fmt: skip
+    key, _ = factories.make_api_key(operator)
+    factories.make_second_factor(operator)
+    session, of_admin = factories.make_session(operator), factories.make_admin_session(operator)
+    factor = SecondFactor.objects.get(user=operator)
+    pages = [
+        reverse("admin:accounts_user_end_sessions", args=[operator.pk]),
+        reverse("admin:accounts_user_unlock", args=[operator.pk]),
+        reverse("admin:accounts_user_reset_second_factor", args=[operator.pk]),
+        reverse("admin:accounts_user_new_key", args=[operator.pk]),
+        reverse("admin:accounts_apikey_revoke", args=[key.pk]),
+        reverse("admin:accounts_refreshfamily_end", args=[session.pk]),
+        reverse("admin:accounts_adminsession_end", args=[of_admin.pk]),
+        reverse("admin:accounts_secondfactor_reset", args=[factor.pk]),
+    ]
+    before = AuditEntry.objects.count()
+    assert [clerk.post(page).status_code for page in pages] == [403] * len(pages)
+    for name, row in (("refreshfamily", session), ("adminsession", of_admin)):
+        posted = {"action": "end_selected", "_selected_action": [str(row.pk)], "confirmed": "yes"}
+        clerk.post(reverse(f"admin:accounts_{name}_changelist"), posted)
+    posted = {"user": operator.pk, "name": "mine", "scopes": ["full_access"]}
+    page = clerk.post(reverse("admin:accounts_apikey_new_key"), posted)
+    assert "user" in page.context["form"].errors, "no key acts for an administrator by an operator's hand"
+    assert AuditEntry.objects.count() == before
+    session.refresh_from_db()
+    assert session.ended_at is None
+    assert AdminSession.objects.filter(pk=of_admin.pk).exists() and SecondFactor.objects.filter(user=operator).exists()
+    assert list(ApiKey.objects.filter(user=operator)) == [key]
+
+
+def test_an_operator_does_so_for_everybody_else(operator: User) -> None:
+    clerk, user = _clerk("view_user", "change_user", "view_apikey", "change_apikey"), factories.make_user()
+    session = factories.make_session(user)
+    assert clerk.post(reverse("admin:accounts_user_end_sessions", args=[user.pk])).status_code == 302
+    session.refresh_from_db()
+    assert session.end_reason == "ended_by_operator"
+    posted = {"user": user.pk, "name": "theirs", "scopes": ["agents"], "allowed_ips": "10.0.0.0/8 2001:db8::/48"}
+    assert clerk.post(reverse("admin:accounts_apikey_new_key"), posted).context["secret"].startswith("nex_")
+    assert ApiKey.objects.get().allowed_ips == ["10.0.0.0/8", "2001:db8::/48"]
+    posted["allowed_ips"] = "somewhere"
+    assert "allowed_ips" in clerk.post(reverse("admin:accounts_apikey_new_key"), posted).context["form"].errors
+    assert ApiKey.objects.count() == 1
+
+
+def test_an_id_of_nothing_is_not_found_by_any_button(client: Client) -> None:
+    clerk = _clerk("view_user", "change_user", "change_secondfactor", "view_secondfactor")
+    for browser in (client, clerk):
+        for page in ("accounts_user_unlock", "accounts_secondfactor_reset"):
+            assert browser.post(reverse(f"admin:{page}", args=["nothing"])).status_code == 404
+
+
+def test_an_admin_session_is_ended_from_its_list(client: Client, operator: User) -> None:
+    user = factories.make_operator()
+    browser = Client(REMOTE_ADDR="198.51.100.9", headers={"user-agent": "Firefox"})
+    browser.post("/admin/login/", {"username": user.email, "password": factories.PASSWORD})
+    page = client.get(reverse("admin:accounts_adminsession_changelist")).content.decode()
+    assert "198.51.100.9" in page and "Firefox" in page
+    row = AdminSession.objects.get(user=user)
+    answer = client.post(reverse("admin:accounts_adminsession_end", args=[row.pk]))
+    assert answer["Location"] == reverse("admin:accounts_adminsession_changelist")
+    assert browser.get("/admin/me/").status_code == 302
+    assert AuditEntry.objects.get(action="session.ended").actor_id == operator.pk
+
+
+def test_a_second_factor_is_reset_and_its_secret_shown_to_nobody(client: Client, operator: User) -> None:
+    user = factories.make_user()
+    codes = factories.make_second_factor(user)
+    factor = SecondFactor.objects.get(user=user)
+    pages = [
+        reverse("admin:accounts_secondfactor_changelist"),
+        reverse("admin:accounts_secondfactor_change", args=[factor.pk]),
+        reverse("admin:accounts_user_change", args=[user.pk]),
+    ]
+    for page in pages:
+        shown = client.get(page).content.decode()
+        assert factor.key not in shown and not any(code in shown for code in codes)
+    client.post(reverse("admin:accounts_user_reset_second_factor", args=[user.pk]))
+    assert not SecondFactor.objects.exists()
+    again = client.post(reverse("admin:accounts_user_reset_second_factor", args=[user.pk]))
+    assert "TOTP_NOT_SET_UP" in str(again.context["form"].errors)
+
+
+def test_no_page_shows_or_edits_what_django_otp_stores(client: Client) -> None:
+    assert not {model for model in admin.site._registry if model.__module__.startswith("django_otp")}
+
+
+def test_who_did_what_to_what_and_when_can_be_filtered(client: Client, operator: User) -> None:
+    other, group = factories.make_operator(), Group.objects.create(name="Viewers")
+    audit.record(actor=operator, action="group.created", object_type="group", object_id=group.pk, after={"a": 1})
+    audit.record(actor=other, action="group.updated", object_type="group", object_id=group.pk, after={"a": 2})
+    audit.record(actor=None, action="agent.updated", object_type="agent", object_id="1", after={"a": 3})
+    queries = {
+        f"actor__id__exact={operator.pk}": {"group.created"},
+        "by=system": {"agent.updated"},
+        "by=person": {"group.created", "group.updated"},
+        "action=group.updated": {"group.updated"},
+        "object_type=agent": {"agent.updated"},
+        f"object=group:{group.pk}": {"group.created", "group.updated"},
+        f"object={group.pk}": {"group.created", "group.updated"},
+        "at_from_0=2999-01-01&at_from_1=00:00": set(),
+    }
+    for query, wanted in queries.items():
+        answer = client.get(f"{reverse('admin:accounts_auditentry_changelist')}?{query}")
+        assert answer.status_code == 200, query
+        assert {entry.action for entry in answer.context["cl"].result_list} == wanted, query
+
+
+def test_the_audit_log_links_who_and_which(client: Client, operator: User) -> None:
+    key, _ = factories.make_api_key(operator)
+    entry = audit.record(
+        actor=operator, action="api_key.created", object_type="api_key", object_id=key.pk, after={"name": "k"}
+    )
+    for page in (
+        reverse("admin:accounts_auditentry_changelist"),
+        reverse("admin:accounts_auditentry_change", args=[entry.pk]),
+    ):
+        shown = client.get(page).content.decode()
+        assert reverse("admin:accounts_user_change", args=[operator.pk]) in shown
+        assert reverse("admin:accounts_apikey_change", args=[key.pk]) in shown

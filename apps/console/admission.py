@@ -101,7 +101,10 @@ def admit(handshake: Handshake) -> Admission:
 
 
 def ended(credentials: set[Credential]) -> set[Credential]:
-    """Return those that are good no more: signed out, session over, user gone, new password. Five queries at most."""
+    """Return those that are good no more: signed out, session over, user gone, new password, permission lost.
+
+    Five queries at most, and two for each operator.
+    """
     now = timezone.now()
     by_token = [credential for credential in credentials if credential.session_key is None]
     by_session = [credential for credential in credentials if credential.session_key is not None]
@@ -122,7 +125,8 @@ def ended(credentials: set[Credential]) -> set[Credential]:
         if user.tokens_valid_from is not None and since < int(user.tokens_valid_from.timestamp()):
             return True
         if credential.session_key is not None:
-            return session_id(credential.session_key) not in open_sessions or not user.is_staff
+            is_open = session_id(credential.session_key) in open_sessions
+            return not is_open or not user.is_staff or not user.has_perm(DESK_PERMISSION)
         if credential.family_id is None and (credential.expires_at or 0) <= now.timestamp():
             return True
         return credential.jti in revoked or credential.family_id in over

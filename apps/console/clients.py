@@ -107,6 +107,7 @@ class House(Protocol):
 
     async def build(self, client: Client) -> Snapshot: ...
     def regroup(self, client: Client) -> None: ...
+    def newest_price(self, mint: str) -> Price | None: ...
 
 
 Close = Callable[[int], Awaitable[None]]
@@ -369,16 +370,20 @@ class Client:
                     self._tokens[mint] += 1
                     if self._tokens[mint] == 1:
                         self._regroup()
+                        self._tell_newest(mint)
         elif delta.kind == "agent_created" and self.scope.wide:
             self._seen.setdefault(agent_stream(payload["agentId"]), 0)
 
     def _regroup(self) -> None:
         """Say which prices are of interest from now on."""
-        wanted = set(self._tokens)
-        if self.scope.wide:
-            wanted.add(SOL_MINT)
-        self.held = frozenset(wanted)
+        self.held = frozenset((*self._tokens, SOL_MINT))
         self._house.regroup(self)
+
+    def _tell_newest(self, mint: str) -> None:
+        """Send the last price of a token that is held from now on: it may have been heard before that was."""
+        price = self._house.newest_price(mint)
+        if price is not None and not self.scope.desk:
+            self._prices.setdefault(mint, price)
 
     def _price_frame(self) -> bytes:
         prices, self._prices = self._prices, {}

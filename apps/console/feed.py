@@ -60,7 +60,12 @@ def snapshot(scope: Scope) -> Snapshot:
             total = _open_positions(scope).count()
         filled = fills.of_positions(positions)
         ticks = unsaved_ticks.by_mint({position.mint for position in positions}) if positions else {}
-    data: dict[str, Any] = {"positions": _present(positions, filled, ticks), "totalPositions": total}
+    sol_usd = prices.usable_sol_usd()
+    data: dict[str, Any] = {
+        "positions": _present(positions, filled, ticks, sol_usd),
+        "totalPositions": total,
+        "solUsd": None if sol_usd is None else float(sol_usd),
+    }
     if scope.wide:
         data["tradingState"] = _switch(switches.get(None))
         data["agents"] = [
@@ -97,17 +102,16 @@ def _present(
     positions: Sequence[Position],
     filled: Mapping[UUID, PositionFills],
     ticks: Mapping[str, Sequence[tuple[int, Decimal]]],
+    sol_usd: Decimal | None,
 ) -> list[dict[str, Any]]:
     """Return EnrichedPositions at their marks; prices are read when the moment of the books is over.
 
     Peaks and lows include what was recorded but not written back: a client may have been told already.
     """
     marked = marks.of_positions(positions, filled)
-    sol_usd = prices.sol_usd()
-    usd = None if sol_usd is None else sol_usd.value
     told = []
     for row in positions:
-        position = presentation.enriched_position(row, row.wallet.address, filled[row.pk], marked[row.pk], usd)
+        position = presentation.enriched_position(row, row.wallet.address, filled[row.pk], marked[row.pk], sol_usd)
         counted = [float(price) for number, price in ticks.get(row.mint, ()) if number > row.peak_from_tick]
         if counted:
             widen(position, max(counted), min(counted))

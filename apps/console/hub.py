@@ -15,16 +15,15 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
-import redis
 import structlog
 from django.conf import settings
 
+from apps.console import ears
 from apps.console.clients import NORMAL_END, POLICY_VIOLATION, Client, Delta, FeedUnavailable, Scope, Snapshot
 from apps.console.frames import Price, PriceBatch, message_frame, now_text, text_frame
 from apps.console.recent_prices import RecentPrices
-from apps.core.feed import FEED_CHANNEL, PRICES_CHANNEL
+from apps.core.feed import FEED_CHANNEL
 from apps.core.outbox import agent_stream
-from apps.core.redis import async_client, name
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +36,6 @@ PANEL_AT_MOST_SECONDS = 5.0
 PANEL_RESTS = 9
 LONGEST_REST_SECONDS = 10.0
 RECONNECT_SECONDS = 0.5
-QUIET_SECONDS = 15.0
 RELOAD_SPREAD_SECONDS = 1.0
 WITHOUT_REDIS_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
@@ -162,6 +160,10 @@ class Hub:
             self._group_of[client] = key
             self._groups[key].add(client)
 
+    def newest_price(self, mint: str) -> Price | None:
+        """Return the last price of a token this process has heard."""
+        return self._recent.newest(mint)
+
     def _leave_group(self, client: Client) -> None:
         key = self._group_of.pop(client, None)
         if key is not None:
@@ -257,8 +259,8 @@ class Hub:
     async def _listen(self) -> None:
         while True:
             try:
-                await self._subscribe()
-            except (redis.RedisError, OSError, TimeoutError) as error:
+                await ears.listen(self._subscribed, self._take)
+            except ears.LOST as error:
                 if self.connected:
                     log.warning("feed_redis_away", error=type(error).__name__, clients=len(self._clients))
                     self._tell_state(live=False)
@@ -266,31 +268,9 @@ class Hub:
             await asyncio.sleep(RECONNECT_SECONDS)
             self._refresh_without_redis()
 
-    async def _subscribe(self) -> None:
-        client = async_client()
-        ears = client.pubsub()
-        feed, prices = name(FEED_CHANNEL).encode(), name(PRICES_CHANNEL).encode()
+    def _take(self, channel: str, frame: bytes) -> None:
         try:
-            await ears.subscribe(feed, prices)
-            while True:
-                message = await ears.get_message(timeout=QUIET_SECONDS)
-                if message is None:
-                    # Nothing for a while is normal at night; a dead connection must not look the same.
-                    await asyncio.wait_for(ears.ping(), 5)
-                    if await ears.get_message(timeout=5) is None:
-                        raise TimeoutError
-                elif message["type"] == "subscribe" and message["channel"] == prices:
-                    self._subscribed()
-                elif message["type"] == "message":
-                    self._take(message["channel"] == feed, message["data"])
-        finally:
-            with contextlib.suppress(redis.RedisError, OSError):
-                await ears.aclose()
-                await client.aclose()
-
-    def _take(self, is_feed: bool, frame: bytes) -> None:
-        try:
-            if is_feed:
+            if channel == FEED_CHANNEL:
                 self.dispatch(frame)
             else:
                 self.dispatch_prices(frame)
@@ -400,20 +380,25 @@ class Hub:
                 for client in self._clients:
                     self._mark_dirty(client.scope)
             dirty, self._dirty = self._dirty, {}
-            for scope in dirty:
-                clients = [client for client in self._clients if client.scope == scope]
-                if not clients:
-                    continue
-                try:
-                    panel = await self._sources.panel(scope)
-                except FeedUnavailable as error:
-                    log.warning("feed_panel_failed", error=str(error))
-                    self._mark_dirty(scope)
-                    continue
-                frame = message_frame("desk_update", {**panel, "timestamp": now_text()})
-                for client in clients:
-                    client.show_panel(frame)
+            watching: dict[Scope, list[Client]] = {scope: [] for scope in dirty}
+            for client in self._clients:
+                if client.scope.wide and client.scope in watching:
+                    watching[client.scope].append(client)
+            for scope, clients in watching.items():
+                if clients:
+                    await self._show_panel(scope, clients)
             rest = PANEL_RESTS * (asyncio.get_running_loop().time() - now)
+
+    async def _show_panel(self, scope: Scope, clients: Iterable[Client]) -> None:
+        try:
+            panel = await self._sources.panel(scope)
+        except FeedUnavailable as error:
+            log.warning("feed_panel_failed", error=str(error))
+            self._mark_dirty(scope)
+            return
+        frame = message_frame("desk_update", {**panel, "timestamp": now_text()})
+        for client in clients:
+            client.show_panel(frame)
 
 
 async def _keep_running(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

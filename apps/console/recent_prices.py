@@ -20,10 +20,10 @@ class RecentPrices:
     """Half a minute of recorded prices per token, at one a second."""
 
     def __init__(self) -> None:
-        self._by_mint: dict[str, deque[tuple[int, float]]] = {}
+        self._by_mint: dict[str, deque[Price]] = {}
 
     def take(self, prices: Iterable[Price]) -> None:
-        """Remember prices that were recorded."""
+        """Remember prices that were recorded; of the tokens, those told last."""
         for price in prices:
             if price.tick is None:
                 continue
@@ -32,21 +32,28 @@ class RecentPrices:
                 known = deque(maxlen=_KEPT)
                 if len(self._by_mint) >= _TOKENS:
                     del self._by_mint[next(iter(self._by_mint))]
-            known.append((price.tick, price.price))
+            known.append(price)
             self._by_mint[price.mint] = known
+
+    def newest(self, mint: str) -> Price | None:
+        """Return the last price of a token, for who holds it from now on."""
+        known = self._by_mint.get(mint)
+        return known[-1] if known else None
 
     def correct(self, position: dict[str, Any]) -> None:
         """Raise the peak and lower the low of an OpenPosition to what was heard since it began to count."""
         begun = position.get("peakFromTick")
         if begun is None:
             return
-        counted = [price for tick, price in self._by_mint.get(position["tokenAddress"], ()) if tick > begun]
+        known = self._by_mint.get(position["tokenAddress"], ())
+        counted = [price.price for price in known if price.tick is not None and price.tick > begun]
         if counted:
             widen(position, max(counted), min(counted))
 
 
 def widen(position: dict[str, Any], high: float, low: float) -> None:
-    """Let a high and a low that count for an OpenPosition be known to it."""
+    """Let a high and a low that count for an OpenPosition be known to it; a low is one only below the average."""
     peak, lowest = position["peakPrice"], position["lowestPrice"]
     position["peakPrice"] = high if peak is None else max(peak, high)
-    position["lowestPrice"] = low if lowest is None else min(lowest, low)
+    if low < (position["purchasePrice"] if lowest is None else lowest):
+        position["lowestPrice"] = low

@@ -37,6 +37,13 @@ function held(position) {
   return parts.join("; ");
 }
 
+/** Lets a recorded price count for a position's peak and low; one from before its last buy does not. */
+function raisePeak(position, { tick, high, low }) {
+  if (tick === null || tick <= position.peakFromTick) return;
+  position.peakPrice = Math.max(position.peakPrice, high);
+  if (low < (position.lowestPrice ?? position.purchasePrice)) position.lowestPrice = low;
+}
+
 export class Positions {
   /** `options`: mayClose, onClose(position). */
   constructor(options) {
@@ -153,6 +160,7 @@ export class Positions {
       }
       for (const id of this.byMint.get(update.mint) ?? []) {
         const row = this.rows.get(id);
+        raisePeak(row.position, update);
         if (before && before.price !== update.price) row.moved = update.price > before.price ? "flash-up" : "flash-down";
         this.changed.add(row);
       }

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from apps.core.redis import name
 from apps.trading.models import Position
 from apps.trading.services import position_feed
 from tests import factories
+from tests.console.web_process import WebProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.stack]
 
@@ -152,6 +153,7 @@ def test_old_snapshot_plus_deltas_is_the_new_snapshot_while_bookings_race(web, r
     own = [factories.make_agent(user, sol="1000") for _ in range(2)]
     coins = [factories.make_token() for _ in range(8)]
     stop = threading.Event()
+    booked: list[uuid.UUID] = []
 
     def book(agent, seed: int) -> None:
         dice = random.Random(seed)
@@ -177,6 +179,7 @@ def test_old_snapshot_plus_deltas_is_the_new_snapshot_while_bookings_race(web, r
                     position.refresh_from_db()
                     messages = position_feed.updated([(position, position.wallet.address)])
                 outbox.append(messages)
+            booked.append(agent.pk)
         connection.close()
 
     states: list[dict] = []
@@ -214,7 +217,9 @@ def test_old_snapshot_plus_deltas_is_the_new_snapshot_while_bookings_race(web, r
     watchers = [threading.Thread(target=watch, args=(agent, n)) for n, agent in enumerate([*own, "*", *own, "*"])]
     for thread in [*writers, *watchers]:
         thread.start()
-    time.sleep(3)
+    until = time.monotonic() + 90
+    while len(booked) < 60 and time.monotonic() < until:
+        time.sleep(0.1)
     stop.set()
     for thread in [*writers, *watchers]:
         thread.join()
@@ -225,7 +230,7 @@ def test_old_snapshot_plus_deltas_is_the_new_snapshot_while_bookings_race(web, r
         scope = Scope(user_id=user.pk) if ended["agent"] == "*" else Scope(agent_id=ended["agent"].pk)
         fresh = {p["id"]: p for p in feed.snapshot(scope).data["positions"]}
         assert bare(ended["state"]) == bare(fresh)
-    assert sum(outbox.OutboxMessage.objects.values_list("sequence", flat=True)) > 100
+    assert len(booked) >= 60
 
 
 def bare(positions: dict[str, dict]) -> dict[str, dict]:
@@ -309,16 +314,27 @@ def test_prices_go_to_those_who_hold_the_token(web, relaying):
         time.sleep(1.2)  # the first subscription's own round of snapshots
         assert publish_prices(
             [
-                {"mint": mine.mint, "price_sol": Decimal("0.002"), "price_usd": Decimal("0.3"), "source": "jupiter"},
+                {
+                    "mint": mine.mint,
+                    "price_sol": Decimal("0.002"),
+                    "price_usd": Decimal("0.3"),
+                    "source": "jupiter",
+                    "at": datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),
+                    "tick": 42,
+                },
                 {"mint": theirs.mint, "price_sol": Decimal("0.004"), "price_usd": None, "source": "jupiter"},
                 {"mint": SOL_MINT, "price_sol": Decimal(1), "price_usd": Decimal("150"), "source": "pyth"},
             ]
         )
         batch = watcher.next("price_update_batch")["data"]
-        assert [(u["mint"], u["price"], u["priceUsd"], u["source"]) for u in batch["updates"]] == [
-            (mine.mint, 0.002, 0.3, "jupiter")
-        ]
-        assert batch["updates"][0]["tokenAddress"] == mine.mint.lower()
+        told = {u["mint"]: u for u in batch["updates"]}
+        assert told.keys() == {mine.mint, SOL_MINT}
+        own = told[mine.mint]
+        assert (own["price"], own["priceUsd"], own["source"]) == (0.002, 0.3, "jupiter")
+        assert (own["high"], own["low"], own["tick"]) == (0.002, 0.002, 42)
+        assert own["tokenAddress"] == mine.mint.lower()
+        assert own["timestamp"] == "2026-01-02T03:04:05.678Z" < batch["timestamp"]
+        assert told[SOL_MINT]["priceUsd"] == 150
         assert batch["sequence"] == 1
         assert {u["mint"] for u in wide.next("price_update_batch")["data"]["updates"]} == {mine.mint, SOL_MINT}
         new = factories.make_token("Later")
@@ -425,6 +441,71 @@ def test_a_ticket_opens_one_socket(web):
     with web.socket(f"ticket={ticket}&agentId={agent.pk}") as watcher:
         assert watcher.next()["type"] == "connected"
     assert refused(web, f"ticket={ticket}&agentId={agent.pk}") == 401
+
+
+def test_a_ticket_of_a_session_that_ended_opens_nothing(web):
+    agent = factories.make_agent()
+    pair = sessions.open_session(user=agent.user, remember=False)
+    claims = tokens.read(pair.access_token, tokens.Kind.ACCESS)
+    ticket = sessions.issue_ticket(user=agent.user, claims=claims)
+    sessions.sign_out(claims=claims, refresh_token=pair.refresh_token)
+    assert refused(web, f"ticket={ticket}&agentId={agent.pk}") == 401
+
+
+def test_a_socket_closes_when_its_agent_is_archived(web, relaying):
+    agent = factories.make_agent()
+    with web.socket(query(agent.user, agent)) as watcher, web.socket(query(agent.user)) as wide:
+        watcher.next("initial_data")
+        wide.next("initial_data")
+        agents.archive_agent(agent=agent, actor=None)
+        assert watcher.next("error")["data"]["message"] == "Agent not found"
+        assert watcher.close_code() == 1008
+        assert wide.next("agent_archived")["data"]["agentId"] == str(agent.pk)
+
+
+@pytest.fixture
+def narrow_web(redis, tmp_path, transactional_db):
+    """A web process with limits a test can reach."""
+    limits = {
+        "FEED_SOCKETS_PER_USER": "2",
+        "FEED_SOCKETS_PER_PROCESS": "3",
+        "FEED_MESSAGES_PER_SECOND": "1",
+        "FEED_MESSAGE_BYTES": "2048",
+        "FEED_SNAPSHOT_POSITIONS": "2",
+        "WEB_PROCESSES": "1",
+    }
+    process = WebProcess(redis.url, tmp_path / "narrow.log", **limits)
+    process.start()
+    yield process
+    process.kill()
+
+
+def test_limits_are_kept_and_said(narrow_web, relaying):
+    agent, other = factories.make_agent(), factories.make_agent()
+    for _ in range(3):
+        open_position(agent, factories.make_token())
+    newest = open_position(agent, factories.make_token())
+    own = [narrow_web.socket(query(agent.user, agent)) for _ in range(2)]
+    initial = own[0].next("initial_data")["data"]
+    assert len(initial["positions"]) == 2
+    assert initial["positions"][0]["id"] == str(newest.pk)
+    assert initial["totalPositions"] == 4
+
+    with narrow_web.socket(query(agent.user)) as third:
+        assert third.next()["data"]["code"] == "TOO_MANY_SOCKETS"
+        assert third.close_code() == 1008
+    with narrow_web.socket(query(other.user)) as elsewhere:
+        assert elsewhere.next()["type"] == "connected"
+        assert refused(narrow_web, query(factories.make_agent().user)) == 503
+
+    for _ in range(15):
+        own[0].say({"type": "pong"})
+    assert own[0].next("error")["data"]["code"] == "TOO_MANY_MESSAGES"
+    assert own[0].close_code() == 1008
+    own[1].say("x" * 3000)
+    assert own[1].close_code() == 1009
+    with narrow_web.socket(query(agent.user, agent)) as again:  # what was closed counts no more
+        assert again.next("initial_data")
 
 
 def test_sockets_close_when_their_session_ends(web):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
-from websockets.client import ClientProtocol
-from websockets.frames import Frame
-from websockets.protocol import State
-from websockets.uri import parse_uri
 
 from apps.console import clients as clients_module
 from apps.console import hub as hub_module
-from apps.console.clients import Client, FeedUnavailable, Scope, ScopeGone, Snapshot
+from apps.console.clients import FeedUnavailable, Scope, ScopeGone, Snapshot
 from apps.console.hub import Hub
+from tests.console.pipes import Socket
 from tests.factories import uuid
 
 AGENT = uuid.uuid4()
@@ -62,49 +57,8 @@ class Books:
         return self.over & credentials
 
 
-class Socket:
-    """The other end of a client: what it was sent, and the code it was closed with; also its transport."""
-
-    def __init__(self, hub: Hub, scope: Scope | None = None, credential: str = "token") -> None:
-        self.heard: list[dict[str, Any]] = []
-        self.code: int | None = None
-        self.aborted = False
-        self.congested = False
-        self.buffered = 0
-        self.resumed: Callable[[], None] | None = None
-        self.hub = hub
-        self.client = Client(scope or Scope(agent_id=AGENT), self, house=hub, close=self.close)
-        hub.join(self.client, credential)
-
-    def write(self, frames: bytes) -> None:
-        assert not self.congested
-        self.heard += messages(frames)
-
-    def abort(self) -> None:
-        self.aborted = True
-        self.hub.leave(self.client)
-
-    async def close(self, code: int) -> None:
-        self.code = code
-        self.hub.leave(self.client)
-
-    def take_nothing(self) -> None:
-        self.congested = True
-
-    def take_again(self) -> None:
-        self.congested = False
-        if self.resumed is not None:
-            self.resumed()
-
-    def kinds(self) -> list[str]:
-        return [message["type"] for message in self.heard]
-
-
-def messages(frames: bytes) -> list[dict[str, Any]]:
-    """Decode what a server writes with a real client's parser."""
-    client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
-    client.receive_data(frames)
-    return [json.loads(event.data) for event in client.events_received() if isinstance(event, Frame)]
+def watcher(hub: Hub, scope: Scope | None = None, credential: str = "token") -> Socket:
+    return Socket(hub, scope or Scope(agent_id=AGENT), credential)
 
 
 @pytest.fixture
@@ -142,7 +96,7 @@ def price(mint: str, sol: float, *, tick: int | None = None) -> bytes:
 
 
 async def test_a_silent_client_is_closed_and_one_that_answers_stays(hub):
-    silent, lively = Socket(hub), Socket(hub)
+    silent, lively = watcher(hub), watcher(hub)
 
     async def answer() -> None:
         while True:
@@ -161,7 +115,7 @@ async def test_a_silent_client_is_closed_and_one_that_answers_stays(hub):
 
 
 async def test_repetitions_are_dropped_and_a_gap_reloads(hub, books):
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     hub.dispatch(frame(1, 1, 2))
     await eventually(lambda: socket.kinds().count("position_update") == 2)
@@ -178,30 +132,31 @@ async def test_repetitions_are_dropped_and_a_gap_reloads(hub, books):
 async def test_deltas_that_come_while_the_snapshot_is_read_follow_it_once(hub, books):
     books.numbers[STREAM] = 2
     books.readable.clear()
-    socket = Socket(hub)
+    socket = watcher(hub)
     await asyncio.sleep(0.02)
     books.numbers[STREAM] = 5
     hub.dispatch(frame(1, 2, 3, 4))
-    assert socket.heard == []
+    assert set(socket.kinds()) <= {"ping"}
     books.readable.set()
     await eventually(lambda: "initial_data" in socket.kinds())
     hub.dispatch(frame(5))
     await eventually(lambda: socket.heard[-1].get("sequence") == 5)
-    assert socket.heard[0]["data"]["streams"] == {STREAM: 2}
+    (initial,) = [m for m in socket.heard if m["type"] == "initial_data"]
+    assert initial["data"]["streams"] == {STREAM: 2}
     assert [message["sequence"] for message in socket.heard if "sequence" in message] == [3, 4, 5]
 
 
 async def test_a_socket_that_takes_nothing_is_given_up(hub, monkeypatch):
     monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.02)
     monkeypatch.setattr(hub_module, "STUCK_SECONDS", 0.1)
-    socket = Socket(hub)
+    socket = watcher(hub)
     socket.take_nothing()
     await eventually(lambda: socket.aborted)
     assert hub.size == 0
 
 
 async def test_what_waits_for_a_slow_client_has_a_bound_and_prices_are_merged(hub, books):
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     socket.take_nothing()
     for number in range(1, 5_000):
@@ -218,7 +173,7 @@ async def test_what_waits_for_a_slow_client_has_a_bound_and_prices_are_merged(hu
 
 
 async def test_large_messages_that_wait_are_bounded_by_their_size(hub, books):
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     socket.take_nothing()
     for number in range(1, 400):
@@ -228,7 +183,7 @@ async def test_large_messages_that_wait_are_bounded_by_their_size(hub, books):
 
 async def test_a_slow_client_gets_the_newest_price_with_the_highest_and_lowest_it_missed(hub, books):
     books.mints = {"p": "mint"}
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     hub.dispatch_prices(price("mint", 1.0, tick=1))
     socket.take_nothing()
@@ -243,7 +198,7 @@ async def test_a_slow_client_gets_the_newest_price_with_the_highest_and_lowest_i
 
 async def test_prices_heard_before_a_change_are_told_before_it_however_slow_the_client(hub, books):
     books.mints = {"p": "mint"}
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     socket.take_nothing()
     hub.dispatch_prices(price("mint", 3.0, tick=1))
@@ -258,7 +213,7 @@ async def test_prices_heard_before_a_change_are_told_before_it_however_slow_the_
 async def test_prices_that_come_while_the_snapshot_is_read_follow_it(hub, books):
     books.mints = {"p": "mint"}
     books.readable.clear()
-    socket = Socket(hub)
+    socket = watcher(hub)
     await asyncio.sleep(0.02)
     hub.dispatch_prices(price("mint", 2.0, tick=7))
     hub.dispatch_prices(price("other", 2.0, tick=8))
@@ -269,11 +224,12 @@ async def test_prices_that_come_while_the_snapshot_is_read_follow_it(hub, books)
 
 
 async def test_an_opening_knows_of_prices_that_were_heard_before_it_and_count_for_it(hub, books):
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     for tick, each in ((4, 9.0), (5, 3.0), (6, 0.5)):
         hub.dispatch_prices(price("mint", each, tick=tick))
     position = {"id": "p", "tokenAddress": "mint", "peakPrice": 1.0, "lowestPrice": None, "peakFromTick": 4}
+    position["purchasePrice"] = 1.0
     delta = {"eventType": "position_created", "position": position}
     hub.dispatch(orjson.dumps([[STREAM, 1, "position_update", delta]]))
     (told,) = [m["data"]["position"] for m in socket.heard if m["type"] == "position_update"]
@@ -282,9 +238,9 @@ async def test_an_opening_knows_of_prices_that_were_heard_before_it_and_count_fo
 
 async def test_clients_of_one_scope_share_a_snapshot_that_was_not_begun_when_they_asked(hub, books):
     books.readable.clear()
-    sockets = [Socket(hub) for _ in range(50)]
+    sockets = [watcher(hub) for _ in range(50)]
     await asyncio.sleep(0.02)
-    late = Socket(hub)
+    late = watcher(hub)
     await asyncio.sleep(0.02)
     books.readable.set()
     await eventually(lambda: all(socket.client.live for socket in [*sockets, late]))
@@ -294,7 +250,7 @@ async def test_clients_of_one_scope_share_a_snapshot_that_was_not_begun_when_the
 async def test_when_too_much_waits_in_all_the_slowest_are_cut_off(hub, books, settings, monkeypatch):
     monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.02)
     settings.FEED_BUFFER_BYTES = 150_000
-    slow, slower, quick = Socket(hub), Socket(hub), Socket(hub)
+    slow, slower, quick = watcher(hub), watcher(hub), watcher(hub)
     await eventually(lambda: all(socket.client.live for socket in (slow, slower, quick)))
     slow.take_nothing()
     slower.take_nothing()
@@ -307,7 +263,7 @@ async def test_when_too_much_waits_in_all_the_slowest_are_cut_off(hub, books, se
 
 async def test_a_client_may_ask_for_one_snapshot_a_second(hub, books, monkeypatch):
     monkeypatch.setattr(clients_module, "RESYNC_SECONDS", 0.2)
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.client.live)
     before = books.begun
     for _ in range(100):
@@ -317,27 +273,27 @@ async def test_a_client_may_ask_for_one_snapshot_a_second(hub, books, monkeypatc
 
 
 async def test_who_watches_an_agent_that_is_archived_is_told_and_closed(hub, books):
-    watcher, owner = Socket(hub), Socket(hub, Scope(user_id=AGENT))
-    await eventually(lambda: watcher.client.live and owner.client.live)
-    books.gone = {watcher.client.scope}
+    agents, owner = watcher(hub), watcher(hub, Scope(user_id=AGENT))
+    await eventually(lambda: agents.client.live and owner.client.live)
+    books.gone = {agents.client.scope}
     hub.dispatch(orjson.dumps([[f"user:{AGENT}", 1, "agent_archived", {"agentId": str(AGENT)}]]))
-    await eventually(lambda: watcher.code == 1008)
-    assert "error" in watcher.kinds()
+    await eventually(lambda: agents.code == 1008)
+    assert "error" in agents.kinds()
     assert owner.code is None
     assert "agent_archived" in owner.kinds()
 
 
 async def test_a_snapshot_that_fails_for_no_known_reason_ends_with_1011(hub, books):
     books.failing = RuntimeError("unforeseen")
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.code == 1011)
 
 
 async def test_a_database_that_does_not_answer_is_said_and_tried_again(hub, books):
     books.failing = FeedUnavailable("later")
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: "error" in socket.kinds())
-    assert socket.heard[0]["data"]["message"] == "later"
+    assert next(m for m in socket.heard if m["type"] == "error")["data"]["message"] == "later"
     books.failing = None
     await eventually(lambda: socket.client.live)
     assert socket.code is None
@@ -345,20 +301,20 @@ async def test_a_database_that_does_not_answer_is_said_and_tried_again(hub, book
 
 async def test_a_client_whose_agent_is_gone_is_told_and_closed(hub, books):
     books.failing = ScopeGone("Agent not found")
-    socket = Socket(hub)
+    socket = watcher(hub)
     await eventually(lambda: socket.code == 1008)
     assert socket.heard[-1] == {"type": "error", "data": {"message": "Agent not found"}}
 
 
 async def test_an_ended_session_closes_only_its_own_sockets(hub, books):
-    ending, staying = Socket(hub, credential="ending"), Socket(hub, credential="staying")
+    ending, staying = watcher(hub, credential="ending"), watcher(hub, credential="staying")
     books.over = {"ending"}
     await eventually(lambda: ending.code == 1008)
     assert staying.code is None
 
 
 async def test_leaving_forgets_everything_about_a_client(hub):
-    sockets = [Socket(hub), Socket(hub, Scope()), Socket(hub, Scope(user_id=AGENT))]
+    sockets = [watcher(hub), watcher(hub, Scope()), watcher(hub, Scope(user_id=AGENT))]
     await eventually(lambda: all(socket.client.live for socket in sockets))
     for socket in sockets:
         hub.leave(socket.client)

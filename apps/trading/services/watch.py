@@ -50,6 +50,7 @@ _WRITE_BACK_SECONDS = 0.25
 #: How often a part of the book is compared with the database.
 _CHECK_EVERY_TICKS = 10
 _SLOW_SECONDS = 1.0
+_UNKNOWN = "unknown"
 
 Fetch = Callable[..., FetchResult]
 
@@ -307,7 +308,10 @@ def _sol_usd(found: FetchResult) -> SolUsd | None:
 
 
 def _publish(points: Iterable[PricePoint], sol_usd: SolUsd | None, recorded: Mapping[str, int]) -> None:
-    """Tell the live feed the trusted prices with the numbers they were recorded under, and SOL in dollars."""
+    """Tell the live feed the trusted prices with the numbers they were recorded under, and SOL in dollars.
+
+    That SOL in dollars is unknown is told as well.
+    """
     rate = None if sol_usd is None else sol_usd.value
     updates = [
         feed.PriceUpdate(
@@ -320,10 +324,10 @@ def _publish(points: Iterable[PricePoint], sol_usd: SolUsd | None, recorded: Map
         )
         for point in points
     ]
+    sol = feed.PriceUpdate(mint=SOL_MINT, price_sol=1, price_usd=rate, source=_UNKNOWN)
     if sol_usd is not None:
-        sol = feed.PriceUpdate(mint=SOL_MINT, price_sol=1, price_usd=sol_usd.value, source=sol_usd.source, at=sol_usd.at)
-        updates.append(sol)
-    feed.publish_prices(updates)
+        sol["source"], sol["at"] = sol_usd.source, sol_usd.at
+    feed.publish_prices([*updates, sol])
 
 
 def _usd(point: PricePoint, sol_usd: Decimal | None) -> Decimal | None:

@@ -35,6 +35,7 @@ from apps.trading import admin_exits as exits_pages  # noqa: F401 - registers it
 from apps.trading import admin_figures as figures
 from apps.trading import admin_story as stories
 from apps.trading import errors
+from apps.trading.admin_hand_trades import HandTradeButtons
 from apps.trading.models import (
     BalanceSnapshot,
     ClosedTrade,
@@ -306,7 +307,7 @@ class SignalExecutionAdmin(base.LongTableAdmin):
 
 
 @admin.register(ClosedTrade)
-class ClosedTradeAdmin(base.ReadOnlyAdmin):
+class ClosedTradeAdmin(HandTradeButtons, base.ReadOnlyAdmin):
     list_display = (
         columns.token(),
         columns.link("agent", "Agent", order="agent__name"),
@@ -318,9 +319,12 @@ class ClosedTradeAdmin(base.ReadOnlyAdmin):
         columns.usd("profit_usd", "In USD", signed=True),
         columns.column("Held for", lambda row: figures.held_for(row), name="num_held"),
         columns.when("sale_time", "Closed"),
+        columns.column("Origin", lambda row: figures.origin_badge(row), name="origin", order="origin"),
     )
     list_filter = (
         ("close_reason", ChoicesCheckboxFilter),
+        ("origin", ChoicesCheckboxFilter),
+        ("deleted_at", admin.EmptyFieldListFilter),
         ("profit_sol", RangeNumericFilter),
         ("wallet__wallet_type", ChoicesCheckboxFilter),
         ("agent", AutocompleteSelectFilter),

@@ -16,6 +16,7 @@ from apps.trading.domain.marks import Mark
 from apps.trading.models import ClosedTrade, CloseReason, ExitIntent, Position, SignalExecution, State, TradingState
 from apps.trading.presentation import PositionFills
 from apps.trading.services import gate
+from apps.wallets.models import Origin
 
 STALE_SECONDS = 10
 
@@ -101,6 +102,11 @@ def decision_delay(execution: SignalExecution) -> Any:
 
 def trade_profit(trade: ClosedTrade) -> Any:
     return cells.stacked(cells.sol(trade.profit_sol, signed=True), cells.percent(trade.change_percent, toned=True))
+
+
+def origin_badge(trade: ClosedTrade) -> Any:
+    """Who wrote it, or that it counts no more."""
+    return cells.badge(Origin(trade.origin)) if trade.deleted_at is None else cells.label("taken back", "danger")
 
 
 def held_for(trade: ClosedTrade) -> Any:

@@ -25,6 +25,7 @@ from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.core.money import SOL_MINT
 from apps.wallets import admin_keys as live_key_pages  # noqa: F401 - registers its pages
+from apps.wallets.admin_hand_rows import HandRowButtons
 from apps.wallets.models import (
     Balance,
     LedgerEntry,
@@ -152,7 +153,7 @@ class BalanceAdmin(base.ReadOnlyAdmin):
 
 
 @admin.register(Transaction)
-class TransactionAdmin(base.LongTableAdmin):
+class TransactionAdmin(HandRowButtons, base.LongTableAdmin):
     list_display = (
         columns.when("transaction_time", "Time"),
         columns.badge("transaction_type", "Type", TransactionType),
@@ -168,6 +169,7 @@ class TransactionAdmin(base.LongTableAdmin):
     list_filter = (
         ("transaction_type", ChoicesCheckboxFilter),
         ("origin", ChoicesCheckboxFilter),
+        ("deleted_at", admin.EmptyFieldListFilter),
         "is_dca",
         "is_take_profit",
         ("agent", AutocompleteSelectFilter),
@@ -232,4 +234,6 @@ def _why(row: Transaction) -> Any:
     names = [name for name, true in (("DCA", row.is_dca), ("take profit", row.is_take_profit)) if true]
     if row.corrects_id is not None:
         names.append("corrects another")
+    if row.deleted_at is not None:
+        names.append("taken back")
     return cells.words(names)

@@ -12,6 +12,8 @@ from apps.core.api import error_codes
 from apps.core.api.document import JSON, METHODS
 
 Node = dict[str, Any]
+#: What is answered where no operation is reached.
+_OF_NO_OPERATION = {"NOT_FOUND": "404", "BODY_TOO_SLOW": "408"}
 Operation = tuple[str, str, Node]
 
 
@@ -40,7 +42,7 @@ def scopes(document: Node) -> str:
 
 def errors(document: Node) -> str:
     """Return the table of codes: status, code, what it means."""
-    statuses: dict[str, set[str]] = {"NOT_FOUND": {"404"}}
+    statuses: dict[str, set[str]] = {code: {status} for code, status in _OF_NO_OPERATION.items()}
     for _, _, operation in _operations(document):
         for status, response in operation["responses"].items():
             for code in _codes(document, response) if status >= "400" else ():

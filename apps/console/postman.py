@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -50,6 +51,7 @@ _FROM_VARIABLE = {"agentId", "walletAddress", "email", "password", "refreshToken
 
 def collection(document: Node) -> Node:
     """Return the collection of a document."""
+    document = json.loads(json.dumps(document, default=_plain))
     folders: dict[str, Node] = {
         tag["name"]: {"name": tag["name"], "description": tag["description"], "item": []} for tag in document["tags"]
     }
@@ -167,6 +169,11 @@ def _script(operation: Node) -> list[str]:
         read = "answer" + "".join(f"?.{part}" for part in where.replace("[", ".[").strip(".").split("."))
         lines.append(f"  if ({read}) pm.collectionVariables.set({json.dumps(variable)}, String({read}));")
     return [*lines, "}"]
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for a value of an example: exact numbers are only looked at here."""
+    return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def _id(name: str) -> str:

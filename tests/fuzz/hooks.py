@@ -55,6 +55,7 @@ _BEYOND_SCHEMA = (
     "INVALID_CURSOR",
     "INVALID_URL",
     "INVALID_AGENT_IDS",
+    "must be an address or a network",
     "must be a Solana address",
     "must not be after",
     "must not be before",

@@ -45,6 +45,8 @@ class Described(AutoSchema):
     def _insert_field_validators(self, field: serializers.Field, schema: dict[str, Any]) -> None:
         if schema.get("oneOf", [None])[0] == {}:
             del schema["oneOf"]  # anything: null is one of that
+        if isinstance(field, serializers.ListField) and not field.allow_empty:
+            schema["minItems"] = 1
         if not isinstance(field, Text):
             super()._insert_field_validators(field, schema)
             return

@@ -89,7 +89,6 @@ SENTENCES: dict[str, str] = {
     "RPC_ERROR": "No node of the chain answered, or the one that did was behind: try again shortly.",
     "LIVE_WALLET": "A live wallet holds what the chain says: nothing is entered by hand.",
     "POSITION_OPEN": "An open position holds these tokens: close it first.",
-    "TRANSACTION_TYPE_UNSUPPORTED": "This type of transaction cannot be entered by hand.",
     # Signals and trading.
     "INVALID_MINT": "The text is not a Solana mint (base58 of 32 bytes).",
     "INVALID_CONFIG": "The configuration breaks a rule; `details` says where.",

@@ -10,7 +10,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 
-from apps.core.api.fields import Exact, Text, WholeNumber
+from apps.core.api.fields import VISIBLE, Exact, Text, WholeNumber
 from apps.core.api.shapes import Query
 
 #: Decimal text as `wire.decimal_text` writes it.
@@ -19,7 +19,7 @@ DECIMAL_OUT = r"^-?\d+(\.\d+)?(e[+-]\d+)?$"
 ADDRESS = r"^[1-9A-HJ-NP-Za-km-z]{32,44}$"
 #: Milliseconds and Z, always.
 MOMENT_OUT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
-_NOT_BLANK = r"^[^\u0000]*[^\s\u0000-\u001f\u0085][^\u0000]*$"
+_NOT_BLANK = rf"^[^\u0000]*{VISIBLE}[^\u0000]*$"
 _NO_NUL = r"^[^\u0000]*$"
 
 _OUT: dict[str, dict[str, Any]] = {

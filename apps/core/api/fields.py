@@ -24,6 +24,11 @@ _LARGEST_INTEGER = 2**63 - 1
 _SPACE_FOR_PLUS = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 
 
+#: A character that shows: text of none is blank.
+VISIBLE = r"[^\s\u0000-\u001f\u0085]"
+_VISIBLE = re.compile(VISIBLE)
+
+
 class Text(serializers.CharField):
     """A string that PostgreSQL can keep; trimmed unless `trim_whitespace=False`."""
 
@@ -32,7 +37,10 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        text: str = super().to_internal_value(data)
+        if self.trim_whitespace and not self.allow_blank and not _VISIBLE.search(text):
+            self.fail("blank")
+        return text
 
 
 class OptionalText(Text):

@@ -1,4 +1,4 @@
-"""`manage.py api_tables docs/api.md`: write the page's tables anew; `--check` says whether they are what they should be."""
+"""`manage.py api_tables docs/api.md`: write the page's tables anew; `--check` only says whether they would change."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ DELIVERY_SECONDS = Histogram(
     registry=REGISTRY,
 )
 PENDING = Gauge(
-    "webhook_deliveries_pending", "Deliveries not yet taken", multiprocess_mode="livemax", registry=REGISTRY
+    "webhook_deliveries_pending", "Deliveries not yet taken", multiprocess_mode="livemostrecent", registry=REGISTRY
 )
 PENDING_AGE = Gauge(
     "webhook_oldest_due_seconds",
     "How long the oldest due delivery has waited",
-    multiprocess_mode="livemax",
+    multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
 

@@ -10,9 +10,9 @@ from apps.accounts.services import api_keys
 from apps.console import scrape
 from apps.core import metrics_files, metrics_page
 from apps.core.looks import Look
-from apps.core.metrics_registry import REGISTRY
 from config.runtime.procfile import PROCFILE
 from tests.apiclient import Api, api_of, api_with_key
+from tests.declared_metrics import declared
 from tests.factories import make_tick, make_token, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,10 +44,6 @@ BOUNDED = {
     "code", "job_type", "kind", "lane", "level", "method", "operation", "outcome", "path", "provider", "queue_name",
     "reason", "shard", "source", "statistic", "status", "type",
 }  # fmt: skip
-
-
-def declared():
-    return {metric._name: metric for metric in REGISTRY._collector_to_names}
 
 
 @pytest.mark.parametrize(("name", "kind", "labels", "bounds"), CONTRACT, ids=[row[0] for row in CONTRACT])

@@ -62,7 +62,7 @@ def test_every_event_is_delivered_whenever_the_worker_is_killed(desk: Desk, turn
         )
         for _ in range(KILLS):
             seen = len(receiver.received)
-            wait_until(lambda seen=seen: len(receiver.received) > seen, RECOVERY_SECONDS)
+            receiver.wait_for(seen + 1, RECOVERY_SECONDS)
             time.sleep(chance.uniform(0.0, 0.4))
             former = desk.kill("worker-default")
             desk.wait_restarted("worker-default", former, RECOVERY_SECONDS)

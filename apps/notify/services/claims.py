@@ -29,7 +29,7 @@ class Parcel:
     tries: int
     event_id: str
     type: str
-    body: bytes
+    body: str
     endpoint_id: UUID
     url: str
     sealed_secret: str
@@ -86,7 +86,7 @@ def claim_due(*, room: int) -> list[Parcel]:
         },
     )
     rows.sort(key=lambda row: row[-1])
-    return [Parcel(*row[:5], row[5].encode(), *row[6:-1]) for row in rows]
+    return [Parcel(*row[:-1]) for row in rows]
 
 
 _WAITING = """

@@ -78,18 +78,18 @@ class Courier:
 
     def _start(self, parcel: Parcel) -> None:
         self._in_flight += 1
-        at = datetime.now(UTC)
+        at, body = datetime.now(UTC), parcel.body.encode()
         try:
             headers = signing.headers(
                 signing_secrets.of_parcel(parcel, now=at),
                 event_id=parcel.event_id,
                 timestamp=int(at.timestamp()),
-                body=parcel.body,
+                body=body,
             )
         except sealing.Unreadable:
             self._answers.put(_Sent(parcel, Posted(None, SECRET_UNREADABLE, "", 0.0), at))
             return
-        future = call_loop.submit(outgoing.post(parcel.url, body=parcel.body, headers=headers))
+        future = call_loop.submit(outgoing.post(parcel.url, body=body, headers=headers))
         future.add_done_callback(partial(self._answered, parcel, at))
 
     def _answered(self, parcel: Parcel, at: datetime, future: Future[Posted]) -> None:

@@ -71,6 +71,12 @@ class Row:
     at: datetime
     user_id: UUID | None
 
+    @classmethod
+    def read(cls, columns: Sequence[Any]) -> Row:
+        """Return the row of one line of `_ROWS`."""
+        number, stream, sequence, kind, text, at, user_id = columns
+        return cls(number, stream, sequence, kind, orjson.loads(text), at, user_id)
+
 
 @dataclass(frozen=True, slots=True)
 class _Told:
@@ -142,7 +148,7 @@ class Intake:
         with leading.cursor("webhook_intake") as cursor:
             cursor.execute(_ROWS, {"since": since, "kinds": list(events.KINDS), "users": list(by_user)})
             while page := cursor.fetchmany(_PAGE):
-                new = [Row(*row[:4], orjson.loads(row[4]), *row[5:]) for row in page if row[0] not in self._handled]
+                new = [Row.read(row) for row in page if row[0] not in self._handled]
                 made += take_in(new, by_user)
                 seen.update(row[0] for row in page)
         news = not seen <= self._handled

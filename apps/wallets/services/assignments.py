@@ -52,7 +52,7 @@ def assign_wallet(*, agent: Agent, address: str, wallet_type: str, actor: User) 
         if not Agent.objects.filter(pk=agent.pk, archived_at=None).exists():
             raise AgentNotFound
         taken = Wallet.objects.filter(address=address, released_at=None).first()
-        if taken is not None and taken.agent_id != agent.pk:
+        if taken is not None and (taken.agent_id, taken.wallet_type) != (agent.pk, wallet_type):
             raise errors.WalletInUse
         if taken is not None:
             return Assignment(taken, network, first=False)

@@ -190,7 +190,9 @@ def _codes(request: HttpRequest, codes: list[str], done: str) -> HttpResponse:
 
 def _qr(url: str) -> SafeString:
     """Return the QR code as SVG of our own making."""
-    drawn = segno.make(url, error="m").svg_inline(scale=5, border=3, dark="#111827", light="#ffffff", svgclass="sd-qr")
+    drawn = segno.make(url, error="m").svg_inline(
+        border=3, dark="#111827", light="#ffffff", svgclass="sd-qr", omitsize=True
+    )
     return mark_safe(drawn)  # noqa: S308 - segno's SVG holds modules, no text of anybody
 
 

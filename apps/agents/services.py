@@ -89,7 +89,7 @@ def update_config(*, agent: Agent, patch: dict[str, Any] | None, actor: User | N
         if after != before:
             agent.trading_config = after
             agent.save(update_fields=["trading_config", "updated_at"])
-            _record(actor, "agent.config.updated", agent, before=before, after=after)
+            _record(actor, "agent.config.updated", agent, before=_in_force(before), after=_in_force(after))
             _announce(agent, "agent_updated")
     return trading_config.load(after)
 
@@ -133,6 +133,11 @@ def _checked_mode(mode: str) -> str:
 
 def _facts(agent: Agent) -> dict[str, Any]:
     return {field: getattr(agent, field) for field in _SWITCHES}
+
+
+def _in_force(stored: Any) -> dict[str, Any]:
+    """Return the whole configuration a stored one means, so that the log shows what changed and nothing else."""
+    return trading_config.shown(trading_config.effective(stored))
 
 
 def _record(actor: User | None, action: str, agent: Agent, *, before: Any, after: Any) -> None:

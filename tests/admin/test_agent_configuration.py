@@ -9,6 +9,7 @@ from django.forms import BooleanField
 from django.test import Client
 from django.urls import reverse
 
+from apps.accounts.audit_cells import changes
 from apps.accounts.models import AuditEntry, User
 from apps.agents.domain import trading_config
 from apps.agents.domain.field_spec import Kind
@@ -98,8 +99,8 @@ def test_a_change_is_stored_and_logged_with_before_and_after(client: Client, age
     assert agent.trading_config["signals"]["minScore"] == 4
     assert agent.trading_config["dca"]["enabled"] is True
     entry = AuditEntry.objects.get(action="agent.config.updated", object_id=str(agent.pk))
-    assert (entry.before, entry.actor_id, entry.actor_label) == (None, operator.pk, operator.email)
-    assert entry.after["signals"]["minScore"] == 4
+    assert (entry.actor_id, entry.actor_label) == (operator.pk, operator.email)
+    assert changes(entry.before, entry.after) == [("dca.enabled", False, True), ("signals.minScore", 1, 4)]
 
 
 def test_only_what_was_changed_is_sent_to_the_service(agent: Agent) -> None:

@@ -68,7 +68,10 @@ class AuditEntryAdmin(base.LongTableAdmin):
             {
                 "fields": (
                     ("at", columns.column("who", lambda row: audit_cells.actor_link(row), name="who")),
-                    ("action", columns.column("which", lambda row: audit_cells.object_link(row), name="which")),
+                    (
+                        columns.column("what", lambda row: audit_cells.action_words(row), name="what"),
+                        columns.column("which", lambda row: audit_cells.object_link(row), name="which"),
+                    ),
                 )
             },
         ),

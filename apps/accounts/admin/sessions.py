@@ -131,5 +131,5 @@ def origin(row: RefreshFamily | AdminSession) -> SafeString:
 
 def session_badge(family: RefreshFamily) -> SafeString:
     if family.ended_at is not None:
-        return cells.label(family.end_reason.replace("_", " ") or "ended")
+        return cells.label(f"ended: {family.end_reason.replace('_', ' ')}" if family.end_reason else "ended")
     return cells.label("expired") if family.expires_at <= timezone.now() else cells.label("live", "success")

@@ -65,7 +65,9 @@ def claim(*, user: User, key: str, fingerprint: str) -> Claim | Answer:
         Invalid: INVALID_IDEMPOTENCY_KEY. SoldeskError 422: IDEMPOTENCY_KEY_REUSED. Conflict: IDEMPOTENCY_IN_PROGRESS.
     """
     if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        raise Invalid("INVALID_IDEMPOTENCY_KEY", f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.")
+        raise Invalid(
+            "INVALID_IDEMPOTENCY_KEY", f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters."
+        )
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"user": user.pk, "key": key, "fingerprint": fingerprint, "seconds": LOCKED_SECONDS})
         claimed = cursor.fetchone()

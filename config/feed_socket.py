@@ -38,8 +38,8 @@ class FeedSocket(WebSocketsSansIOProtocol):
         return self.transport.get_write_buffer_size()
 
     def write(self, frames: bytes) -> None:
-        """Send encoded frames at once; nothing after the socket has begun to close."""
-        if self.handshake_complete and not self.close_sent and not self.disconnected:
+        """Send encoded frames at once; nothing once the socket has begun to close, or to be lost."""
+        if self.handshake_complete and not self.close_sent and not self.transport.is_closing():
             self.transport.write(frames)
 
     def abort(self) -> None:

@@ -282,6 +282,7 @@ class Client:
         """Write what waits, as far as the transport takes it."""
         if self._over or self._pipe.congested:
             return
+        self._congested_since = None
         self._write_waiting()
         if self._stale and self._loading is None and not self._pipe.congested and self._now() >= self._retry_at:
             self._stale = False

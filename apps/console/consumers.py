@@ -85,8 +85,11 @@ class FeedConsumer(AsyncWebsocketConsumer):
             return
         self.reserved = user_id
         self.allowance = Allowance(settings.FEED_MESSAGES_PER_SECOND)
-        label = admitted.scope.agent_label
-        await self._say("connected", {"agentId": label, "timestamp": now_text()})
+        try:
+            await self._say("connected", {"agentId": admitted.scope.agent_label, "timestamp": now_text()})
+        except BaseException:  # nobody will tell of the end of a socket that was gone before it began
+            self._leave()
+            raise
         pipe = self.scope["extensions"][PIPE]
         self.client = Client(admitted.scope, pipe, house=feed().hub, close=self._close)
         feed().hub.join(self.client, admitted.credential)
@@ -114,6 +117,9 @@ class FeedConsumer(AsyncWebsocketConsumer):
             client.resync()
 
     async def disconnect(self, code: int) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         if self.client is not None:
             feed().hub.leave(self.client)
             self.client = None

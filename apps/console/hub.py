@@ -182,6 +182,7 @@ class Hub:
         reading = self._reading.get(scope)
         if reading is None:
             reading = self._reading[scope] = asyncio.create_task(self._read(scope))
+            reading.add_done_callback(_heard_of)
         return await asyncio.shield(reading)
 
     async def _read(self, scope: Scope) -> Snapshot:
@@ -399,6 +400,12 @@ class Hub:
         frame = message_frame("desk_update", {**panel, "timestamp": now_text()})
         for client in clients:
             client.show_panel(frame)
+
+
+def _heard_of(reading: asyncio.Task[Snapshot]) -> None:
+    """Take notice of a failure all of whose clients have left meanwhile."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 async def _keep_running(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

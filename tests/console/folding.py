@@ -27,7 +27,8 @@ class Folding:
 
     def take(self, message: dict[str, Any]) -> None:
         """Take one message of the server."""
-        kind, data = message["type"], message.get("data")
+        kind: str = message["type"]
+        data: Any = message.get("data")
         if kind == "initial_data":
             self._begin(data)
         elif kind == "price_update_batch":

@@ -31,7 +31,7 @@ from apps.core.outbox import Message
 from apps.core.quick_redis import quick_redis
 from apps.core.redis import name
 from apps.trading.models import Position
-from apps.trading.services import position_feed
+from apps.trading.services import position_feed, watch
 from tests import factories
 from tests.console.web_process import WebProcess
 
@@ -345,6 +345,16 @@ def test_prices_go_to_those_who_hold_the_token(web, relaying):
         assert batch["updates"][0]["mint"] == new.mint
         assert batch["updates"][0]["priceUsd"] is None
         assert batch["sequence"] == 2
+
+
+def test_that_sol_in_dollars_is_unknown_is_told(web, redis):
+    agent = factories.make_agent()
+    with web.socket(query(agent.user, agent)) as watcher:
+        watcher.next("initial_data")
+        time.sleep(1.2)  # the first subscription's own round of snapshots
+        watch._publish([], None, {})
+        (update,) = watcher.next("price_update_batch")["data"]["updates"]
+        assert (update["mint"], update["price"], update["priceUsd"]) == (SOL_MINT, 1, None)
 
 
 def test_a_foreign_message_on_the_channel_stops_nothing(web, redis, relaying):

@@ -155,6 +155,17 @@ async def test_a_socket_that_takes_nothing_is_given_up(hub, monkeypatch):
     assert hub.size == 0
 
 
+async def test_a_slow_socket_that_takes_a_little_now_and_then_is_kept(hub, monkeypatch):
+    monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(hub_module, "STUCK_SECONDS", 0.5)
+    socket = watcher(hub)
+    for _ in range(20):
+        socket.take_nothing()
+        await asyncio.sleep(0.05)
+        socket.take_again()
+    assert not socket.aborted
+
+
 async def test_what_waits_for_a_slow_client_has_a_bound_and_prices_are_merged(hub, books):
     socket = watcher(hub)
     await eventually(lambda: socket.client.live)

@@ -40,7 +40,7 @@ def render(extra: Iterable[Metric] = ()) -> bytes:
     """Return the page in Prometheus' text format, with `extra` metrics at its end."""
     folder = settings.METRICS_DIR
     own = list(REGISTRY.collect()) if folder is None else metrics_files.collect(folder)
-    return generate_latest(_Page([*own, *extra]))  # type: ignore[arg-type]
+    return generate_latest(_Page([*own, *extra]))
 
 
 def opens(authorization: str) -> bool:

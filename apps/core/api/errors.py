@@ -188,7 +188,7 @@ def respond(error: SoldeskError) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what no view could (Django's handler500): JSON under /api/, else a page; 503 while the database is away."""
+    """Answer what no view could (Django's handler500): JSON under /api/, else a page; 503 without a database."""
     cause = sys.exception()
     error = translate(cause, method="", path="") if isinstance(cause, OperationalError | InterfaceError) else None
     if request.path.startswith("/api"):

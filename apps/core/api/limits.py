@@ -34,7 +34,7 @@ def check(name: str, identity: str, *, per_minute: int) -> None:
 
 
 class _Ceiling:
-    """Requests by address in the present minute of this process. An addition that two threads lose matters to nobody."""
+    """Requests by address in this process's present minute. An addition that two threads lose matters to nobody."""
 
     def __init__(self) -> None:
         self._window = 0

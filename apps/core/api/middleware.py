@@ -1,4 +1,4 @@
-"""What every request gets: an id, one log line and one count at its end, limits of its size, CORS, protecting headers."""
+"""What every request gets: an id, a log line and a count at its end, limits of its size, CORS, protecting headers."""
 
 from __future__ import annotations
 
@@ -61,9 +61,8 @@ class RequestContext:
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path
         is_api = path.startswith(API_PREFIX) or path in ("/api", "/health")
-        response = _refusal(request) if is_api else None
-        if response is None:
-            response = self.get_response(request)
+        refusal = _refusal(request) if is_api else None
+        response: HttpResponseBase = self.get_response(request) if refusal is None else refusal
         if is_api:
             _allow_origin(request, response)
         kind = response.get("Content-Type", "")

@@ -57,7 +57,7 @@ class HandTradeButtons:
 
     def has_by_hand_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether the trade of this page is one that may be changed, and this person may change it."""
-        if not request.user.has_perm("trading.change_closedtrade"):  # type: ignore[union-attr]
+        if not request.user.has_perm("trading.change_closedtrade"):
             return False
         return ClosedTrade.objects.filter(pk=object_id, origin=Origin.HAND, deleted_at=None).exists()
 
@@ -70,7 +70,7 @@ class HandTradeButtons:
         permission="by_hand",
     )
     def correct(self, request: HttpRequest, row: ClosedTrade, values: dict[str, Any]) -> str:
-        changes = {name: values[name] for name in FIGURES}
+        changes = {name: value for name, value in values.items() if name in FIGURES}
         hand_trades.correct(row=row, changes=changes, actor=operator_of(request), reason=values["reason"])
         return f"The trade in {row.symbol} of {row.agent} was corrected."
 

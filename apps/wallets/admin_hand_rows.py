@@ -19,6 +19,7 @@ from apps.wallets.models import Origin, Transaction, TransactionType
 from apps.wallets.services import hand_rows
 
 LONGEST_REASON = 200
+FIGURES = ("input_amount", "output_amount", "value_usd")
 
 
 class ReasonForm(buttons.ConfirmForm):
@@ -53,12 +54,12 @@ class CorrectForm(ReasonForm):
     input_amount = figure("Amount", digits=38, places=18, unit="", min_value=0)
     output_amount = figure("Received", digits=38, places=18, unit="", min_value=0)
     value_usd = figure("Value", digits=28, places=8, unit="USD", min_value=0, required=False)
-    field_order = ("input_amount", "output_amount", "value_usd", "reason")
+    field_order = (*FIGURES, "reason")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         row: Any = self.target
-        fill(self, ("input_amount", "output_amount", "value_usd"))
+        fill(self, FIGURES)
         self.fields["input_amount"].widget.attrs["suffix"] = row.input_symbol or ""
         self.fields["output_amount"].widget.attrs["suffix"] = row.output_symbol or ""
         if row.transaction_type != TransactionType.SWAP:
@@ -84,7 +85,7 @@ class HandRowButtons:
 
     def has_by_hand_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether the row of this page is one that may be changed, and this person may change it."""
-        if not request.user.has_perm("wallets.change_wallet"):  # type: ignore[union-attr]
+        if not request.user.has_perm("wallets.change_wallet"):
             return False
         return Transaction.objects.filter(pk=object_id, origin=Origin.HAND, deleted_at=None).exists()
 
@@ -97,7 +98,7 @@ class HandRowButtons:
         permission="by_hand",
     )
     def correct(self, request: HttpRequest, row: Transaction, values: dict[str, Any]) -> str:
-        changes = {name: values[name] for name in ("input_amount", "output_amount", "value_usd") if name in values}
+        changes = {name: value for name, value in values.items() if name in FIGURES}
         hand_rows.correct(row=row, changes=changes, actor=operator_of(request), reason=values["reason"])
         return f"The {row.get_transaction_type_display().lower()} of {row.agent} was corrected."
 

@@ -141,11 +141,21 @@ def test_old_keys_are_pruned(api):
     assert idempotency.prune(now=timezone.now() + timedelta(hours=25)) == 1
 
 
-def test_a_run_that_was_taken_over_can_neither_answer_nor_begin_nor_release(user):
+def taken(user):
     print_of = idempotency.fingerprint("POST", "/", {})
-    slow = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    return idempotency.claim(user=user, key="k", fingerprint=print_of)
+
+
+def claimed(user) -> idempotency.Claim:
+    found = taken(user)
+    assert isinstance(found, idempotency.Claim)
+    return found
+
+
+def test_a_run_that_was_taken_over_can_neither_answer_nor_begin_nor_release(user):
+    slow = claimed(user)
     IdempotencyKey.objects.update(locked_until=timezone.now() - timedelta(seconds=1))
-    quick = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    quick = claimed(user)
     for act in (
         lambda: idempotency.keep(slow, idempotency.Answer(200, b"{}")),
         lambda: idempotency.begin(slow, {"intent": 1}),
@@ -155,14 +165,13 @@ def test_a_run_that_was_taken_over_can_neither_answer_nor_begin_nor_release(user
         assert refused.value.code == "IDEMPOTENCY_IN_PROGRESS"
     idempotency.release(slow)
     idempotency.keep(quick, idempotency.Answer(200, b'{"a":1}'))
-    assert idempotency.claim(user=user, key="k", fingerprint=print_of) == idempotency.Answer(200, b'{"a": 1}')
+    assert taken(user) == idempotency.Answer(200, b'{"a": 1}')
 
 
 def test_what_was_begun_is_found_by_the_next_run_and_not_forgotten_by_a_release(user):
-    print_of = idempotency.fingerprint("POST", "/", {})
-    first = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    first = claimed(user)
     assert first.begun is None
     idempotency.begin(first, {"intent": 7})
     idempotency.release(first)
-    again = idempotency.claim(user=user, key="k", fingerprint=print_of)
+    again = claimed(user)
     assert again.begun == {"intent": 7}

@@ -98,7 +98,7 @@ def test_a_trade_entered_by_hand_is_corrected_and_taken_back(
     )
     press(client, f"{TRADE}_correct", trade.pk, **figures, reason="the receipt says so")
     trade.refresh_from_db()
-    assert (trade.profit_sol, trade.sale_price) == (2, Decimal("0.003"))
+    assert (trade.profit_sol, trade.sale_price) == (Decimal(2), Decimal("0.003"))
     assert logged("trade.corrected", operator).after["reason"] == "the receipt says so"
     press(client, f"{TRADE}_take_back", trade.pk, reason="somebody else's")
     trade.refresh_from_db()

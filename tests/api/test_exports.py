@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection
+from django.http import StreamingHttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from psycopg.pq import TransactionStatus
@@ -270,7 +271,9 @@ def test_every_row_comes_once_in_batches_of_a_thousand_however_equal_their_times
 
 def stream_of(user, path):
     """Start an export and return its chunks as they come."""
-    return iter(api_of(user).client.get(f"/api/v1{path}").streaming_content)
+    answer = api_of(user).client.get(f"/api/v1{path}")
+    assert isinstance(answer, StreamingHttpResponse)
+    return iter(answer.streaming_content)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -191,7 +192,7 @@ def test_what_a_trade_names_must_be_there_and_be_the_agents(api, agent, user):
     foreign = fund(wallet_of(make_agent(sol=None)), "1")
     signal = make_signal(make_user(), make_token())
     before = everything()
-    for changes, expected in [
+    cases: list[tuple[dict[str, Any], tuple[int, str]]] = [
         ({"agentId": str(uuid.uuid4())}, (404, "AGENT_NOT_FOUND")),
         ({"walletAddress": "nobody's"}, (400, "WALLET_NOT_FOUND")),
         ({"walletAddress": other.wallet.address}, (400, "WALLET_NOT_FOUND")),
@@ -199,7 +200,8 @@ def test_what_a_trade_names_must_be_there_and_be_the_agents(api, agent, user):
         ({"saleTransactionId": str(foreign.pk)}, (404, "TRANSACTION_NOT_FOUND")),
         ({"saleTransactionId": str(other.pk)}, (400, "TRANSACTION_OF_ANOTHER_AGENT")),
         ({"signalId": signal.pk}, (404, "SIGNAL_NOT_FOUND")),
-    ]:
+    ]
+    for changes, expected in cases:
         answer = api.post("/agent-historical-swaps", trade(agent, **changes))
         assert (answer.status, answer.code) == expected, changes
     assert api_of(make_user()).post("/agent-historical-swaps", trade(agent)).code == "AGENT_NOT_YOURS"

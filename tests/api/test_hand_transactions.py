@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -92,8 +93,8 @@ def test_a_swap_takes_its_input_and_adds_its_output(api, agent, token):
     assert balances(agent) == {"SOL": 9, "WIF": 1000}
     lines = LedgerEntry.objects.filter(transaction_id=answer.json["id"])
     assert {(line.mint, line.delta, line.reason) for line in lines} == {
-        (SOL_MINT, -1, "swap"),
-        (token.mint, 1000, "swap"),
+        (SOL_MINT, Decimal(-1), "swap"),
+        (token.mint, Decimal(1000), "swap"),
     }
     assert differences() == []
 
@@ -244,13 +245,14 @@ def test_unknown_agents_wallets_and_signals_are_told_apart(api, agent, user):
     before = everything()
     foreign = make_signal(make_user(), make_token())
     nobody = "6f1f0d1e-0000-4000-8000-00000000000f"
-    for changes, expected in [
+    cases: list[tuple[dict[str, Any], tuple[int, str]]] = [
         ({"agentId": nobody}, (404, "AGENT_NOT_FOUND")),
         ({"walletAddress": "nobody's"}, (400, "WALLET_NOT_FOUND")),
         ({"walletAddress": wallet_of(make_agent(user, sol=None)).address}, (400, "WALLET_NOT_FOUND")),
         ({"signalId": foreign.pk}, (404, "SIGNAL_NOT_FOUND")),
         ({"signalId": 0}, (404, "SIGNAL_NOT_FOUND")),
-    ]:
+    ]
+    for changes, expected in cases:
         answer = api.post("/agent-transactions", entered(agent, **changes))
         assert (answer.status, answer.code) == expected, changes
     stranger = api_of(make_user())
@@ -314,7 +316,11 @@ def test_a_correction_posts_back_what_was_and_posts_what_is(api, agent, token):
     assert answer.json["updatedAt"] > row["updatedAt"]
     assert balances(agent) == {"SOL": 8, "WIF": 1500}
     lines = LedgerEntry.objects.filter(transaction_id=row["id"], mint=token.mint).order_by("pk")
-    assert [(line.delta, line.reason) for line in lines] == [(1000, "swap"), (-1000, "correction"), (1500, "swap")]
+    assert [(line.delta, line.reason) for line in lines] == [
+        (Decimal(1000), "swap"),
+        (Decimal(-1000), "correction"),
+        (Decimal(1500), "swap"),
+    ]
     entry = AuditEntry.objects.get(action="transaction.corrected")
     assert entry.before == {"input_amount": "1", "output_amount": "1000", "fees_sol": None}
     assert entry.after == {"input_amount": "2", "output_amount": "1500", "fees_sol": "0.1"}

@@ -8,7 +8,7 @@ it, which blocks its thread until the client has read enough.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,7 +112,7 @@ def _stream(name: str, first: bytes, batches: Iterator[bytes]) -> Iterator[bytes
         raise
 
 
-def _batches(export: Export, deadline: float) -> Iterator[bytes]:
+def _batches(export: Export, deadline: float) -> Generator[bytes, None, None]:
     lines = [csv_text.row(export.header)]
     last: _Key | None = None
     while True:

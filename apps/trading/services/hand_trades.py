@@ -5,7 +5,7 @@ They count in performance like those of the engine and are told from them by the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
@@ -58,7 +58,7 @@ def enter(*, agent: Agent, wallet: Wallet | None, trade: HandTrade, actor: User 
     """
     with writing():
         epoch = _lock(agent.pk, None if wallet is None else wallet.pk)
-        _check(agent, trade, trade)
+        _check(agent, trade, _LINKS)
         row = ClosedTrade.objects.create(
             agent=agent, wallet=wallet, epoch=epoch, origin=Origin.HAND, **values_of(trade)
         )
@@ -86,7 +86,7 @@ def correct(*, row: ClosedTrade, changes: Mapping[str, Any], actor: User | None,
         changed = [name for name in _NAMES if getattr(before, name) != getattr(after, name)]
         if not changed:
             return stored
-        _check(stored.agent, after, replace(after, **{name: None for name in _LINKS if name not in changed}))
+        _check(stored.agent, after, [name for name in _LINKS if name in changed])
         ClosedTrade.objects.filter(pk=stored.pk).update(**{name: getattr(after, name) for name in changed})
         audit.record(
             actor=actor,
@@ -136,11 +136,11 @@ def values_of(row: ClosedTrade | HandTrade) -> dict[str, Any]:
 _LINKS = ("purchase_transaction_id", "sale_transaction_id")
 
 
-def _check(agent: Agent, trade: HandTrade, linked: HandTrade) -> None:
-    """Check the times of a trade, and the transactions `linked` names."""
+def _check(agent: Agent, trade: HandTrade, links: Sequence[str]) -> None:
+    """Check the times of a trade, and the transactions that the fields `links` name."""
     if trade.sale_time < trade.purchase_time:
         raise Invalid("INVALID_SALE_TIME", "saleTime must not be before purchaseTime", extra={"field": "saleTime"})
-    wanted = {getattr(linked, name) for name in _LINKS} - {None}
+    wanted = {getattr(trade, name) for name in links} - {None}
     found = dict(
         Transaction.objects.filter(pk__in=wanted, agent__user_id=agent.user_id, deleted_at=None).values_list(
             "pk", "agent_id"

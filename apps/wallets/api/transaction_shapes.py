@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -57,7 +57,7 @@ class SignalNumber(WholeNumber):
 class StoredJson(Anything):
     """Any JSON value that PostgreSQL can keep."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "must be JSON without zero characters"}
+    default_error_messages = {"invalid": "must be JSON without zero characters"}
 
     def to_internal_value(self, data: Any) -> Any:
         text = wire.encode(data).decode()

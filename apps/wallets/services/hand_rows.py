@@ -177,7 +177,7 @@ def require_by_hand(row: Transaction) -> None:
         raise Conflict("IMMUTABLE_RECORD", "The engine wrote this transaction: it cannot be changed.")
 
 
-_ENTERED = {
+_ENTERED: Mapping[str, str] = {
     TransactionType.DEPOSIT: "wallet.deposited",
     TransactionType.SWAP: "wallet.swapped",
     TransactionType.BURN: "wallet.burned",

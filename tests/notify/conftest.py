@@ -35,8 +35,10 @@ def send() -> Iterator[Callable[..., None]]:
     courier = Courier()
 
     def run(*, seconds: float = 15.0) -> None:
+        courier._next_look_at_failing = 0.0
         while courier.start_due() or courier.in_flight:
             courier.finish(seconds)
+            courier._next_look_at_failing = 0.0
 
     yield run
     courier.finish(1.0)

@@ -197,6 +197,16 @@ def test_a_delivery_is_sent_again_unless_it_is_being_sent():
     assert resent.json["eventId"] == delivery.message.event_id
 
 
+def test_the_desk_is_made_to_post_only_so_often(settings):
+    settings.WEBHOOK_SENDS_PER_MINUTE = 2
+    user = factories.make_user()
+    endpoint, _ = subscribe(user, URL)
+    api = api_of(user)
+    statuses = [api.post(f"/webhook-endpoints/{endpoint.pk}/test").status for _ in range(6)]
+    assert statuses.count(429) >= 2, "a minute may begin in between"
+    assert statuses.count(202) == 6 - statuses.count(429) == WebhookDelivery.objects.count() >= 2
+
+
 def test_deleting_takes_everything_along():
     user = factories.make_user()
     endpoint, _ = subscribe(user, URL)

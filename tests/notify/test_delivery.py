@@ -358,6 +358,36 @@ def test_a_receiver_that_hangs_delays_no_other_and_is_not_flooded(receiver, desk
     assert WebhookDelivery.objects.filter(endpoint__user=user, status="delivered").count() == 30
 
 
+def test_endpoints_that_fail_are_looked_at_once_a_second_and_the_others_whenever_an_answer_came(desk_intake):
+    from apps.notify.services import claims
+
+    failing_user, user = factories.make_user(), factories.make_user()
+    failing, _ = subscribe(failing_user, "https://example.com/failing")
+    subscribe(user, "https://example.com/fine")
+    WebhookEndpoint.objects.filter(pk=failing.pk).update(failing_since=timezone.now())
+    tell(*(alert(failing_user, mint=str(n)) for n in range(5)), alert(user))
+    desk_intake.run()
+    (fine,) = claims.claim_due(room=10, failing=False)
+    assert fine.url.endswith("/fine")
+    assert {parcel.url for parcel in claims.claim_due(room=10)} == {"https://example.com/failing"}
+    leased = WebhookDelivery.objects.filter(endpoint=failing, leased_until__gt=timezone.now()).count()
+    assert leased == claims.MOST_PER_FAILING_ENDPOINT
+
+
+def test_who_may_not_sign_in_is_told_nothing(receiver, desk_intake, send):
+    user = factories.make_user()
+    subscribe(user, receiver.url)
+    tell(alert(user))
+    desk_intake.run()
+    user.is_active = False
+    user.save()
+    tell(alert(user))
+    assert desk_intake.run() == 0
+    send()
+    assert receiver.received == []
+    assert WebhookDelivery.objects.get().status == "pending"
+
+
 def test_a_lease_that_ran_out_is_sent_again_and_a_late_answer_still_counts(receiver, desk_intake, send):
     from apps.core.http import Posted
     from apps.notify.services import claims

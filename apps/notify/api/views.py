@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -9,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.api.authentication import caller
-from apps.core.api import paging
+from apps.core.api import limits, paging
 from apps.core.api.openapi import PAGING, Message, answers
 from apps.core.api.shapes import path_uuid
 from apps.notify import selectors
@@ -29,6 +30,11 @@ _ONE = ("400 INVALID_ID", "404 WEBHOOK_ENDPOINT_NOT_FOUND")
 
 def _endpoint(request: Request, endpoint_id: str) -> WebhookEndpoint:
     return selectors.get_endpoint(user=caller(request), endpoint_id=path_uuid(endpoint_id, "id"))
+
+
+def _limit(request: Request) -> None:
+    """The desk posts to strangers' addresses only so often because somebody says so."""
+    limits.check("webhook_sends", str(caller(request).pk), per_minute=settings.WEBHOOK_SENDS_PER_MINUTE)
 
 
 @extend_schema(tags=["webhooks"])
@@ -115,10 +121,11 @@ class TestEndpoint(APIView):
         summary="Send a `ping` to a webhook endpoint",
         operation_id="test_webhook_endpoint",
         request=None,
-        responses=answers(shapes.DeliveryShape, *_ONE, "409 WEBHOOK_ENDPOINT_DISABLED", status=202),
+        responses=answers(shapes.DeliveryShape, *_ONE, "409 WEBHOOK_ENDPOINT_DISABLED", "429 RATE_LIMITED", status=202),
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
         endpoint = _endpoint(request, endpoint_id)
+        _limit(request)
         delivery = endpoints.send_test(endpoint_id=endpoint.pk, actor=caller(request))
         return Response(shapes.DeliveryShape.present(delivery), status=202)
 
@@ -178,10 +185,12 @@ class Resend(APIView):
             "404 WEBHOOK_DELIVERY_NOT_FOUND",
             "409 WEBHOOK_ENDPOINT_DISABLED",
             "409 WEBHOOK_DELIVERY_PENDING",
+            "429 RATE_LIMITED",
             status=202,
         ),
     )
     def post(self, request: Request, delivery_id: str) -> Response:
         delivery = selectors.get_delivery(user=caller(request), delivery_id=path_uuid(delivery_id, "id"))
+        _limit(request)
         resent = endpoints.resend(delivery_id=delivery.pk, actor=caller(request))
         return Response(shapes.DeliveryShape.present(resent), status=202)

@@ -27,7 +27,7 @@ GIVEN_UP_AFTER = timedelta(days=4)
 #: An endpoint that has taken nothing for this long is switched off.
 FAILING_FOR = timedelta(days=3)
 #: An endpoint for which more than this waits is switched off: it will not catch up, and rows must not grow without end.
-MOST_PENDING = 20_000
+MOST_PENDING = 10_000
 _MOST_JITTER = 0.2
 _LONGEST_WISH = timedelta(hours=24)
 

@@ -58,7 +58,8 @@ WITH busy AS (
                           - COALESCE(busy.n, 0))
         FOR NO KEY UPDATE OF d SKIP LOCKED
     ) due
-    WHERE e.enabled
+    WHERE e.enabled AND (%(failing)s OR e.failing_since IS NULL)
+      AND EXISTS (SELECT 1 FROM account u WHERE u.id = e.user_id AND u.is_active)
     ORDER BY COALESCE(busy.n, 0), e.failing_since NULLS FIRST
     LIMIT %(room)s
 )
@@ -71,14 +72,15 @@ RETURNING d.id, d.lease, d.tries, m.event_id, m.type, m.body, e.id, e.url, e.sea
 """
 
 
-def claim_due(*, room: int) -> list[Parcel]:
-    """Lease up to `room` due deliveries, oldest messages first."""
+def claim_due(*, room: int, failing: bool = True) -> list[Parcel]:
+    """Lease up to `room` due deliveries, oldest messages first; of endpoints that fail only if `failing`."""
     if room <= 0:
         return []
     rows = bulk.fetch_all(
         _CLAIM,
         {
             "room": room,
+            "failing": failing,
             "most": MOST_PER_ENDPOINT,
             "most_failing": MOST_PER_FAILING_ENDPOINT,
             "barring_tries": pauses.BARRING_TRIES,

@@ -56,7 +56,7 @@ class SessionStore(SessionBase):
 
     def create(self) -> None:
         while True:
-            self._session_key = self._get_new_session_key()
+            self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]  # the stubs lack it
             try:
                 self.save(must_create=True)
             except CreateError:
@@ -94,7 +94,7 @@ class SessionStore(SessionBase):
         return AdminSession.objects.filter(pk=session_id(self.session_key), expires_at__gt=timezone.now()).first()
 
     def _columns(self, *, no_load: bool) -> dict[str, Any]:
-        data = self._get_session(no_load=no_load)
+        data = self._get_session(no_load=no_load)  # type: ignore[attr-defined]  # the stubs lack it
         values = {
             "user_id": data.get(SESSION_KEY),
             "session_data": self.encode(data),

@@ -127,7 +127,7 @@ class OwnForm(forms.Form):
     """Common ground of the second factor's forms: whose it is, and what a service refused."""
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         self.user = user
 
     def clean_password(self) -> str:

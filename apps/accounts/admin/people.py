@@ -26,6 +26,7 @@ from apps.core.adminkit import base, buttons, cells, columns
 
 GRANTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 FACTS = ("email", "is_active", "is_staff", "is_superuser")
+HAS_SECOND_FACTOR = Exists(SecondFactor.objects.filter(user=OuterRef("pk"), confirmed=True))
 
 admin.site.unregister(Group)
 
@@ -64,7 +65,11 @@ class SecondFactorFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         wanted = self.value()
-        return queryset if wanted is None else queryset.filter(has_second_factor=wanted == "yes")
+        return (
+            queryset
+            if wanted is None
+            else queryset.filter(HAS_SECOND_FACTOR if wanted == "yes" else ~HAS_SECOND_FACTOR)
+        )
 
 
 @admin.register(User)
@@ -91,7 +96,7 @@ class UserAdmin(DjangoUserAdmin, base.DeskAdmin):
     lines = ("last_login", "failed_logins", "locked_until", "created_at")
     readonly_fields = ()
     filter_horizontal = ("groups", "user_permissions")
-    fieldsets = (
+    fieldsets: Any = (
         (None, {"fields": ("email", "password")}),
         ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         (
@@ -125,7 +130,7 @@ class UserAdmin(DjangoUserAdmin, base.DeskAdmin):
             .annotate(
                 agent_count=Count("agents", filter=Q(agents__archived_at=None), distinct=True),
                 key_count=Count("api_keys", distinct=True),
-                has_second_factor=Exists(SecondFactor.objects.filter(user=OuterRef("pk"), confirmed=True)),
+                has_second_factor=HAS_SECOND_FACTOR,
             )
         )
 

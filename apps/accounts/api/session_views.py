@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from apps.accounts import selectors
 from apps.accounts.api import shapes
 from apps.accounts.api.authentication import caller, session_of
-from apps.accounts.models import AdminSession
+from apps.accounts.models import AdminSession, RefreshFamily
 from apps.accounts.services import sessions
 from apps.core.api.openapi import Message, answers
 from apps.core.api.shapes import path_uuid
@@ -28,7 +28,8 @@ class Sessions(APIView):
     )
     def get(self, request: Request) -> Response:
         user, current = caller(request), session_of(request)
-        rows = [*selectors.list_sessions(user=user), *selectors.list_admin_sessions(user=user)]
+        rows: list[RefreshFamily | AdminSession] = [*selectors.list_sessions(user=user)]
+        rows += selectors.list_admin_sessions(user=user)
         rows.sort(key=lambda row: (row.created_at, row.pk), reverse=True)
         return Response([_listed(row, current) for row in rows], headers={"X-Total-Count": str(len(rows))})
 

@@ -173,8 +173,9 @@ class ListedSessionShape(SessionShape):
 
 
 class TotpShape(Shape):
+    wire_names = {"is_required": "required"}
     enabled = serializers.BooleanField()
-    required = serializers.BooleanField(help_text="This desk demands a second factor of you.")
+    is_required = serializers.BooleanField(help_text="This desk demands a second factor of you.")
     recovery_codes_left = serializers.IntegerField()
 
 

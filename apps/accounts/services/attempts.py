@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -88,8 +89,8 @@ def prune(*, now: datetime) -> int:
     return removed
 
 
-def _count(statement: str, **values: object) -> bool:
-    limits = {"limit": settings.LOCKOUT_FAILURES, "seconds": settings.LOCKOUT_SECONDS}
+def _count(statement: str, **values: str | UUID) -> bool:
+    limits: dict[str, int] = {"limit": settings.LOCKOUT_FAILURES, "seconds": settings.LOCKOUT_SECONDS}
     with connection.cursor() as cursor:
         cursor.execute(statement, {**limits, **values})
         return cursor.rowcount == 1

@@ -27,7 +27,8 @@ class LastUse:
         self._statement = (
             f'UPDATE "{model._meta.db_table}" AS row SET last_used_at = use.at'
             " FROM unnest(%s::uuid[], %s::timestamptz[]) AS use (id, at)"
-            " WHERE row.id = use.id AND (row.last_used_at IS NULL OR row.last_used_at <= use.at - %s)"
+            " WHERE row.id = use.id"
+            f" AND (row.last_used_at IS NULL OR row.last_used_at <= use.at - interval '{EVERY_SECONDS} s')"
         )
         self._noted: dict[UUID, float] = {}
         self._to_write: dict[UUID, datetime] = {}
@@ -54,8 +55,7 @@ class LastUse:
             uses, self._to_write = self._to_write, {}
         if uses:
             with connection.cursor() as cursor:
-                every = timedelta(seconds=EVERY_SECONDS)
-                cursor.execute(self._statement, [list(uses), list(uses.values()), every])
+                cursor.execute(self._statement, [list(uses), list(uses.values())])
 
 
 api_keys = LastUse(ApiKey)

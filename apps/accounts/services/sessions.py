@@ -209,10 +209,11 @@ def end_all(*, user: User, reason: str, keep: UUID | None = None) -> int:
     now = timezone.now()
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(tokens_valid_from=now)
-        families = RefreshFamily.objects.filter(user=user, ended_at=None).exclude(pk=keep)
+        kept = [] if keep is None else [keep]
+        families = RefreshFamily.objects.filter(user=user, ended_at=None).exclude(pk__in=kept)
         live = families.filter(expires_at__gt=now).count()
         families.update(ended_at=now, end_reason=reason)
-        _, removed = AdminSession.objects.filter(user=user).exclude(pk=keep).delete()
+        _, removed = AdminSession.objects.filter(user=user).exclude(pk__in=kept).delete()
     return live + removed.get(AdminSession._meta.label, 0)
 
 

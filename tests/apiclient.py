@@ -38,8 +38,10 @@ class Answer:
         return f"<{self.status} {self.text[:500]!r}>"
 
 
-def _faults(method: str, response: Any, answer: Answer) -> list[str]:
-    return api_document.faults(
+def judged(method: str, response: Any) -> Answer:
+    """Return the answer, which must be one that the document promises."""
+    answer = Answer(response)
+    found = api_document.faults(
         method=method,
         route=response.resolver_match.route,
         status=answer.status,
@@ -47,6 +49,8 @@ def _faults(method: str, response: Any, answer: Answer) -> list[str]:
         body=answer.json,
         content_type=answer.headers.get("Content-Type", ""),
     )
+    assert not found, f"not as documented: {found}"
+    return answer
 
 
 class Api:
@@ -61,9 +65,7 @@ class Api:
             body = b"" if body is None else json.dumps(body, default=str).encode()
         url = path if path.startswith("/api/") else f"{API}{path}"
         response = self.client.generic(method, url, body, content_type="application/json", headers=headers)
-        answer = Answer(response)
-        assert not (found := _faults(method, response, answer)), f"not as documented: {found}"
-        return answer
+        return judged(method, response)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.call("GET", path, **headers)

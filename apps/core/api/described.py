@@ -56,6 +56,8 @@ class Described(AutoSchema):
 
     def _map_basic_serializer(self, serializer: serializers.Serializer, direction: str) -> dict[str, Any]:
         schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+        if not type(serializer).__doc__:
+            schema.pop("description", None)  # a base class's words are not the shape's
         if isinstance(serializer, Body) and serializer.at_least_one:
             schema["anyOf"] = [{"required": [name]} for name in schema["properties"]]
         if isinstance(serializer, Body) and serializer.middleware_family:

@@ -68,6 +68,12 @@ def test_a_ledger_entry_without_a_balance_is_found(desk):
     assert list(found()) == ["balances"]
 
 
+def test_a_row_taken_back_whose_entries_stand_is_found(desk):
+    alter("UPDATE transaction SET deleted_at = now() WHERE origin = 'hand'")
+    (difference,) = found()["transactions"]
+    assert "effect should be 0, is 10" in difference
+
+
 def test_a_past_epoch_that_was_not_closed_is_found(desk):
     alter("UPDATE wallet SET epoch = 2")
     differences = found()

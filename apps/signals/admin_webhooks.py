@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.enums import ActionVariant
 
@@ -27,6 +27,13 @@ from apps.signals.models import Outcome, SignalWebhook, WebhookRequest
 _PATH = "/api/v1/webhooks/signals/"
 _EXCERPT = 90
 TRY_TITLE = "Try a payload"
+#: What a trial says: nothing has happened.
+_WOULD = {
+    Outcome.CREATED: "Would become this signal",
+    Outcome.IGNORED: "Would be ignored",
+    Outcome.DUPLICATE: "Would be a duplicate now",
+    Outcome.INVALID: "Would be refused",
+}
 
 
 def _mapping_rows() -> list[tuple[str, str]]:
@@ -157,11 +164,13 @@ class SignalWebhookAdmin(base.DeskAdmin):
 class WebhookRequestAdmin(base.LongTableAdmin):
     list_display: Sequence[Any] = (
         columns.when("received_at", "Time", order="id"),
-        columns.link("webhook", "Webhook", order="webhook__name"),
+        columns.column(
+            "Webhook", lambda row: cells.link(row.webhook, row.webhook.name), name="webhook", order="webhook__name"
+        ),
         columns.badge("outcome", "Outcome", Outcome),
         columns.column("Why", lambda row: why(row), name="why"),
-        columns.link("signal", "Signal", order=""),
-        columns.column("Payload", lambda row: row.payload[:_EXCERPT] or cells.DASH, name="excerpt"),
+        columns.column("Signal", lambda row: cells.link(row.signal, f"#{row.signal_id}"), name="signal"),
+        columns.column("Payload", lambda row: excerpt(row), name="excerpt"),
         columns.column("From", lambda row: row.address, name="address", order="address"),
     )
     list_filter = (("outcome", ChoicesCheckboxFilter), ("webhook", AutocompleteSelectFilter))
@@ -183,10 +192,6 @@ class WebhookRequestAdmin(base.LongTableAdmin):
     actions_row = ("try_payload",)
     actions_detail = ("try_payload",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookRequest]:
-        rows: QuerySet[WebhookRequest] = super().get_queryset(request)
-        return rows
-
     def has_operate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("signals.change_signalwebhook")
 
@@ -206,6 +211,12 @@ def why(row: WebhookRequest) -> Any:
     if not (row.code or row.detail):
         return cells.DASH
     return cells.label(row.code.replace("_", " ").lower() if row.code else row.detail, title=row.detail)
+
+
+def excerpt(row: WebhookRequest) -> Any:
+    if not row.payload:
+        return cells.DASH
+    return format_html('<code class="sd-excerpt">{}</code>', row.payload[:_EXCERPT])
 
 
 def show_address(model_admin: base.DeskAdmin, request: HttpRequest, webhook: SignalWebhook, token: str) -> HttpResponse:
@@ -233,7 +244,7 @@ def show_preview(
         "title": TRY_TITLE,
         "submit": "Try again",
         "webhook": webhook,
-        "badge": cells.badge(found.outcome),
+        "badge": cells.badge(found.outcome, _WOULD[found.outcome]),
         "found": found,
         "rows": [(PLACES[name][0], getattr(found.signal, name)) for name in FIELDS] if found.signal else [],
         "form": TryForm(initial={"payload": payload}, request=request, target=webhook),

@@ -54,19 +54,19 @@ class WebhookForm(forms.ModelForm):
     tickers = forms.CharField(
         required=False,
         widget=_lines(6, "BONKUSDT = DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB8JKoBn7RNxx"),
-        help_text="`ticker = mint`, one a line. Case does not count, nor does an exchange before a colon.",
+        help_text="ticker = mint, one a line. Case does not count, nor does an exchange before a colon.",
     )
     strengths = forms.CharField(
         label="Words of strength",
         required=False,
         widget=_lines(4, "strong buy = 5"),
-        help_text=f"`word = strength`, one a line; {WEAKEST} to {STRONGEST} need no words.",
+        help_text=f"word = strength, one a line; {WEAKEST} to {STRONGEST} need no words.",
     )
     ignore = forms.CharField(
         label="Ignored messages",
         required=False,
         widget=_lines(4, "action = sell"),
-        help_text="`path = value`, `path != value` or `path contains value`, one a line. They are answered with 202.",
+        help_text="path = value, path != value or path contains value, one a line. They are answered with 202.",
     )
     allowed_addresses = LinesField(
         label="May send from",

@@ -10,10 +10,10 @@ import hmac
 import json
 from collections.abc import Mapping as AnyMapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -184,8 +184,8 @@ def _mapped(webhook: SignalWebhook, message: AnyMapping[str, Any]) -> MappedSign
         shown = mapped.token_address[:60]
         raise InvalidMessage("token_address", f"`{shown}` is neither in the table of tickers nor a Solana mint")
     for name in _LIMITED:
-        longest = TradingSignal._meta.get_field(name).max_length
-        if len(getattr(mapped, name) or "") > longest:
+        longest = cast("models.CharField[str, str]", TradingSignal._meta.get_field(name)).max_length
+        if longest is not None and len(getattr(mapped, name) or "") > longest:
             raise InvalidMessage(name, f"must have at most {longest} characters")
     return mapped
 

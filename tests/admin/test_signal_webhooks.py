@@ -146,11 +146,11 @@ def test_a_removed_webhook_takes_nothing_and_its_signals_stay(client: Client, op
     [
         (
             f'{{"ticker": "{MINT}", "action": "strong buy", "comment": "<b>up</b>"}}',
-            ["Signal created", "&lt;b&gt;up", ">5<"],
+            ["Would become this signal", "&lt;b&gt;up", ">5<"],
         ),
-        ('{"action": "sell"}', ["Ignored", "action = sell"]),
-        ('{"ticker": "WIF", "action": "buy"}', ["Invalid", "INVALID_TOKEN_ADDRESS", "WIF"]),
-        ("just text", ["Invalid", "INVALID_TOKEN_ADDRESS"]),
+        ('{"action": "sell"}', ["Would be ignored", "action = sell"]),
+        ('{"ticker": "WIF", "action": "buy"}', ["Would be refused", "INVALID_TOKEN_ADDRESS", "WIF"]),
+        ("just text", ["Would be refused", "INVALID_TOKEN_ADDRESS"]),
     ],
 )
 @pytest.mark.parametrize("headers", [DIALOG, {}], ids=["dialog", "page"])
@@ -181,7 +181,7 @@ def test_a_request_of_the_log_can_be_tried_again(client: Client, webhook: Signal
     url = reverse("admin:signals_webhookrequest_try_payload", args=[row.pk])
     asked = client.get(url).content.decode()
     assert MINT in asked
-    assert "Signal created" in client.post(url, {"payload": row.payload}).content.decode()
+    assert "Would become this signal" in client.post(url, {"payload": row.payload}).content.decode()
     assert not TradingSignal.objects.exists()
 
 

@@ -81,7 +81,7 @@ def test_the_same_signal_within_a_minute_is_a_duplicate(api, user):
     assert api.post("/trading-signals", body(signalStrength=4)).status == 201
     assert api.post("/trading-signals", body(signalType="Dip")).status == 201
     assert api_of(make_user()).post("/trading-signals", body()).status == 201
-    SignalDedup.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    SignalDedup.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     assert api.post("/trading-signals", body()).status == 201
 
 

@@ -109,7 +109,7 @@ def test_the_same_alert_again_is_a_duplicate_and_no_second_signal(webhook):
     assert TradingSignal.objects.count() == 1
     newest = WebhookRequest.objects.latest("id")
     assert (newest.outcome, newest.code) == ("duplicate", "SIGNAL_DUPLICATE")
-    SignalDedup.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    SignalDedup.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     assert send(webhook[1], alert()).status == 201
 
 

@@ -5,8 +5,6 @@ A wrong token, a wrong secret, a sender that is not allowed and a webhook switch
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -46,9 +44,9 @@ _TEXT = OpenApiExample("Plain text", value="BONKUSDT buy", request_only=True, me
 
 @extend_schema(tags=["webhooks"])
 class SignalWebhookIntake(APIView):
-    authentication_classes = ()
-    permission_classes = ()
-    parser_classes: ClassVar = (AnyBody,)
+    authentication_classes = []
+    permission_classes = []
+    parser_classes = [AnyBody]
 
     @extend_schema(
         summary="Send a message that becomes a signal, as its webhook's mapping says",

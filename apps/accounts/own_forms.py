@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.widgets import BASE_INPUT_CLASSES
@@ -18,6 +19,7 @@ from unfold.widgets import BASE_INPUT_CLASSES
 from apps.accounts.errors import Locked, TotpRequired, WrongCode, WrongCredentials, WrongPassword
 from apps.accounts.models import User
 from apps.accounts.services import sign_in, users
+from apps.core.api import limits
 from apps.core.errors import SoldeskError
 
 _INPUT = {"class": " ".join(BASE_INPUT_CLASSES)}
@@ -85,6 +87,8 @@ class SignInForm(AuthenticationForm):
     def _first_step(self, values: dict[str, Any]) -> User | None:
         if not values.get("username") or not values.get("password"):
             return None
+        if self.request is not None:
+            limits.check("login", limits.client_address(self.request), per_minute=settings.LOGINS_PER_MINUTE)
         found = sign_in.first_step(email=values["username"], password=values["password"])
         if isinstance(found, User):
             return found

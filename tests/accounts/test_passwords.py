@@ -124,3 +124,14 @@ def test_the_admins_own_page_counts_wrong_passwords():
     assert "sign-in is closed until" in str(page.context["form"].errors["old_password"])
     user.refresh_from_db()
     assert user.check_password(PASSWORD) and user.failed_logins == 5
+
+
+def test_a_change_through_the_browsable_api_keeps_the_operators_session():
+    user = make_operator()
+    here, there = Client(), Client()
+    here.force_login(user)
+    there.force_login(user)
+    body = {"currentPassword": PASSWORD, "newPassword": NEW}
+    assert here.post("/api/v1/auth/password", body, content_type="application/json").status_code == 200
+    assert here.get("/admin/me/").status_code == 200
+    assert there.get("/admin/me/").status_code == 302

@@ -336,6 +336,15 @@ def test_sign_in_is_limited_per_address_and_says_when_to_come_back(settings):
     assert Api(address="203.0.113.8").post("/auth/login", body).status == 401
 
 
+def test_the_admins_door_has_the_same_limit_per_address(settings):
+    settings.LOGINS_PER_MINUTE = 2
+    client = Api(address="203.0.113.77").client
+    posted = {"username": "nobody@example.com", "password": "x"}
+    told = [str(client.post("/admin/login/", posted).context["form"].non_field_errors()) for _ in range(7)]
+    assert any("Too many requests" in text for text in told)
+    assert StrangerAttempts.objects.get().failed_logins < 7
+
+
 def test_who_am_i():
     user = make_user()
     answer = api_of(user).get("/auth/me")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -96,7 +96,7 @@ class UserAdmin(DjangoUserAdmin, base.DeskAdmin):
     lines = ("last_login", "failed_logins", "locked_until", "created_at")
     readonly_fields = ()
     filter_horizontal = ("groups", "user_permissions")
-    fieldsets: Any = (
+    fieldsets: ClassVar[Any] = (
         (None, {"fields": ("email", "password")}),
         ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         (

@@ -6,7 +6,7 @@ Sessions, second factors and API keys have doors of their own beside this file.
 from __future__ import annotations
 
 from django.conf import settings
-from django.contrib.auth import logout
+from django.contrib.auth import logout, update_session_auth_hash
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -149,13 +149,13 @@ class Password(APIView):
         ),
     )
     def post(self, request: Request) -> Response:
-        body = shapes.PasswordBody.read(request)
+        body, user = shapes.PasswordBody.read(request), caller(request)
         users.change_password(
-            user=caller(request),
-            current=body["current_password"],
-            password=body["new_password"],
-            keep=session_of(request),
+            user=user, current=body["current_password"], password=body["new_password"], keep=session_of(request)
         )
+        if credential(request).claims is None:
+            user.refresh_from_db()
+            update_session_auth_hash(request._request, user)
         return Response({"success": True, "message": "The password was changed; your other sessions have ended."})
 
 

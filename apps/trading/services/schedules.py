@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction as database
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from apps.accounts.services import audit
 from apps.trading.services import watch
 
 
@@ -97,7 +99,7 @@ def ensure_schedules() -> list[str]:
         with database.atomic():
             if PeriodicTask.objects.filter(name=schedule.name).exists():
                 continue
-            PeriodicTask.objects.create(
+            task = PeriodicTask.objects.create(
                 name=schedule.name,
                 task=schedule.task,
                 description=schedule.description,
@@ -107,6 +109,7 @@ def ensure_schedules() -> list[str]:
                 interval=_interval(schedule.every),
                 crontab=None if schedule.every is not None else _crontab(schedule),
             )
+            _record("schedule.created", task, after={"name": task.name, "task": task.task, "when": str(task.schedule)})
             made.append(schedule.name)
     return made
 
@@ -114,7 +117,14 @@ def ensure_schedules() -> list[str]:
 def _remove_former_watches() -> None:
     shards = [f"[{shard}]" for shard in range(settings.PRICE_SHARDS)]
     for former in PeriodicTask.objects.filter(task=watch.TASK).exclude(args__in=shards):
-        former.delete()  # one by one: Beat learns of each
+        with database.atomic():
+            _record("schedule.deleted", former, before={"name": former.name, "task": former.task, "args": former.args})
+            former.delete()  # one by one: Beat learns of each
+
+
+def _record(action: str, task: PeriodicTask, *, before: Any = None, after: Any = None) -> None:
+    """Log a schedule that comes or goes without anybody's doing: the desk's start makes and removes them."""
+    audit.record(actor=None, action=action, object_type="periodictask", object_id=task.pk, before=before, after=after)
 
 
 def _interval(every: timedelta | None) -> IntervalSchedule | None:

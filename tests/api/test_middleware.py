@@ -1,5 +1,8 @@
 """What every response carries: a request id, CORS for known origins, headers that protect."""
 
+import os
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
@@ -187,3 +190,24 @@ def test_a_preflight_is_answered_while_the_database_is_away(settings, django_db_
     asked = {"origin": "https://desk.example.com", "access-control-request-method": "PUT"}
     with django_db_blocker.block():
         assert Api().call("OPTIONS", "/agents", **asked).status == 204
+
+
+@pytest.mark.parametrize(("environment", "expected"), [("production", "max-age=31536000"), ("test", "None")])
+def test_browsers_are_told_to_stay_on_tls_in_production_alone(environment, expected):
+    secret = "of-this-test-alone-" * 3
+    settings = {
+        "SOLDESK_ENV": environment,
+        "SOLDESK_DEMO": "0",
+        "SECRET_KEY": secret,
+        "JWT_SECRET": secret,
+        "ADMIN_PASSWORD": secret,
+    }
+    program = (
+        "import django; django.setup()\n"
+        "from apps.core.api.headers import PROTECTION, of_page\n"
+        "print(*(each.get('Strict-Transport-Security') for each in (PROTECTION, of_page('/desk/'))), sep='|')\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **settings}, capture_output=True, text=True, timeout=60
+    )
+    assert [text.split(";")[0] for text in told.stdout.strip().split("|")] == [expected] * 2, told.stderr

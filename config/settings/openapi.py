@@ -52,7 +52,6 @@ SPECTACULAR_SETTINGS = {
         },
     ],
     "TAGS": [{"name": name, "description": text} for name, text in _TAGS.items()],
-    "EXTERNAL_DOCS": {"description": "Redoc: the same document to read", "url": "/api/redoc/"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],

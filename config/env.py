@@ -101,7 +101,7 @@ class Env(BaseSettings):
     refreshes_per_minute: int = Field(10, ge=1, description="sessions one address may refresh per minute")
     wallet_changes_per_minute: int = Field(5, ge=1, description="resets and the like of one wallet by one address")
     data_sources_per_minute: int = Field(30, ge=1, description="looks of one address at the data sources per minute")
-    signals_per_minute: int = Field(120, ge=1, description="signals one API key may post per minute")
+    signals_per_minute: int = Field(120, ge=1, description="signals one API key or webhook may post per minute")
     feed_sockets_per_user: int = Field(50, ge=1, description="feed sockets one user may have open, per web process")
     feed_sockets_per_process: int = Field(5_000, ge=1, description="feed sockets one web process serves")
     feed_message_bytes: int = Field(64 * 1024, ge=1024, description="longest message a feed client may send")

@@ -29,7 +29,7 @@ class FeedSocket(WebSocketsSansIOProtocol):
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     async def run_asgi(self) -> None:
-        self.scope["extensions"][EXTENSION] = self  # type: ignore[index]
+        self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
         await super().run_asgi()
 
     @property

@@ -154,7 +154,7 @@ ACTIVE = {"state": "active", "exitsEnabled": True, "reason": ""}
 
 
 def what_changed(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Name what a `position_updated` tells; every one of them tells something."""
+    """Name what a `position_updated` tells: a stop that is worked out again, to where it is already, nothing new."""
     if after["moonBagActivated"] and not before["moonBagActivated"]:
         return "moon bag"
     if after["takeProfitLevelsHit"] > before["takeProfitLevelsHit"]:
@@ -165,6 +165,8 @@ def what_changed(before: dict[str, Any], after: dict[str, Any]) -> str:
         assert after["peakFromTick"] > before["peakFromTick"]
         return "added to"
     news = {name: (before[name], value) for name, value in after.items() if before[name] != value}
+    if not news:
+        return "repeated"
     assert "currentStopLossPercentage" in news, news
     assert after["currentStopLossPercentage"] > before["currentStopLossPercentage"]
     return "stop rose"

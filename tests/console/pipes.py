@@ -57,4 +57,4 @@ def messages(frames: bytes) -> list[dict[str, Any]]:
     """Decode what a server writes."""
     client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
     client.receive_data(frames)
-    return [json.loads(event.data) for event in client.events_received() if isinstance(event, Frame)]
+    return [json.loads(bytes(event.data)) for event in client.events_received() if isinstance(event, Frame)]

@@ -194,16 +194,17 @@ def _updates(mints: Sequence[str], number: int, tick: int) -> list[feed.PriceUpd
 
 
 def _web_processes() -> list[int]:
-    """Return the processes that serve the desk's port."""
-    found = []
+    """Return the processes that serve the desk's port; not the one that only watches over several."""
+    found: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
         except OSError:  # it ended meanwhile, or is somebody else's
             continue
         if b"config.web" in command and f"PORT={settings.PORT}".encode() in environment.split(b"\0"):
-            found.append(int(entry.name))
-    return found
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            found[int(entry.name)] = int(parent)
+    return [pid for pid, parent in found.items() if parent in found] or list(found)
 
 
 def _cpu_ns(pids: Sequence[int]) -> int:

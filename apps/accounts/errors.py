@@ -36,10 +36,10 @@ class Locked(SoldeskError):
 
 
 class TotpRequired(Unauthenticated):
-    """The password is right; the user's second factor is still missing (401)."""
+    """The user's second factor is still missing: 401 at sign-in, 400 where somebody is signed in."""
 
-    def __init__(self) -> None:
-        super().__init__("TOTP_REQUIRED", "Send the code of your authenticator app as `totpCode`.")
+    def __init__(self, *, status: int = 400) -> None:
+        super().__init__("TOTP_REQUIRED", "Send the code of your authenticator app as `totpCode`.", status=status)
 
 
 class WrongCode(SoldeskError):

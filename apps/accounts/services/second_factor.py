@@ -53,7 +53,7 @@ def verify(user: User, code: str | None) -> None:
         raise refusal
 
 
-def check(user: User, code: str | None, *, wrong_status: int = 400) -> SoldeskError | None:
+def check(user: User, code: str | None, *, status: int = 400) -> SoldeskError | None:
     """Spend a code of the user's second factor and return the refusal, if any; without a factor nothing is refused.
 
     Inside a transaction, whose refusal is raised after its end. Locks the account's row. A wrong code is counted.
@@ -61,12 +61,12 @@ def check(user: User, code: str | None, *, wrong_status: int = 400) -> SoldeskEr
     if not selectors.has_second_factor(user):
         return None
     if not code or not code.strip():
-        return TotpRequired()
+        return TotpRequired(status=status)
     _lock(user)
     if _spend(user, "".join(code.split()).replace("-", "").lower()):
         return None
     locked_until = attempts.fail(user)
-    return WrongCode(status=wrong_status) if locked_until is None else Locked(locked_until)
+    return WrongCode(status=status) if locked_until is None else Locked(locked_until)
 
 
 def begin(*, user: User) -> Enrolment:

@@ -105,7 +105,7 @@ def _finish(user: User, code: str | None) -> User:
 
 def _settle(user: User, code: str | None) -> SoldeskError | None:
     """Check the code if there is a second factor, count what came of it, and return the refusal, if any."""
-    refusal = second_factor.check(user, code, wrong_status=401)
+    refusal = second_factor.check(user, code, status=401)
     if refusal is not None:
         return refusal
     if attempts.succeed(user):

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.models import User
 from apps.core.errors import NotFound
-from apps.signals.models import SignalDedup, TradingSignal, WebhookRequest
+from apps.signals.models import SignalDedup, TradingSignal
 
 
 def list_signals(*, user: User) -> QuerySet[TradingSignal]:
@@ -38,8 +38,3 @@ def is_held(user_id: UUID, token_address: str, signal_type: str, signal_strength
         signal_strength=signal_strength,
         expires_at__gt=Now(),
     ).exists()
-
-
-def latest_webhook_requests(webhook_id: UUID, limit: int) -> list[WebhookRequest]:
-    """Return a webhook's last requests, newest first."""
-    return list(WebhookRequest.objects.filter(webhook=webhook_id).order_by("-id")[:limit])

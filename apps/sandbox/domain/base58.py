@@ -23,6 +23,25 @@ def encode(raw: bytes) -> str:
     return "1" * leading_zeros + "".join(reversed(digits))
 
 
+def decode(text: str) -> bytes:
+    """Return the bytes of a base58 text.
+
+    Raises:
+        ValueError: a character is none of base58.
+
+    >>> decode("11111111111111111111111111111111") == bytes(32)
+    True
+    """
+    number = 0
+    for character in text:
+        digit = _DIGIT.get(character)
+        if digit is None:
+            raise ValueError(f"{character!r} is no character of base58")
+        number = number * 58 + digit
+    leading_ones = len(text) - len(text.lstrip("1"))
+    return bytes(leading_ones) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
 def is_key(text: str) -> bool:
     """Say whether `text` is base58 for exactly 32 bytes, the form of every mint and address.
 

@@ -1,0 +1,481 @@
+"""The chain itself: slots, blockhashes, transactions executed in a virtual machine, and what was true at which slot.
+
+A transaction is executed when it arrives, in the present slot; `confirmed` and `finalized` follow some slots behind, in
+statuses and for account states alike. Block height is below the slot, and some slots have no block, as on a real chain.
+One thread: everything here is called from one event loop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from solders.account import Account
+from solders.address_lookup_table_account import ID as LOOKUP_PROGRAM
+from solders.compute_budget import set_compute_unit_limit
+from solders.hash import Hash
+from solders.keypair import Keypair
+from solders.litesvm import LiteSVM
+from solders.message import MessageV0, VersionedMessage
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import ID as SYSTEM
+from solders.system_program import TransferParams, transfer
+from solders.token.state import Mint
+from solders.transaction import VersionedTransaction
+from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
+from solders.transaction_status import TransactionStatus
+
+from apps.sandbox.chain import accounts
+from apps.sandbox.domain import base58
+
+VALID_BLOCKS = 150
+FIRST_SLOT = 10_000
+SLOTS_WITHOUT_BLOCK_BEFORE = 1_000
+#: Every so many slots one has no block.
+SKIPPED_EVERY = 64
+CONFIRMED_AFTER, FINALIZED_AFTER = 1, 32
+COMMITMENTS = ("processed", "confirmed", "finalized")
+FAUCET_LAMPORTS = 500_000_000 * 10**9
+_LOOKUP_HEADER_BYTES, _KEY_BYTES = 56, 32
+_LAMPORTS_PER_SIGNATURE = 5_000
+#: What a transaction fails with before it is worth a fee: it never lands.
+_NEVER_LANDS = frozenset(
+    (
+        "AccountNotFound",
+        "AlreadyProcessed",
+        "BlockhashNotFound",
+        "InsufficientFundsForFee",
+        "InvalidAccountForFee",
+        "SanitizeFailure",
+        "SignatureFailure",
+    )
+)
+
+
+class Refused(Exception):
+    """A transaction the node does not take; code, message and data as JSON-RPC tells them."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.data = code, message, data
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A transaction in a block; `meta` as `getTransaction` tells it, `keys` with those of lookup tables."""
+
+    signature: Signature
+    slot: int
+    block_time: int
+    transaction: VersionedTransaction
+    keys: tuple[Pubkey, ...]
+    meta: dict[str, Any]
+
+    @property
+    def error(self) -> Any:
+        return self.meta["err"]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a transaction would do: `error` as JSON, logs, compute units, accounts afterwards by key."""
+
+    error: Any
+    logs: list[str]
+    units: int
+    fee: int
+    after: dict[Pubkey, Account]
+    inner: list[Any]
+
+
+_NOTHING = Account(lamports=0, data=b"", owner=SYSTEM, executable=False)
+
+
+class Ledger:
+    """One chain. `tick` makes the next slot; time is given, never taken."""
+
+    def __init__(self, *, seed: int, now: float, slot: int = FIRST_SLOT) -> None:
+        self._seed = seed
+        self._vm = LiteSVM().with_blockhash_check(False).with_transaction_history(0)
+        self.faucet = Keypair.from_seed(sha256(b"faucet%d" % seed).digest())
+        self.slot = slot
+        self.now = now
+        self.genesis_hash = Hash(sha256(b"genesis %d" % seed).digest())
+        self.landed: dict[Signature, Landed] = {}
+        self.by_address: dict[Pubkey, list[Signature]] = defaultdict(list)
+        self._versions: dict[Pubkey, list[tuple[int, Account | None]]] = {}
+        self._owned: dict[Pubkey, set[Pubkey]] = defaultdict(set)
+        self._airdrops = 0
+        self.on_landed: list[Callable[[Landed], None]] = []
+        self.on_issued: list[Callable[[Pubkey, Account | None], None]] = []
+        self._found_genesis()
+        self._show_time()
+
+    # -- time
+
+    @property
+    def height(self) -> int:
+        """The number of blocks: slots less those without one."""
+        return self.height_at(self.slot)
+
+    @staticmethod
+    def height_at(slot: int) -> int:
+        return slot - SLOTS_WITHOUT_BLOCK_BEFORE - slot // SKIPPED_EVERY
+
+    def tick(self, now: float) -> None:
+        """Make the next slot, and the one after it where a slot has no block."""
+        self.slot += 1
+        if self.height_at(self.slot) == self.height_at(self.slot - 1):
+            self.slot += 1
+        self.now = now
+        self._show_time()
+
+    def skip_to(self, slot: int, now: float) -> None:
+        """Go on at a later slot, as after a time without blocks."""
+        self.slot = slot - 1
+        self.tick(now)
+
+    def slot_of(self, commitment: str) -> int:
+        """Return the newest slot that has reached a commitment."""
+        behind = {"processed": 0, "confirmed": CONFIRMED_AFTER, "finalized": FINALIZED_AFTER}[commitment]
+        return self.slot - behind
+
+    def blockhash(self, commitment: str) -> tuple[Hash, int]:
+        """Return the newest blockhash of a commitment and the last block height at which it is taken."""
+        slot = self.slot_of(commitment)
+        return self._hash_of(self.height_at(slot)), self.height_at(slot) + VALID_BLOCKS
+
+    def is_valid(self, blockhash: Hash) -> bool:
+        return blockhash in self._window
+
+    def _hash_of(self, height: int) -> Hash:
+        return Hash(sha256(b"block %d %d" % (self._seed, height)).digest())
+
+    def _show_time(self) -> None:
+        self._window = {self._hash_of(self.height - behind) for behind in range(VALID_BLOCKS + 1)}
+        self._vm.warp_to_slot(self.slot)
+        clock = self._vm.get_clock()
+        clock.unix_timestamp = int(self.now)
+        self._vm.set_clock(clock)
+
+    # -- accounts
+
+    def account(self, key: Pubkey, commitment: str = "processed") -> Account | None:
+        """Return an account as it was at a commitment; None for one that holds nothing."""
+        versions = self._versions.get(key)
+        if versions is None:
+            return _existing(self._vm.get_account(key))
+        until = self.slot_of(commitment)
+        return next((state for slot, state in reversed(versions) if slot <= until), versions[0][1])
+
+    def issue(self, key: Pubkey, account: Account) -> None:
+        """Put an account there without a transaction, as the market does with its tokens."""
+        self.put_back(key, account)
+        for listener in self.on_issued:
+            listener(key, account)
+
+    def put_back(self, key: Pubkey, account: Account | None) -> None:
+        """Put an account there as a journal remembers it, telling nobody."""
+        self._keep_first(key)
+        self._vm.set_account(key, account or _NOTHING)
+        self._note(key)
+
+    def token_accounts(self, owner: Pubkey) -> set[Pubkey]:
+        """Return every account that is or was a token account of this owner."""
+        return self._owned[owner]
+
+    def decimals(self, mint: Pubkey) -> int | None:
+        told = accounts.mint(self.account(mint))
+        return None if told is None else told.decimals
+
+    def rent(self, size: int) -> int:
+        """Return the lamports that keep an account of so many bytes."""
+        return self._vm.minimum_balance_for_rent_exemption(size)
+
+    def _found_genesis(self) -> None:
+        self._vm.set_account(
+            self.faucet.pubkey(), Account(lamports=FAUCET_LAMPORTS, data=b"", owner=SYSTEM, executable=False)
+        )
+        mint = Mint(mint_authority=None, supply=0, decimals=9, is_initialized=True, freeze_authority=None)
+        rent = self._vm.minimum_balance_for_rent_exemption(accounts.MINT_BYTES)
+        self._vm.set_account(
+            accounts.WRAPPED_SOL, Account(lamports=rent, data=bytes(mint), owner=accounts.TOKEN, executable=False)
+        )
+
+    def _keep_first(self, key: Pubkey) -> None:
+        if key not in self._versions:
+            self._versions[key] = [(0, _existing(self._vm.get_account(key)))]
+
+    def _note(self, key: Pubkey) -> None:
+        """Remember the account's state of this slot, and forget what no commitment asks for any more."""
+        state = _existing(self._vm.get_account(key))
+        versions = self._versions[key]
+        if versions[-1][0] == self.slot:
+            versions[-1] = (self.slot, state)
+        else:
+            versions.append((self.slot, state))
+        final = self.slot_of("finalized")
+        while len(versions) > 1 and versions[1][0] <= final:
+            versions.pop(0)
+        held = accounts.token_account(state)
+        if held is not None:
+            self._owned[held.owner].add(key)
+
+    # -- transactions
+
+    def keys_of(self, transaction: VersionedTransaction) -> tuple[Pubkey, ...]:
+        """Return a transaction's accounts, those of its lookup tables behind its own, writable ones first.
+
+        Raises:
+            Refused: a lookup table does not exist or is too short.
+        """
+        message = transaction.message
+        own = tuple(message.account_keys)
+        writable: list[Pubkey] = []
+        readonly: list[Pubkey] = []
+        for lookup in getattr(message, "address_table_lookups", ()):
+            table = self._lookup_table(lookup.account_key)
+            try:
+                writable += [table[index] for index in lookup.writable_indexes]
+                readonly += [table[index] for index in lookup.readonly_indexes]
+            except IndexError:
+                raise Refused(-32602, "Transaction address table lookup uses an invalid index") from None
+        return (*own, *writable, *readonly)
+
+    def _lookup_table(self, key: Pubkey) -> list[Pubkey]:
+        account = self.account(key)
+        if account is None or account.owner != LOOKUP_PROGRAM:
+            raise Refused(-32602, "Transaction loads an address table account that doesn't exist")
+        listed = bytes(account.data)[_LOOKUP_HEADER_BYTES:]
+        return [Pubkey(listed[start : start + _KEY_BYTES]) for start in range(0, len(listed), _KEY_BYTES)]
+
+    def simulate(self, transaction: VersionedTransaction, *, verify: bool, any_blockhash: bool = False) -> Simulated:
+        """Execute a transaction and forget it."""
+        wrong = None if any_blockhash else self._wrong(transaction)
+        if wrong is not None:
+            return Simulated(wrong, [], 0, 0, {}, [])
+        self._vm.with_sigverify(verify)
+        try:
+            result = self._vm.simulate_transaction(transaction)
+        finally:
+            self._vm.with_sigverify(True)
+        failed = isinstance(result, FailedTransactionMetadata)
+        meta = result.meta()
+        return Simulated(
+            error=_error_json(result.err()) if failed else None,
+            logs=list(meta.logs()),
+            units=meta.compute_units_consumed(),
+            fee=_fee(meta, transaction),
+            after={} if failed else dict(result.post_accounts()),
+            inner=_inner(meta),
+        )
+
+    def balances_around(self, keys: Sequence[Pubkey], tried: Simulated) -> dict[str, Any]:
+        """Return the lamports and tokens of `keys` before and after what was tried, as simulations tell them."""
+        before = self._present(keys)
+        lamports, tokens = self._balances(keys, before)
+        lamports_after, tokens_after = self._balances(keys, before | tried.after)
+        return {
+            "preBalances": lamports,
+            "postBalances": lamports_after,
+            "preTokenBalances": tokens,
+            "postTokenBalances": tokens_after,
+        }
+
+    def fee_of(self, message: VersionedMessage) -> int:
+        """Return the lamports a message would cost without a priority fee."""
+        return _LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures
+
+    def submit(self, transaction: VersionedTransaction, *, preflight: bool) -> Signature:
+        """Take a transaction as a node does: simulate it first unless told not to, then execute it.
+
+        Without preflight one that cannot land is dropped without a word.
+
+        Raises:
+            Refused: -32003 for a wrong signature, -32002 for what preflight finds.
+        """
+        signature = transaction.signatures[0]
+        if not all(transaction.verify_with_results()):
+            raise Refused(-32003, "Transaction signature verification failure")
+        keys = self.keys_of(transaction)
+        if preflight:
+            tried = self.simulate(transaction, verify=True)
+            if tried.error is not None:
+                raise Refused(-32002, f"Transaction simulation failed: {sentence(tried.error)}", preflight_data(tried))
+        elif self._wrong(transaction) is not None:
+            return signature
+        landed = self._execute(transaction, keys)
+        if landed is None:
+            return signature
+        self._add(landed)
+        for listener in self.on_landed:
+            listener(landed)
+        return signature
+
+    def airdrop(self, to: Pubkey, lamports: int) -> Signature:
+        """Send lamports from the faucet, in a transaction of its own; equal airdrops differ by their compute limit."""
+        self._airdrops += 1
+        steps = [
+            set_compute_unit_limit(100_000 + self._airdrops % 1_000_000),
+            transfer(TransferParams(from_pubkey=self.faucet.pubkey(), to_pubkey=to, lamports=lamports)),
+        ]
+        message = MessageV0.try_compile(self.faucet.pubkey(), steps, [], self.blockhash("processed")[0])
+        return self.submit(VersionedTransaction(message, [self.faucet]), preflight=True)
+
+    def restore(self, landed: Landed, states: Iterable[tuple[Pubkey, Account | None]]) -> None:
+        """Put a transaction back that landed before, with the accounts as it left them."""
+        for key, state in states:
+            self.put_back(key, state)
+        self._add(landed)
+
+    def changed_by(self, landed: Landed) -> list[tuple[Pubkey, Account | None]]:
+        """Return the accounts a transaction may have changed, as they are now."""
+        return [(key, self.account(key)) for key in landed.keys if key in self._versions]
+
+    def _add(self, landed: Landed) -> None:
+        self.landed[landed.signature] = landed
+        for key in landed.keys:
+            self.by_address[key].append(landed.signature)
+
+    def _wrong(self, transaction: VersionedTransaction) -> str | None:
+        if transaction.signatures[0] in self.landed:
+            return "AlreadyProcessed"
+        return None if self.is_valid(transaction.message.recent_blockhash) else "BlockhashNotFound"
+
+    def _execute(self, transaction: VersionedTransaction, keys: Sequence[Pubkey]) -> Landed | None:
+        for key in keys:
+            self._keep_first(key)
+        lamports, tokens = self._balances(keys, self._present(keys))
+        result = self._vm.send_transaction(transaction)
+        error, meta = None, result
+        if isinstance(result, FailedTransactionMetadata):
+            error, meta = _error_json(result.err()), result.meta()
+            if isinstance(error, str) and error in _NEVER_LANDS:
+                return None
+        for key in keys:
+            self._note(key)
+        lamports_after, tokens_after = self._balances(keys, self._present(keys))
+        own = len(transaction.message.account_keys)
+        looked_up = [str(key) for key in keys[own:]]
+        writable = sum(len(each.writable_indexes) for each in getattr(transaction.message, "address_table_lookups", ()))
+        return Landed(
+            signature=transaction.signatures[0],
+            slot=self.slot,
+            block_time=int(self.now),
+            transaction=transaction,
+            keys=tuple(keys),
+            meta={
+                "err": error,
+                "status": {"Ok": None} if error is None else {"Err": error},
+                "fee": _fee(meta, transaction),
+                "preBalances": lamports,
+                "postBalances": lamports_after,
+                "preTokenBalances": tokens,
+                "postTokenBalances": tokens_after,
+                "innerInstructions": _inner(meta),
+                "logMessages": list(meta.logs()),
+                "rewards": [],
+                "loadedAddresses": {"writable": looked_up[:writable], "readonly": looked_up[writable:]},
+                "computeUnitsConsumed": meta.compute_units_consumed(),
+            },
+        )
+
+    def _present(self, keys: Sequence[Pubkey]) -> dict[Pubkey, Account | None]:
+        return {key: self._vm.get_account(key) for key in keys}
+
+    def _balances(
+        self, keys: Sequence[Pubkey], states: Mapping[Pubkey, Account | None]
+    ) -> tuple[list[int], list[dict[str, Any]]]:
+        """Return the lamports of every key in these states, and what those that are token accounts hold."""
+        lamports, tokens = [], []
+        for index, key in enumerate(keys):
+            account = states.get(key)
+            lamports.append(0 if account is None else account.lamports)
+            held = accounts.token_account(account)
+            if account is None or held is None:
+                continue
+            told = accounts.mint(self._vm.get_account(held.mint))
+            tokens.append(
+                {
+                    "accountIndex": index,
+                    "mint": str(held.mint),
+                    "owner": str(held.owner),
+                    "programId": str(account.owner),
+                    "uiTokenAmount": accounts.ui_amount(held.amount, 0 if told is None else told.decimals),
+                }
+            )
+        return lamports, tokens
+
+
+def sentence(error: Any) -> str:
+    """Return what a node says of an error.
+
+    >>> sentence({"InstructionError": [2, {"Custom": 6001}]}), sentence("BlockhashNotFound")
+    ('Error processing Instruction 2: custom program error: 0x1771', 'Blockhash not found')
+    """
+    if isinstance(error, dict) and "InstructionError" in error:
+        index, what = error["InstructionError"]
+        said = f"custom program error: {what['Custom']:#x}" if isinstance(what, dict) and "Custom" in what else what
+        return f"Error processing Instruction {index}: {said}"
+    return _SENTENCES.get(str(error), str(error))
+
+
+_SENTENCES = {
+    "AlreadyProcessed": "This transaction has already been processed",
+    "BlockhashNotFound": "Blockhash not found",
+    "AccountNotFound": "Attempt to debit an account but found no record of a prior credit.",
+    "InsufficientFundsForFee": "Insufficient funds for fee",
+}
+
+
+def preflight_data(tried: Simulated) -> dict[str, Any]:
+    """Return what goes with a refusal of preflight."""
+    return {
+        "err": tried.error,
+        "logs": tried.logs,
+        "accounts": None,
+        "unitsConsumed": tried.units,
+        "returnData": None,
+        "innerInstructions": None,
+        "loadedAccountsDataSize": 0,
+        "replacementBlockhash": None,
+    }
+
+
+def _existing(account: Account | None) -> Account | None:
+    """An account without lamports and data is none."""
+    return None if account is None or (account.lamports == 0 and not account.data) else account
+
+
+def _error_json(error: Any) -> Any:
+    return json.loads(TransactionStatus(1, None, None, error, None).to_json())["err"]
+
+
+def _fee(meta: TransactionMetadata, transaction: VersionedTransaction) -> int:
+    """Return the lamports charged; a simulation that failed early tells none."""
+    return meta.fee() or _LAMPORTS_PER_SIGNATURE * len(transaction.signatures)
+
+
+def _inner(meta: TransactionMetadata) -> list[dict[str, Any]]:
+    """Return the instructions programs called, by the index of the instruction that did."""
+    return [
+        {
+            "index": index,
+            "instructions": [
+                {
+                    "programIdIndex": called.instruction().program_id_index,
+                    "accounts": list(called.instruction().accounts),
+                    "data": base58.encode(bytes(called.instruction().data)),
+                    "stackHeight": called.stack_height(),
+                }
+                for called in calls
+            ],
+        }
+        for index, calls in enumerate(meta.inner_instructions())
+        if calls
+    ]

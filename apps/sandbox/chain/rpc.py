@@ -1,0 +1,390 @@
+"""The node's JSON-RPC methods over a ledger: parameters in, results out, errors with the node's codes.
+
+Methods are the functions of `Rpc` whose names begin with a lower-case letter and are listed in `METHODS`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from solders.account import Account
+from solders.hash import Hash
+from solders.message import from_bytes_versioned
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from apps.sandbox.chain import accounts, ledger, wire
+from apps.sandbox.chain.ledger import COMMITMENTS, Landed, Ledger, Refused
+from apps.sandbox.chain.wire import INVALID_PARAMS
+
+log = logging.getLogger("sandbox.rpc")
+
+API_VERSION = "3.1.8"
+METHOD_NOT_FOUND, INVALID_REQUEST, INTERNAL_ERROR = -32601, -32600, -32603
+MIN_CONTEXT_SLOT_NOT_REACHED = -32016
+MOST_ACCOUNTS, MOST_STATUSES, MOST_SIGNATURES = 100, 256, 1_000
+_DEFAULT_COMMITMENT = "finalized"
+
+Config = dict[str, Any]
+
+
+class Rpc:
+    """The methods of one node. `answer` takes a request as parsed JSON, one or a batch."""
+
+    def __init__(self, chain: Ledger) -> None:
+        self._chain = chain
+
+    def answer(self, request: Any) -> Any:
+        """Return the response to a request, or the list of responses to a batch."""
+        if isinstance(request, list):
+            return [self._answer_one(each) for each in request] or _failure(None, INVALID_REQUEST, "Invalid request")
+        return self._answer_one(request)
+
+    def _answer_one(self, request: Any) -> dict[str, Any]:
+        if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+            return _failure(None, INVALID_REQUEST, "Invalid request")
+        number = request.get("id")
+        method = METHODS.get(request["method"])
+        if method is None:
+            return _failure(number, METHOD_NOT_FOUND, "Method not found")
+        try:
+            result = method(self, Parameters(request.get("params")))
+        except Refused as refused:
+            return _failure(number, refused.code, refused.message, refused.data)
+        return {"jsonrpc": "2.0", "result": result, "id": number}
+
+    # -- the chain
+
+    def latest_blockhash(self, given: Parameters) -> Any:
+        commitment = self._commitment(given.config(0))
+        blockhash, height = self._chain.blockhash(commitment)
+        return self._told({"blockhash": str(blockhash), "lastValidBlockHeight": height}, commitment)
+
+    def is_blockhash_valid(self, given: Parameters) -> Any:
+        blockhash = given.read(0, Hash.from_string, "blockhash")
+        return self._told(self._chain.is_valid(blockhash), self._commitment(given.config(1)))
+
+    def slot(self, given: Parameters) -> int:
+        return self._chain.slot_of(self._commitment(given.config(0)))
+
+    def block_height(self, given: Parameters) -> int:
+        return self._chain.height_at(self._chain.slot_of(self._commitment(given.config(0))))
+
+    def epoch(self, given: Parameters) -> Any:
+        slot = self._chain.slot_of(self._commitment(given.config(0)))
+        return {
+            "absoluteSlot": slot,
+            "blockHeight": self._chain.height_at(slot),
+            "epoch": slot // 432_000,
+            "slotIndex": slot % 432_000,
+            "slotsInEpoch": 432_000,
+            "transactionCount": len(self._chain.landed),
+        }
+
+    def genesis_hash(self, _given: Parameters) -> str:
+        return str(self._chain.genesis_hash)
+
+    def health(self, _given: Parameters) -> str:
+        return "ok"
+
+    def version(self, _given: Parameters) -> Any:
+        return {"solana-core": API_VERSION, "feature-set": 0}
+
+    def rent(self, given: Parameters) -> int:
+        return self._chain.rent(given.whole(0, "size"))
+
+    def fee_for_message(self, given: Parameters) -> Any:
+        try:
+            message = from_bytes_versioned(base64.b64decode(given.text(0, "message"), validate=True))
+        except (ValueError, binascii.Error):
+            raise Refused(INVALID_PARAMS, "invalid message") from None
+        fee = self._chain.fee_of(message) if self._chain.is_valid(message.recent_blockhash) else None
+        return self._told(fee, self._commitment(given.config(1)))
+
+    def recent_fees(self, given: Parameters) -> Any:
+        """Nobody competes for blocks here: the lowest fee that landed is none."""
+        given.keys(0, most=128) if len(given) else ()
+        return [{"slot": self._chain.slot - behind, "prioritizationFee": 0} for behind in range(149, -1, -1)]
+
+    # -- accounts
+
+    def balance(self, given: Parameters) -> Any:
+        commitment = self._commitment(given.config(1))
+        account = self._chain.account(given.key(0), commitment)
+        return self._told(0 if account is None else account.lamports, commitment)
+
+    def account_info(self, given: Parameters) -> Any:
+        config = given.config(1)
+        commitment = self._commitment(config)
+        return self._told(self._account(given.key(0), commitment, config), commitment)
+
+    def multiple_accounts(self, given: Parameters) -> Any:
+        config = given.config(1)
+        commitment = self._commitment(config)
+        found = [self._account(key, commitment, config) for key in given.keys(0, most=MOST_ACCOUNTS)]
+        return self._told(found, commitment)
+
+    def token_supply(self, given: Parameters) -> Any:
+        commitment = self._commitment(given.config(1))
+        told = accounts.mint(self._chain.account(given.key(0), commitment))
+        if told is None:
+            raise Refused(INVALID_PARAMS, "Invalid param: not a Token mint")
+        return self._told(accounts.ui_amount(told.supply, told.decimals), commitment)
+
+    def token_account_balance(self, given: Parameters) -> Any:
+        commitment = self._commitment(given.config(1))
+        account = self._chain.account(given.key(0), commitment)
+        if account is None:
+            raise Refused(INVALID_PARAMS, "Invalid param: could not find account")
+        held = accounts.token_account(account)
+        if held is None:
+            raise Refused(INVALID_PARAMS, "Invalid param: not a Token account")
+        return self._told(accounts.ui_amount(held.amount, self._chain.decimals(held.mint) or 0), commitment)
+
+    def token_accounts_by_owner(self, given: Parameters) -> Any:
+        owner, wanted, config = given.key(0), given.config(1), given.config(2)
+        commitment = self._commitment(config)
+        if "mint" in wanted:
+            mint, program = _key(wanted["mint"]), None
+        elif "programId" in wanted:
+            mint, program = None, _key(wanted["programId"])
+        else:
+            raise Refused(INVALID_PARAMS, "Invalid params: a mint or a programId is needed")
+        found = []
+        for key in sorted(self._chain.token_accounts(owner), key=str):
+            account = self._chain.account(key, commitment)
+            held = accounts.token_account(account)
+            if account is None or held is None or held.owner != owner:
+                continue
+            if (mint is None or held.mint == mint) and (program is None or account.owner == program):
+                found.append({"pubkey": str(key), "account": self._present(account, config)})
+        return self._told(found, commitment)
+
+    # -- transactions
+
+    def send_transaction(self, given: Parameters) -> str:
+        config = given.config(1)
+        transaction = wire.read_transaction(given.text(0, "transaction"), config.get("encoding", "base58"))
+        self._reach(config)
+        return str(self._chain.submit(transaction, preflight=not config.get("skipPreflight", False)))
+
+    def simulate_transaction(self, given: Parameters) -> Any:
+        config = given.config(1)
+        transaction = wire.read_transaction(given.text(0, "transaction"), config.get("encoding", "base58"))
+        replace, verify = bool(config.get("replaceRecentBlockhash")), bool(config.get("sigVerify"))
+        if replace and verify:
+            raise Refused(INVALID_PARAMS, "sigVerify may not be used with replaceRecentBlockhash")
+        commitment = self._commitment(config)
+        keys = self._chain.keys_of(transaction)
+        tried = self._chain.simulate(transaction, verify=verify, any_blockhash=replace)
+        value: Config = {
+            **ledger.preflight_data(tried),
+            "fee": tried.fee,
+            "accounts": self._afterwards(tried, config.get("accounts")),
+            "innerInstructions": tried.inner if config.get("innerInstructions") else None,
+            **self._chain.balances_around(keys, tried),
+        }
+        if replace:
+            blockhash, height = self._chain.blockhash("processed")
+            value["replacementBlockhash"] = {"blockhash": str(blockhash), "lastValidBlockHeight": height}
+        return self._told(value, commitment)
+
+    def signature_statuses(self, given: Parameters) -> Any:
+        return self._told(
+            [self._status(signature) for signature in given.signatures(0, most=MOST_STATUSES)], "processed"
+        )
+
+    def transaction(self, given: Parameters) -> Any:
+        config = {"encoding": given[1]} if len(given) > 1 and isinstance(given[1], str) else given.config(1)
+        commitment = self._commitment(config)
+        landed = self._chain.landed.get(given.read(0, Signature.from_string, "signature"))
+        if landed is None or landed.slot > self._chain.slot_of(commitment):
+            return None
+        newest = config.get("maxSupportedTransactionVersion")
+        return wire.present(landed, encoding=config.get("encoding", "json"), newest_version=newest)
+
+    def signatures_for_address(self, given: Parameters) -> Any:
+        config = given.config(1)
+        until_slot = self._chain.slot_of(self._commitment(config))
+        listed = list(reversed(self._chain.by_address.get(given.key(0), [])))
+        texts = [str(signature) for signature in listed]
+        first = texts.index(config["before"]) + 1 if config.get("before") in texts else 0
+        last = texts.index(config["until"]) if config.get("until") in texts else len(texts)
+        limit = MOST_SIGNATURES if config.get("limit") is None else config["limit"]
+        if not isinstance(limit, int) or not 1 <= limit <= MOST_SIGNATURES:
+            raise Refused(INVALID_PARAMS, f"Invalid limit; max {MOST_SIGNATURES}")
+        rows = (self._chain.landed[signature] for signature in listed[first:last])
+        seen = [landed for landed in rows if landed.slot <= until_slot]
+        return [
+            {
+                "signature": str(landed.signature),
+                "slot": landed.slot,
+                "err": landed.error,
+                "memo": None,
+                "blockTime": landed.block_time,
+                "confirmationStatus": self._level(landed),
+            }
+            for landed in seen[:limit]
+        ]
+
+    def request_airdrop(self, given: Parameters) -> str:
+        return str(self._chain.airdrop(given.key(0), given.whole(1, "lamports")))
+
+    # -- shared
+
+    def _told(self, value: Any, commitment: str) -> Config:
+        return {"context": {"apiVersion": API_VERSION, "slot": self._chain.slot_of(commitment)}, "value": value}
+
+    def _commitment(self, config: Config) -> str:
+        """Return the commitment a request wants; a slot it must have reached is checked on the way."""
+        commitment = config.get("commitment") or _DEFAULT_COMMITMENT
+        if commitment not in COMMITMENTS:
+            raise Refused(INVALID_PARAMS, f"Invalid params: unknown commitment {commitment!r}")
+        self._reach(config, commitment)
+        return str(commitment)
+
+    def _reach(self, config: Config, commitment: str = "processed") -> None:
+        wanted, slot = config.get("minContextSlot"), self._chain.slot_of(commitment)
+        if wanted is not None and wanted > slot:
+            raise Refused(
+                MIN_CONTEXT_SLOT_NOT_REACHED, "Minimum context slot has not been reached", {"contextSlot": slot}
+            )
+
+    def _account(self, key: Pubkey, commitment: str, config: Config) -> Config | None:
+        account = self._chain.account(key, commitment)
+        return None if account is None else self._present(account, config)
+
+    def _present(self, account: Account, config: Config) -> Config:
+        held = accounts.token_account(account)
+        try:
+            return accounts.present(
+                account,
+                encoding=config.get("encoding", "binary"),
+                decimals=None if held is None else self._chain.decimals(held.mint),
+                data_slice=config.get("dataSlice"),
+            )
+        except accounts.CannotEncode as error:
+            raise Refused(INVALID_PARAMS, str(error)) from None
+
+    def _afterwards(self, tried: ledger.Simulated, wanted: Config | None) -> list[Config | None] | None:
+        if wanted is None:
+            return None
+        encoding = {"encoding": wanted.get("encoding", "base64")}
+        states = (tried.after.get(_key(address)) for address in wanted.get("addresses", ()))
+        return [None if state is None else self._present(state, encoding) for state in states]
+
+    def _status(self, signature: Signature) -> Config | None:
+        landed = self._chain.landed.get(signature)
+        if landed is None:
+            return None
+        level = self._level(landed)
+        return {
+            "slot": landed.slot,
+            "confirmations": None if level == "finalized" else self._chain.slot - landed.slot,
+            "err": landed.error,
+            "status": landed.meta["status"],
+            "confirmationStatus": level,
+        }
+
+    def _level(self, landed: Landed) -> str:
+        return next(level for level in reversed(COMMITMENTS) if landed.slot <= self._chain.slot_of(level))
+
+
+class Parameters(Sequence[Any]):
+    """The parameters of a request by place; reading one that is wrong refuses it by name."""
+
+    def __init__(self, given: Any) -> None:
+        if given is not None and not isinstance(given, list):
+            raise Refused(INVALID_PARAMS, "Invalid params: expected an array")
+        self._given: list[Any] = given or []
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._given[place]
+
+    def config(self, place: int) -> Config:
+        given = self._given[place] if len(self._given) > place else None
+        if given is not None and not isinstance(given, dict):
+            raise Refused(INVALID_PARAMS, "Invalid params: expected an object")
+        return given or {}
+
+    def text(self, place: int, name: str) -> str:
+        if len(self._given) <= place or not isinstance(self._given[place], str):
+            raise Refused(INVALID_PARAMS, f"Invalid params: {name} is missing")
+        return str(self._given[place])
+
+    def whole(self, place: int, name: str) -> int:
+        if len(self._given) <= place or type(self._given[place]) is not int or not 0 <= self._given[place] < 2**64:
+            raise Refused(INVALID_PARAMS, f"Invalid params: {name} must be a whole number")
+        return int(self._given[place])
+
+    def read(self, place: int, parse: Callable[[str], Any], name: str) -> Any:
+        try:
+            return parse(self.text(place, name))
+        except ValueError as error:
+            raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
+
+    def key(self, place: int) -> Pubkey:
+        return _key(self.text(place, "address"))
+
+    def keys(self, place: int, *, most: int) -> list[Pubkey]:
+        return [_key(text) for text in self._listed(place, most)]
+
+    def signatures(self, place: int, *, most: int) -> Iterable[Signature]:
+        try:
+            return [Signature.from_string(text) for text in self._listed(place, most)]
+        except ValueError as error:
+            raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
+
+    def _listed(self, place: int, most: int) -> list[str]:
+        given = self._given[place] if len(self._given) > place else None
+        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+            raise Refused(INVALID_PARAMS, "Invalid params: expected an array of strings")
+        if len(given) > most:
+            raise Refused(INVALID_PARAMS, f"Too many inputs provided; max {most}")
+        return given
+
+
+METHODS: dict[str, Callable[[Rpc, Parameters], Any]] = {
+    "getAccountInfo": Rpc.account_info,
+    "getBalance": Rpc.balance,
+    "getBlockHeight": Rpc.block_height,
+    "getEpochInfo": Rpc.epoch,
+    "getFeeForMessage": Rpc.fee_for_message,
+    "getGenesisHash": Rpc.genesis_hash,
+    "getHealth": Rpc.health,
+    "getLatestBlockhash": Rpc.latest_blockhash,
+    "getMinimumBalanceForRentExemption": Rpc.rent,
+    "getMultipleAccounts": Rpc.multiple_accounts,
+    "getRecentPrioritizationFees": Rpc.recent_fees,
+    "getSignatureStatuses": Rpc.signature_statuses,
+    "getSignaturesForAddress": Rpc.signatures_for_address,
+    "getSlot": Rpc.slot,
+    "getTokenAccountBalance": Rpc.token_account_balance,
+    "getTokenAccountsByOwner": Rpc.token_accounts_by_owner,
+    "getTokenSupply": Rpc.token_supply,
+    "getTransaction": Rpc.transaction,
+    "getVersion": Rpc.version,
+    "isBlockhashValid": Rpc.is_blockhash_valid,
+    "requestAirdrop": Rpc.request_airdrop,
+    "sendTransaction": Rpc.send_transaction,
+    "simulateTransaction": Rpc.simulate_transaction,
+}
+
+
+def _key(text: Any) -> Pubkey:
+    try:
+        return Pubkey.from_string(text)
+    except (ValueError, TypeError) as error:
+        raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
+
+
+def _failure(number: Any, code: int, message: str, data: Any = None) -> dict[str, Any]:
+    error = {"code": code, "message": message, **({} if data is None else {"data": data})}
+    return {"jsonrpc": "2.0", "error": error, "id": number}

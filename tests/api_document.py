@@ -14,7 +14,7 @@ from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from apps.core.api.document import HEADERS, METHODS, camel_path
@@ -112,7 +112,7 @@ def validator_of(schema: Node, *, strict: bool = False) -> Draft202012Validator:
 def _registry() -> Registry:
     schemas = document()["components"]["schemas"]
     strict = {"components": {"schemas": {name: _rewritten(schema, strict=True) for name, schema in schemas.items()}}}
-    return Registry().with_resource(_HERE, Resource(contents=strict, specification=DRAFT202012))
+    return Registry().with_resource(_HERE, DRAFT202012.create_resource(strict))
 
 
 def _rewritten(schema: Any, *, strict: bool) -> Any:

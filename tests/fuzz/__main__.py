@@ -46,7 +46,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soldesk-fuzz-") as folder:
         reports = options.keep or Path(folder) / "reports"
         reports.mkdir(parents=True, exist_ok=True)
-        with Desk(Path(folder) / "home", SOLDESK_DEMO="1", **_LIMITLESS) as desk:
+        with Desk(Path(folder) / "home", None, SOLDESK_DEMO="1", **_LIMITLESS) as desk:
             time.sleep(20)  # the demo's agents buy something to ask about
             found = subprocess.run(_command(desk, options, reports), cwd=ROOT, env=_environment(desk, options.seed))
         return _told(reports / "run.json", options, found.returncode)

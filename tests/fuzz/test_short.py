@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 
 from apps.core.api.document import METHODS
 from tests import api_document
-from tests.apiclient import api_of, judged
+from tests.apiclient import Answer, api_of, judged
 from tests.factories import close_position, make_agent, make_position, make_signal, make_token, make_user
 
 EXAMPLES = 4
@@ -60,7 +60,7 @@ def test_whatever_is_asked_is_answered_as_documented(path, method, owner, market
     strategies = [operation.as_strategy(GenerationMode.POSITIVE)]
     if DOCUMENT["paths"][path][method.lower()].get("requestBody") or "{" in path:
         strategies.append(operation.as_strategy(GenerationMode.NEGATIVE))
-    asked = []
+    asked: list[Answer] = []
 
     @QUIETLY
     @given(case=st.one_of(strategies))
@@ -68,7 +68,7 @@ def test_whatever_is_asked_is_answered_as_documented(path, method, owner, market
         if case.path_parameters and "agentId" in case.path_parameters and len(asked) % 2 == 0:
             case.path_parameters["agentId"] = str(agent.pk)
         sent = requests.Request(**case.as_transport_kwargs(base_url="http://localhost")).prepare()
-        kind = sent.headers.get("Content-Type", "application/json")
+        kind = str(sent.headers.get("Content-Type", "application/json"))
         response = api_of(user).client.generic(
             method, sent.path_url, sent.body or b"", content_type=kind, headers=headers_of(sent)
         )

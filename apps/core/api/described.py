@@ -25,7 +25,7 @@ class Described(AutoSchema):
     """Describes our shapes by their own names, our fields by their own limits, path parameters by their kind."""
 
     def get_serializer_name(self, serializer: serializers.Serializer, direction: str) -> str:
-        return _SUFFIX.sub("", super().get_serializer_name(serializer, direction))
+        return _SUFFIX.sub("", super().get_serializer_name(serializer, "response"))  # the same either way
 
     def get_request_serializer(self) -> Any:
         return None if self.method == "DELETE" else super().get_request_serializer()

@@ -95,7 +95,7 @@ class Query(Body):
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        given = {name: value for name, value in request.query_params.items() if value.strip()}
+        given = {name: value for name, value in request.query_params.items() if str(value).strip()}
         return cls._checked(given, from_text=True)
 
 

@@ -7,7 +7,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from apps.core.metrics_registry import REGISTRY
 
 POSITIONS = Gauge(
-    "watch_positions", "Open positions in a shard's book", ["shard"], multiprocess_mode="livemostrecent", registry=REGISTRY
+    "watch_positions",
+    "Open positions in a shard's book",
+    ["shard"],
+    multiprocess_mode="livemostrecent",
+    registry=REGISTRY,
 )
 BOOK_BYTES = Gauge(
     "watch_book_bytes",

@@ -145,7 +145,8 @@ def test_expiry_and_networks_are_taken_and_shown(api):
     assert one["expiresAt"] == until.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     assert one["allowedIps"] == ["10.0.0.0/8", "203.0.113.7/32", "2001:db8::/48"]
     assert AuditEntry.objects.get(action="api_key.created").after["allowed_ips"] == one["allowedIps"]
-    for nothing in ({}, {"expiresAt": None}, {"allowedIps": []}):
+    nothings: list[dict[str, object]] = [{}, {"expiresAt": None}, {"allowedIps": []}]
+    for nothing in nothings:
         free = api.post("/api-keys", {"name": "free", "scopes": ["agents"], **nothing}).json
         assert (free["expiresAt"], free["allowedIps"]) == (None, [])
 

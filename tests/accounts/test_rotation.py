@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -45,6 +46,7 @@ def at_once(*works):
 
 def age_first_use(seconds):
     family = RefreshFamily.objects.get()
+    assert family.highest_first_used_at is not None
     family.highest_first_used_at -= timedelta(seconds=seconds)
     family.save(update_fields=["highest_first_used_at"])
 
@@ -179,8 +181,13 @@ def test_a_refresh_waits_for_one_that_holds_the_family_and_then_sees_what_it_did
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SELECT 1 FROM refresh_family WHERE id = %s FOR UPDATE", [family.pk])
-        answers = []
-        waiting = Thread(target=lambda: (answers.append(refresh(second)), connections.close_all()))
+        answers: list[Any] = []
+
+        def ask() -> None:
+            answers.append(refresh(second))
+            connections.close_all()
+
+        waiting = Thread(target=ask)
         waiting.start()
         waiting.join(0.5)
         assert not answers, "it must wait for the lock"

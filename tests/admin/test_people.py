@@ -207,8 +207,8 @@ def test_what_is_an_administrators_an_operator_does_not_touch(operator: User) ->
     for name, row in (("refreshfamily", session), ("adminsession", of_admin)):
         posted = {"action": "end_selected", "_selected_action": [str(row.pk)], "confirmed": "yes"}
         clerk.post(reverse(f"admin:accounts_{name}_changelist"), posted)
-    posted = {"user": operator.pk, "name": "mine", "scopes": ["full_access"]}
-    page = clerk.post(reverse("admin:accounts_apikey_new_key"), posted)
+    wanted = {"user": operator.pk, "name": "mine", "scopes": ["full_access"]}
+    page = clerk.post(reverse("admin:accounts_apikey_new_key"), wanted)
     assert "user" in page.context["form"].errors, "no key acts for an administrator by an operator's hand"
     assert AuditEntry.objects.count() == before
     session.refresh_from_db()

@@ -230,6 +230,8 @@ def test_a_position_tells_its_take_profits_and_its_buys(api, agent):
     sale = take_profit(position, tokens="250", proceeds="0.5")
     add_to(position, invested="0.5", price="0.001")
     position.refresh_from_db()
+    assert position.last_take_profit_at is not None
+    assert position.last_dca_at is not None
     (shown,) = api.get(f"/agents/{agent.pk}/positions").json
     assert shown["takeProfit"] == {
         "levelsHit": 1,

@@ -6,7 +6,10 @@ The routes are those of the permission table, so a new one is counted as soon as
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -145,16 +148,16 @@ def test_the_desks_pages_its_panel_and_its_snapshot_cost_the_same_however_full_i
     for number in (FEW, MANY):
         user, places = fill(number)
         pages = ("/desk/", "/desk/levels", f"/desk/positions/{places['position']}", f"/desk/signals/{places['signal']}")
-        reads = {re.sub(r"[0-9a-f-]{36}|\d+", "…", page): lambda page=page: _opened(browser, page) for page in pages}
-        reads["panel of everybody"] = lambda: panel.build(None)
-        reads["panel of one"] = lambda user=user: panel.build(user.pk)
+        reads: dict[str, Callable[[], Any]] = {
+            re.sub(r"[0-9a-f-]{36}|\d+", "…", page): partial(_opened, browser, page) for page in pages
+        }
+        reads["panel of everybody"] = partial(panel.build, None)
+        reads["panel of one"] = partial(panel.build, user.pk)
         for scope in (
             feed.Scope(user_id=user.pk, agent_id=places["agent"]),
             feed.Scope(user_id=user.pk, agent_id=None),
         ):
-            reads[f"snapshot of {'all' if scope.agent_id is None else 'one'}"] = lambda scope=scope: feed.snapshot(
-                scope
-            )
+            reads[f"snapshot of {'all' if scope.agent_id is None else 'one'}"] = partial(feed.snapshot, scope)
         for name, read in reads.items():
             read()
             counts.setdefault(name, []).append(cost(read))

@@ -62,7 +62,7 @@ def on_page(model: type[Model], row: Any = None) -> dict[str, Any]:
     request = RequestFactory().get("/")
     request.user = User.objects.get(email="operator@example.com")
     form = admin.site._registry[model].get_form(request, row, change=row is not None)
-    posted = {}
+    posted: dict[str, Any] = {}
     for field in form(instance=row) if row is not None else form():
         value = field.value()
         if isinstance(value, (list, tuple)):
@@ -300,7 +300,7 @@ def found() -> Iterator[str]:
             for kind in ("actions_list", "actions_row", "actions_detail", "actions_submit_line")
             for name in _names(getattr(model_admin, kind, ()))
         }
-        for name in sorted(buttons | set(model_admin.actions or ())):
+        for name in sorted(buttons | {str(action) for action in model_admin.actions or ()}):
             yield f"{model._meta.label}.{name}"
 
 

@@ -261,7 +261,7 @@ HEALTH = {
     "services": {"database": _SERVICE, "redis": _SERVICE, "queue": {**_SERVICE, "workerCount?": integer}},
 }
 #: What an agent's configuration is until somebody changes it (section 1.3).
-DEFAULT_CONFIG = {
+DEFAULT_CONFIG: dict[str, Any] = {
     "purchaseLimits": {"minimumAgentBalance": 0.5, "maxPurchasePerToken": 2.0, "maxPriceImpact": 0.05},
     "signals": {"minScore": 1, "allowedSignalTypes": [], "tokenFilterMode": "none", "tokenList": []},
     "stopLoss": {"enabled": True, "defaultPercentage": -32, "mode": "fixed", "trailingLevels": []},

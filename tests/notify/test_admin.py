@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
@@ -31,7 +32,7 @@ def endpoint() -> WebhookEndpoint:
     return subscribe(factories.make_user(), URL, "alert", description="A bot")[0]
 
 
-def press(client: Client, row: object, button: str, **values: object):
+def press(client: Client, row: Model, button: str, **values: object):
     return client.post(reverse(f"admin:notify_{row._meta.model_name}_{button}", args=[row.pk]), values)
 
 

@@ -264,16 +264,14 @@ class Ledger:
             result = self._vm.simulate_transaction(transaction)
         finally:
             self._vm.with_sigverify(True)
-        failed = isinstance(result, FailedTransactionMetadata)
+        error, after = None, {}
+        if isinstance(result, FailedTransactionMetadata):
+            error = _error_json(result.err())
+        else:
+            after = dict(result.post_accounts())
         meta = result.meta()
-        return Simulated(
-            error=_error_json(result.err()) if failed else None,
-            logs=list(meta.logs()),
-            units=meta.compute_units_consumed(),
-            fee=_fee(meta, transaction),
-            after={} if failed else dict(result.post_accounts()),
-            inner=_inner(meta),
-        )
+        units = meta.compute_units_consumed()
+        return Simulated(error, list(meta.logs()), units, _fee(meta, transaction), after, _inner(meta))
 
     def balances_around(self, keys: Sequence[Pubkey], tried: Simulated) -> dict[str, Any]:
         """Return the lamports and tokens of `keys` before and after what was tried, as simulations tell them."""
@@ -352,11 +350,12 @@ class Ledger:
             self._keep_first(key)
         lamports, tokens = self._balances(keys, self._present(keys))
         result = self._vm.send_transaction(transaction)
-        error, meta = None, result
         if isinstance(result, FailedTransactionMetadata):
             error, meta = _error_json(result.err()), result.meta()
             if isinstance(error, str) and error in _NEVER_LANDS:
                 return None
+        else:
+            error, meta = None, result
         for key in keys:
             self._note(key)
         lamports_after, tokens_after = self._balances(keys, self._present(keys))

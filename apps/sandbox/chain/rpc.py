@@ -199,7 +199,7 @@ class Rpc:
         )
 
     def transaction(self, given: Parameters) -> Any:
-        config = {"encoding": given[1]} if len(given) > 1 and isinstance(given[1], str) else given.config(1)
+        config: Config = {"encoding": given[1]} if len(given) > 1 and isinstance(given[1], str) else given.config(1)
         commitment = self._commitment(config)
         landed = self._chain.landed.get(given.read(0, Signature.from_string, "signature"))
         if landed is None or landed.slot > self._chain.slot_of(commitment):

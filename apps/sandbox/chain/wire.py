@@ -104,7 +104,7 @@ def _parsed_message(landed: Landed) -> dict[str, Any]:
             {
                 "pubkey": key,
                 "signer": index < signers,
-                "writable": message.is_maybe_writable(index) if index < own else index < own + writable_looked_up,
+                "writable": _is_writable(message, index) if index < own else index < own + writable_looked_up,
                 "source": "transaction" if index < own else "lookupTable",
             }
             for index, key in enumerate(keys)
@@ -120,6 +120,15 @@ def _parsed_message(landed: Landed) -> dict[str, Any]:
             for step in message.instructions
         ],
     } | _lookups(message)
+
+
+def _is_writable(message: Any, index: int) -> bool:
+    """Tell from the header whether one of the message's own keys may be written."""
+    header, own = message.header, len(message.account_keys)
+    signers = header.num_required_signatures
+    if index < signers:
+        return bool(index < signers - header.num_readonly_signed_accounts)
+    return bool(index < own - header.num_readonly_unsigned_accounts)
 
 
 def _lookups(message: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def world(market) -> World:
 def undone():
     """Take back what happens within, as the test case around a test does: durable work does not mind either."""
     savepoint = transaction.atomic()
-    savepoint._from_testcase = True
+    savepoint._from_testcase = True  # type: ignore[attr-defined]
     with savepoint:
         yield
         transaction.set_rollback(True)

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -157,7 +158,7 @@ def test_a_schema_is_json_schema(schema):
 
 def test_the_judge_of_answers_finds_what_is_wrong():
     """The check that every test's answers go through can fail, in each of its parts."""
-    answer = {
+    answer: dict[str, Any] = {
         "method": "GET",
         "route": "api/v1/auth/me",
         "status": 200,

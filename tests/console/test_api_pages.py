@@ -36,16 +36,14 @@ def test_a_route_can_be_tried_with_a_token(window, web):
 
 def test_the_document_can_be_read(window, web):
     def steps(page):
-        foreign = []
-        page.on(
-            "requestfinished", lambda request: f"127.0.0.1:{web.port}" in request.url or foreign.append(request.url)
-        )
+        fetched: list[str] = []
+        page.on("requestfinished", lambda request: fetched.append(request.url))
         page.goto(f"http://127.0.0.1:{web.port}/api/redoc/")
         expect(page.locator("#redoc")).to_contain_text(
             "Post a signal: my agents that want it will trade it", timeout=60_000
         )
         expect(page.locator(".bar nav a[aria-current]")).to_have_text("Read")
-        return [url for url in foreign if not url.startswith(("data:", "blob:"))]
+        return [url for url in fetched if f"127.0.0.1:{web.port}" not in url and not url.startswith(("data:", "blob:"))]
 
     assert window.do(steps) == []
     assert window.errors == []

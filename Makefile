@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 
 help:
 	@echo "make up          start everything, with logs; Ctrl-C stops it"
-	@echo "make test        run all tests (PYTEST_ARGS=...)"
+	@echo "make test        run all tests (PYTEST_ARGS=..., WORKERS=2)"
 	@echo "make test-stack  the tests that kill and cut off processes, many times over (REPEATS=10, SEED=...)"
 	@echo "make fuzz        the API judged by its own document, over thousands of requests (FUZZ_ARGS=...)"
 	@echo "make lint        style, types, import layers, migrations, API schema"
@@ -26,8 +26,9 @@ install:
 up: install
 	@exec $(PYTHON) -m config.runtime up --tied
 
+# Two processes of tests, each on services of its own; WORKERS=0 runs them in one.
 test: install
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Other chances each time; a failure prints its seed.
 test-stack: install

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 import django
 import pytest
 
 from config.runtime.embedded import scratch_services
 
+ROOT = Path(__file__).parent
+STACK = ROOT / "tests" / "stack"
 # What a shell may have set for `make up` must not change what a test sees.
 OPERATORS = ("SOLDESK_HOME", "SOLDESK_DEMO", "PORT", "SANDBOX_PORT", "FLOWER_PORT", "ADMIN_EMAIL", "ADMIN_PASSWORD")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the session's services and point Django at them."""
-    if config.getoption("version", 0) or config.getoption("help", False):
+    if config.getoption("version", 0) or config.getoption("help", False) or _only_hands_out_tests(config):
         return
     cleanup = ExitStack()
     config.add_cleanup(cleanup.close)
@@ -30,3 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     os.environ.update(services.env, SOLDESK_ENV="test", DJANGO_SETTINGS_MODULE="config.settings")
     django.setup()
+
+
+def _only_hands_out_tests(config: pytest.Config) -> bool:
+    """Tell whether other processes run this session's tests, each on services of its own (`pytest -n`)."""
+    return bool(config.getoption("numprocesses", 0)) and not hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and those that share a running desk; these take longest and go first."""
+    items.sort(key=lambda item: STACK not in item.path.parents)
+    for item in items:
+        group = STACK if STACK in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))

@@ -74,7 +74,7 @@ def test_connection_is_kept_for_the_next_call(get: Callable[..., Any], server: M
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("trouble", [reply(500), reply(503, raw=b"busy"), reply(raw=b"<html>"), cut], ids=str)
+@pytest.mark.parametrize("trouble", [reply(500), reply(503, raw=b"busy"), reply(raw=b"<html>"), cut])
 def test_trouble_is_tried_again(get: Callable[..., Any], server: MisbehavingServer, trouble: Any) -> None:
     server.answers(trouble, trouble, reply(body={"ok": 1}))
     assert get().payload == {"ok": 1}

@@ -40,6 +40,7 @@ def _only_hands_out_tests(config: pytest.Config) -> bool:
     return bool(config.getoption("numprocesses", 0)) and not hasattr(config, "workerinput")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, and those that share a running desk; these take longest and go first."""
     items.sort(key=lambda item: STACK not in item.path.parents)

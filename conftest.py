@@ -40,10 +40,13 @@ def _only_hands_out_tests(config: pytest.Config) -> bool:
     return bool(config.getoption("numprocesses", 0)) and not hasattr(config, "workerinput")
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a file in one process, and those that share a running desk."""
+    group = STACK if STACK in item.path.parents else item.path
+    item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and those that share a running desk; these take longest and go first."""
+    """Begin with what shares a running desk: it takes longest."""
     items.sort(key=lambda item: STACK not in item.path.parents)
-    for item in items:
-        group = STACK if STACK in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))

@@ -20,6 +20,17 @@ def django_db_setup(django_db_setup) -> Iterator[None]:
     looks.stop_all()
 
 
+@pytest.fixture(autouse=True)
+def desk_state(request) -> None:
+    """Put back what a migration made: the flush after a transactional test takes it away from those that follow."""
+    if request.node.get_closest_marker("django_db") is None and "db" not in request.fixturenames:
+        return
+    request.getfixturevalue("_django_db_helper")
+    from apps.trading.models import TradingState  # this file is read before Django has settings
+
+    TradingState.objects.get_or_create(agent=None)
+
+
 @pytest.fixture
 def market(sandbox: SandboxControl, settings) -> Iterator[SandboxControl]:
     """Point every provider client at the session's sandbox, with no faults on."""

@@ -142,8 +142,10 @@ def test_a_malformed_id_is_a_400_that_names_it(api, method, path):
     for bad in BAD_IDS:
         answer = api.call(method, path.replace("{id}", bad), {"name": "abc"} if method == "PUT" else None)
         assert answer.status == 400, (bad, answer)
-        assert answer.code in ("INVALID_AGENT_ID", "INVALID_POSITION_ID", "INVALID_ID"), (bad, answer)
-        assert answer.json["details"]["errors"][0]["field"] in ("agentId", "positionId", "id")
+        named = answer.json["details"]["errors"][0]["field"]
+        codes = {"agentId": "INVALID_AGENT_ID", "positionId": "INVALID_POSITION_ID", "balanceId": "INVALID_BALANCE_ID"}
+        assert answer.code == codes.get(named, "INVALID_ID"), (bad, answer)
+        assert named in (*codes, "id")
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES_WITH_IDS)
@@ -214,7 +216,7 @@ BAD_DEPOSITS = [
     ({"agentId": None}, "INVALID_AGENT_ID"),
     ({"transactionType": "GIFT"}, "INVALID_TRANSACTION_TYPE"),
     ({"transactionType": None}, "INVALID_TRANSACTION_TYPE"),
-    ({"transactionType": "SWAP"}, "TRANSACTION_TYPE_UNSUPPORTED"),
+    ({"transactionType": "SWAP"}, "INVALID_OUTPUT_MINT"),
     ({"transactionValueUsd": -1}, "INVALID_TRANSACTION_VALUE_USD"),
     ({"transactionValueUsd": "much"}, "INVALID_TRANSACTION_VALUE_USD"),
     ({"transactionValueUsd": 1e300}, "INVALID_TRANSACTION_VALUE_USD"),

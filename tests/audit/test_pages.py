@@ -40,12 +40,17 @@ CHANGES_NOTHING = {
     "signals.WebhookRequest.try_payload": "shows what a payload would become",
 }
 #: What only tests with a chain or a market of its own can do; they look at the log there.
+BY_HAND = "tests/admin/test_hand_rows.py: needs a row entered by hand"
 ELSEWHERE = {
     "agents.Agent.assign_wallet": "tests/wallets: needs a live key",
     "wallets.LiveKey.allow": "tests/wallets: needs a live key",
     "wallets.LiveKeyGrant.withdraw": "tests/wallets: needs a live key",
     "wallets.Wallet.check_deposits": "tests/wallets: needs a chain",
     "wallets.Wallet.unassign": "tests/wallets: needs a live key",
+    "trading.ClosedTrade.correct": BY_HAND,
+    "trading.ClosedTrade.take_back": BY_HAND,
+    "wallets.Transaction.correct": BY_HAND,
+    "wallets.Transaction.take_back": BY_HAND,
 }
 
 

@@ -13,12 +13,14 @@ from tests.desk import ROOT, Desk
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
 _BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
-#: The position of step 8 is there once the signal of step 7 is traded: a person looks again, so does the script.
 _WAIT = """
-for _ in $(seq 60); do
-  [ "$(curl -s $API/agent-positions/$AGENT -H "$ME" | jq length)" -gt 0 ] && break; sleep 0.5
-done
+for _ in $(seq 60); do [ "$({count})" -gt 0 ] && break; sleep 0.5; done
 """
+#: What is there a moment later (the trade of a signal, a token's first price): a person looks again, the script too.
+_WAITED_FOR = {
+    "$API/agent-positions/$AGENT -H": 'curl -s $API/agent-positions/$AGENT -H "$ME" | jq length',
+    "/candles?": 'curl -s "$API/prices/$MINT/candles?interval=1m" -H "$ME" | jq ".candles | length"',
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,7 @@ def script(desk: Desk) -> str:
     assert len(blocks) >= 11
     lines = ["set -e"]
     for number, block in enumerate(blocks):
-        if "$API/agent-positions/$AGENT -H" in block and _WAIT not in lines:
-            lines.append(_WAIT)
+        lines += [_WAIT.replace("{count}", count) for part, count in _WAITED_FOR.items() if part in block]
         lines.append(f"printf '\\n@@{number}\\n'\n{block}")
     return (
         "\n".join(lines)

@@ -37,7 +37,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 WAITING_THREADS = 16
-STREAM_THREADS = 4
+STREAM_THREADS = 2
 STREAM_STALLED_SECONDS = 60.0
 HEALTH_THREADS = 2
 #: A report is given to everybody who asks within this time: monitors need no newer one, and floods cost nothing.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class SignalCreated:
-    """A signal was accepted, in this transaction; `trading` takes it from here."""
+    """A signal was accepted, and may be committed already: nothing can be vetoed. `trading` takes it from here."""
 
     signal_id: int
     user_id: UUID

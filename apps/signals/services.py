@@ -32,9 +32,9 @@ def create_signal(
     activation_reason: str | None = None,
     source: str | None = None,
 ) -> TradingSignal:
-    """Record a signal for the user's agents; the duplicate check and the row are one transaction.
+    """Record a signal for the user's agents; the duplicate check, the row and its announcement are one statement.
 
-    `SignalCreated` is published inside it: a subscriber may veto, or wake a worker on commit.
+    `SignalCreated` is published after it: once it is committed, or, within a caller's transaction, inside of that.
 
     Raises:
         Invalid: INVALID_MINT, INVALID_STRENGTH.
@@ -44,24 +44,23 @@ def create_signal(
         raise errors.InvalidMint()
     if not 1 <= signal_strength <= MAX_STRENGTH:
         raise Invalid("INVALID_STRENGTH", "signalStrength must be an integer from 1 to 5")
-    with transaction.atomic():
-        signal = _take(
-            {
-                "user": user.pk,
-                "api_key": None if api_key is None else api_key.pk,
-                "token_address": token_address,
-                "symbol": symbol,
-                "signal_type": signal_type,
-                "activation_reason": activation_reason,
-                "signal_strength": signal_strength,
-                "source": source,
-                "window": timedelta(seconds=DEDUP_SECONDS),
-            }
-        )
-        if signal is None:
-            raise errors.SignalDuplicate(DEDUP_SECONDS)
-        events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
-        outbox.wake_on_commit()  # who shows it is woken after who trades it
+    signal = _take(
+        {
+            "user": user.pk,
+            "api_key": None if api_key is None else api_key.pk,
+            "token_address": token_address,
+            "symbol": symbol,
+            "signal_type": signal_type,
+            "activation_reason": activation_reason,
+            "signal_strength": signal_strength,
+            "source": source,
+            "window": timedelta(seconds=DEDUP_SECONDS),
+        }
+    )
+    if signal is None:
+        raise errors.SignalDuplicate(DEDUP_SECONDS)
+    events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
+    outbox.wake_on_commit()  # who shows it is woken after who trades it
     return signal
 
 

@@ -39,6 +39,7 @@ _UNLIMITED = "1000000000"
 _HANGING_EXPORTS = 12
 _HANGING_CLOSES = 12
 _TERMINATE_SECONDS = 10
+_SETTLED_SECONDS = 5
 
 
 def measure(*, parts: Sequence[str], transactions: int, closed_trades: int, seconds: float, say: Say) -> list[Row]:
@@ -217,7 +218,7 @@ def _beside_hanging(server: Server, books: Books, seconds: float, say: Say) -> I
     hanging = [_sent(server.port, exporting) for _ in range(_HANGING_EXPORTS)] + [
         _sent(server.port, each) for each in closing
     ]
-    time.sleep(1)
+    time.sleep(_SETTLED_SECONDS)  # until every export has filled what lies between it and its client
     yield _run(
         f"list agents, {_HANGING_EXPORTS} exports and {len(closing)} closes hang",
         server,
@@ -231,8 +232,9 @@ def _beside_hanging(server: Server, books: Books, seconds: float, say: Say) -> I
 
 def _sent(port: int, asked: bytes) -> socket.socket:
     """Send a request and read nothing of its answer."""
-    connection = socket.create_connection(("127.0.0.1", port))
+    connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", port))
     connection.sendall(asked)
     return connection
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from operator import attrgetter
@@ -16,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from apps.core.api.errors import InvalidField, ValidationFailed
-from apps.core.api.fields import read_uuid
+from apps.core.api.fields import VISIBLE, read_uuid
 
 _Plan = list[tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None]]
 
@@ -91,11 +92,11 @@ class Body(_CamelCase):
 
 
 class Query(Body):
-    """What a request's query must look like; empty parameters count as absent."""
+    """What a request's query must look like; parameters that show nothing count as absent."""
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        given = {name: value for name, value in request.query_params.items() if str(value).strip()}
+        given = {name: value for name, value in request.query_params.items() if re.search(VISIBLE, str(value))}
         return cls._checked(given, from_text=True)
 
 

@@ -39,6 +39,7 @@ class EndpointBody(Body):
 class EndpointChanges(EndpointBody):
     """What is given is changed, the rest stays."""
 
+    at_least_one = True
     url = WebAddress(max_length=2000, required=False)
     events = serializers.ListField(
         child=Choice(choices=list(SUBSCRIBABLE)), required=False, allow_empty=False, max_length=50

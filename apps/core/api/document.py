@@ -121,7 +121,7 @@ PARAMETERS: dict[str, str] = {
     "isTakeProfit": "`true`: only what take profit sold; anything else: only what it did not.",
     "timeframe": "The last 24 hours, or all there is.",
     "interval": "How long a candle lasts.",
-    "includePositions": "`true`: with the positions that hit a level.",
+    "includePositions": "`true`, exactly: with the positions that hit a level; anything else is no.",
     "sessionId": "The session.",
     "endpointId": "The webhook endpoint.",
     "deliveryId": "The delivery.",

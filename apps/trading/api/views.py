@@ -70,7 +70,7 @@ class TakeProfitSummary(APIView):
     @extend_schema(
         summary="What take profit has done for an agent's open positions",
         operation_id="take_profit_summary",
-        parameters=[OpenApiParameter("includePositions", OpenApiTypes.BOOL)],
+        parameters=[OpenApiParameter("includePositions", OpenApiTypes.STR)],
         responses=answers(shapes.TakeProfitSummaryShape, "400 INVALID_AGENT_ID", "404 AGENT_NOT_FOUND"),
     )
     def get(self, request: Request, agent_id: str) -> Response:

@@ -7,7 +7,6 @@ One thread: everything here is called from one event loop.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +26,18 @@ from solders.system_program import ID as SYSTEM
 from solders.system_program import TransferParams, transfer
 from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
-from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
-from solders.transaction_status import TransactionStatus
+from solders.transaction_metadata import FailedTransactionMetadata
 
 from apps.sandbox.chain import accounts
-from apps.sandbox.domain import base58
+from apps.sandbox.chain.outcomes import (
+    LAMPORTS_PER_SIGNATURE,
+    Simulated,
+    error_json,
+    fee_of,
+    inner_calls,
+    preflight_data,
+    sentence,
+)
 
 VALID_BLOCKS = 150
 FIRST_SLOT = 10_000
@@ -42,7 +48,6 @@ CONFIRMED_AFTER, FINALIZED_AFTER = 1, 32
 COMMITMENTS = ("processed", "confirmed", "finalized")
 FAUCET_LAMPORTS = 500_000_000 * 10**9
 _LOOKUP_HEADER_BYTES, _KEY_BYTES = 56, 32
-_LAMPORTS_PER_SIGNATURE = 5_000
 #: What a transaction fails with before it is worth a fee: it never lands.
 _NEVER_LANDS = frozenset(
     (
@@ -79,18 +84,6 @@ class Landed:
     @property
     def error(self) -> Any:
         return self.meta["err"]
-
-
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """What a transaction would do: `error` as JSON, logs, compute units, accounts afterwards by key."""
-
-    error: Any
-    logs: list[str]
-    units: int
-    fee: int
-    after: dict[Pubkey, Account]
-    inner: list[Any]
 
 
 _NOTHING = Account(lamports=0, data=b"", owner=SYSTEM, executable=False)
@@ -266,12 +259,12 @@ class Ledger:
             self._vm.with_sigverify(True)
         error, after = None, {}
         if isinstance(result, FailedTransactionMetadata):
-            error = _error_json(result.err())
+            error = error_json(result.err())
         else:
             after = dict(result.post_accounts())
         meta = result.meta()
         units = meta.compute_units_consumed()
-        return Simulated(error, list(meta.logs()), units, _fee(meta, transaction), after, _inner(meta))
+        return Simulated(error, list(meta.logs()), units, fee_of(meta, transaction), after, inner_calls(meta))
 
     def balances_around(self, keys: Sequence[Pubkey], tried: Simulated) -> dict[str, Any]:
         """Return the lamports and tokens of `keys` before and after what was tried, as simulations tell them."""
@@ -287,7 +280,7 @@ class Ledger:
 
     def fee_of(self, message: VersionedMessage) -> int:
         """Return the lamports a message would cost without a priority fee."""
-        return _LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures
+        return LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures
 
     def submit(self, transaction: VersionedTransaction, *, preflight: bool) -> Signature:
         """Take a transaction as a node does: simulate it first unless told not to, then execute it.
@@ -351,7 +344,7 @@ class Ledger:
         lamports, tokens = self._balances(keys, self._present(keys))
         result = self._vm.send_transaction(transaction)
         if isinstance(result, FailedTransactionMetadata):
-            error, meta = _error_json(result.err()), result.meta()
+            error, meta = error_json(result.err()), result.meta()
             if isinstance(error, str) and error in _NEVER_LANDS:
                 return None
         else:
@@ -371,12 +364,12 @@ class Ledger:
             meta={
                 "err": error,
                 "status": {"Ok": None} if error is None else {"Err": error},
-                "fee": _fee(meta, transaction),
+                "fee": fee_of(meta, transaction),
                 "preBalances": lamports,
                 "postBalances": lamports_after,
                 "preTokenBalances": tokens,
                 "postTokenBalances": tokens_after,
-                "innerInstructions": _inner(meta),
+                "innerInstructions": inner_calls(meta),
                 "logMessages": list(meta.logs()),
                 "rewards": [],
                 "loadedAddresses": {"writable": looked_up[:writable], "readonly": looked_up[writable:]},
@@ -411,70 +404,6 @@ class Ledger:
         return lamports, tokens
 
 
-def sentence(error: Any) -> str:
-    """Return what a node says of an error.
-
-    >>> sentence({"InstructionError": [2, {"Custom": 6001}]}), sentence("BlockhashNotFound")
-    ('Error processing Instruction 2: custom program error: 0x1771', 'Blockhash not found')
-    """
-    if isinstance(error, dict) and "InstructionError" in error:
-        index, what = error["InstructionError"]
-        said = f"custom program error: {what['Custom']:#x}" if isinstance(what, dict) and "Custom" in what else what
-        return f"Error processing Instruction {index}: {said}"
-    return _SENTENCES.get(str(error), str(error))
-
-
-_SENTENCES = {
-    "AlreadyProcessed": "This transaction has already been processed",
-    "BlockhashNotFound": "Blockhash not found",
-    "AccountNotFound": "Attempt to debit an account but found no record of a prior credit.",
-    "InsufficientFundsForFee": "Insufficient funds for fee",
-}
-
-
-def preflight_data(tried: Simulated) -> dict[str, Any]:
-    """Return what goes with a refusal of preflight."""
-    return {
-        "err": tried.error,
-        "logs": tried.logs,
-        "accounts": None,
-        "unitsConsumed": tried.units,
-        "returnData": None,
-        "innerInstructions": None,
-        "loadedAccountsDataSize": 0,
-        "replacementBlockhash": None,
-    }
-
-
 def _existing(account: Account | None) -> Account | None:
     """An account without lamports and data is none."""
     return None if account is None or (account.lamports == 0 and not account.data) else account
-
-
-def _error_json(error: Any) -> Any:
-    return json.loads(TransactionStatus(1, None, None, error, None).to_json())["err"]
-
-
-def _fee(meta: TransactionMetadata, transaction: VersionedTransaction) -> int:
-    """Return the lamports charged; a simulation that failed early tells none."""
-    return meta.fee() or _LAMPORTS_PER_SIGNATURE * len(transaction.signatures)
-
-
-def _inner(meta: TransactionMetadata) -> list[dict[str, Any]]:
-    """Return the instructions programs called, by the index of the instruction that did."""
-    return [
-        {
-            "index": index,
-            "instructions": [
-                {
-                    "programIdIndex": called.instruction().program_id_index,
-                    "accounts": list(called.instruction().accounts),
-                    "data": base58.encode(bytes(called.instruction().data)),
-                    "stackHeight": called.stack_height(),
-                }
-                for called in calls
-            ],
-        }
-        for index, calls in enumerate(meta.inner_instructions())
-        if calls
-    ]

@@ -17,7 +17,7 @@ from solders.message import from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from apps.sandbox.chain import accounts, ledger, wire
+from apps.sandbox.chain import accounts, outcomes, wire
 from apps.sandbox.chain.ledger import COMMITMENTS, Landed, Ledger, Refused
 from apps.sandbox.chain.wire import INVALID_PARAMS
 
@@ -182,7 +182,7 @@ class Rpc:
         keys = self._chain.keys_of(transaction)
         tried = self._chain.simulate(transaction, verify=verify, any_blockhash=replace)
         value: Config = {
-            **ledger.preflight_data(tried),
+            **outcomes.preflight_data(tried),
             "fee": tried.fee,
             "accounts": self._afterwards(tried, config.get("accounts")),
             "innerInstructions": tried.inner if config.get("innerInstructions") else None,
@@ -270,7 +270,7 @@ class Rpc:
         except accounts.CannotEncode as error:
             raise Refused(INVALID_PARAMS, str(error)) from None
 
-    def _afterwards(self, tried: ledger.Simulated, wanted: Config | None) -> list[Config | None] | None:
+    def _afterwards(self, tried: outcomes.Simulated, wanted: Config | None) -> list[Config | None] | None:
         if wanted is None:
             return None
         encoding = {"encoding": wanted.get("encoding", "base64")}

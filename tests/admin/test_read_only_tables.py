@@ -45,6 +45,12 @@ def _url(model: type[Model], page: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 
 
+def _kept(row: Model) -> list[dict[str, Any]]:
+    """Return the row as stored, without when it was last used: an operator's session is used by asking."""
+    found = type(row)._default_manager.filter(pk=row.pk).values()
+    return [{name: value for name, value in values.items() if name != "last_used_at"} for values in found]
+
+
 def test_every_table_of_money_and_record_is_read_only() -> None:
     assert set(READ_ONLY) >= MONEY
 
@@ -52,14 +58,14 @@ def test_every_table_of_money_and_record_is_read_only() -> None:
 @pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model._meta.label)
 def test_a_read_only_table_refuses_every_post(model: type[Model], client: Client, desk: Desk) -> None:
     row = first(model)
-    before = list(model._default_manager.filter(pk=row.pk).values())
+    before = _kept(row)
     number = model._default_manager.count()
     for url in (_url(model, "add"), _url(model, "change", row.pk), _url(model, "delete", row.pk)):
         assert client.post(url, {"post": "yes"}).status_code == 403, url
     marked = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
     assert client.post(_url(model, "changelist"), marked).status_code in (200, 302)
     assert model._default_manager.count() == number
-    assert list(model._default_manager.filter(pk=row.pk).values()) == before
+    assert _kept(row) == before
 
 
 def test_agents_and_users_cannot_be_deleted(client: Client, desk: Desk) -> None:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import expect
+from redis import Redis
 
 from apps.console import panel
 from apps.core import feed as channel
@@ -19,6 +20,7 @@ from apps.core import outbox
 from apps.core.feed import publish_prices
 from apps.core.money import SOL_MINT
 from apps.core.outbox import Message
+from apps.prices.adapters import newest
 from apps.trading import presentation
 from apps.trading.models import ExitIntent, IntentStatus, Position, TradingState
 from apps.trading.services import position_feed, trading_state
@@ -339,7 +341,9 @@ def test_the_panel_takes_the_same_few_queries_however_much_there_is(django_asser
     assert panel.build(factories.make_user().pk)["summary"]["openPositions"] == 0
 
 
-def test_a_position_without_a_price_is_counted_and_not_worth_zero():
+def test_a_position_without_a_price_is_counted_and_not_worth_zero(redis):
+    Redis.from_url(redis.url).flushdb()
+    newest.forget()
     bought_at = timezone.now() - timedelta(seconds=11)
     factories.make_position(factories.make_agent(), factories.make_token(), opened_at=bought_at)
     summary = panel.summary(None)

@@ -43,6 +43,7 @@ class WebProcess:
             "REDIS_URL": redis_url,
             "PORT": str(self.port),
             "WEB_PROCESSES": "1",
+            "LOGINS_PER_MINUTE": "100000",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -19,6 +19,9 @@ from rest_framework.request import Request
 from apps.core.api.errors import InvalidField, ValidationFailed
 from apps.core.api.fields import VISIBLE, read_uuid
 
+# What shows, and the NUL that no field takes: it is refused by name and not passed over.
+_SOMETHING = re.compile(rf"{VISIBLE}|\u0000")
+
 _Plan = list[tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None]]
 
 
@@ -96,7 +99,7 @@ class Query(Body):
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        given = {name: value for name, value in request.query_params.items() if re.search(VISIBLE, str(value))}
+        given = {name: value for name, value in request.query_params.items() if _SOMETHING.search(str(value))}
         return cls._checked(given, from_text=True)
 
 

@@ -5,14 +5,15 @@ Django settings, Celery and the commands read `env` and nothing else reads `os.e
 
 from __future__ import annotations
 
+import json
 import os
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.runtime import discover
 
@@ -21,6 +22,8 @@ DEVELOPMENT_PREFIX = "development-"
 DEMO_PASSWORD = "soldesk-demo"  # noqa: S105 - the published password of the demo desk, refused in production
 
 discover.apply_running_stack(os.environ)
+#: A list given as `a,b` or as JSON; `_split_list` reads it.
+Listed = Annotated[list[str], NoDecode]
 _environment = os.environ.get("SOLDESK_ENV", "development")
 
 
@@ -59,8 +62,8 @@ class Env(BaseSettings):
         default_factory=lambda: min(2, os.cpu_count() or 1), ge=1, description="processes that serve HTTP and the feed"
     )
     web_threads: int = Field(4, ge=1, description="threads of a web process that serve Django's WSGI application")
-    allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
-    csrf_trusted_origins: list[str] = []
+    allowed_hosts: Listed = ["localhost", "127.0.0.1", "[::1]"]
+    csrf_trusted_origins: Listed = []
     cors_origin: str = ""
     trust_proxy: bool = Field(
         False,
@@ -79,6 +82,23 @@ class Env(BaseSettings):
     dexscreener_url: str = ""
     pyth_url: str = ""
     pyth_api_key: SecretStr = SecretStr("")
+
+    sandbox_rpc_port: int = Field(
+        8899, ge=1, le=65533, description="first node of the local chain; its WebSocket is on the next port"
+    )
+    sandbox_slot_seconds: float = Field(0.4, gt=0, description="pace of the local chain")
+    solana_rpc_urls: Listed = Field(
+        [], description="JSON-RPC addresses of Solana nodes, comma-separated, two at best; default: the local chain"
+    )
+    solana_ws_urls: Listed = Field(
+        [],
+        description="their WebSocket addresses in the same order; default: the same hosts, the next port on loopback",
+    )
+    signer_socket: Path | None = Field(None, description="Unix socket of the signer; default: in the desk's home")
+    live_max_slippage_bps: int = Field(1_000, ge=1, le=10_000, description="slippage no live order goes beyond")
+    live_max_fee_lamports: int = Field(
+        10_000_000, ge=5_000, description="network, priority and tip together no live order goes beyond"
+    )
 
     price_shards: int = Field(
         1, ge=1, le=64, description="workers that share the held tokens out, a queue prices.<n> each"
@@ -118,12 +138,14 @@ class Env(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     log_level: str = "INFO"
 
-    @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
+    @field_validator("allowed_hosts", "csrf_trusted_origins", "solana_rpc_urls", "solana_ws_urls", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
-        if isinstance(value, str) and not value.lstrip().startswith("["):
-            return [item.strip() for item in value.split(",") if item.strip()]
-        return value
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [item.strip() for item in value.split(",") if item.strip()]
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Env:

@@ -35,6 +35,9 @@ from apps.trading.models import (
     CloseReason,
     DeadToken,
     ExitIntent,
+    Order,
+    OrderPurpose,
+    OrderSide,
     Position,
     SignalExecution,
     StopMove,
@@ -481,6 +484,30 @@ def close_position(
 def make_intent(position: Position, *, reason: str = CloseReason.STOP_LOSS, **fields: Any) -> ExitIntent:
     fields.setdefault("generation", position.generation)
     return ExitIntent.objects.create(position=position, reason=reason, **fields)
+
+
+def make_order(agent: Agent, token: Token, **fields: Any) -> Order:
+    """Write an order as the engine reserves it; a live wallet of the agent is made where there is none."""
+    wallet = Wallet.objects.filter(agent=agent, wallet_type="live", released_at=None).first()
+    wallet = wallet or make_wallet(agent, wallet_type="live")
+    defaults: dict[str, Any] = {
+        "side": OrderSide.BUY,
+        "purpose": OrderPurpose.MANUAL,
+        "in_base_units": 100_000_000,
+        "slippage_bps": 100,
+        "fee_cap_lamports": 5_000_000,
+        "held_mint": SOL_MINT,
+        "held_amount": 0,
+    }
+    return Order.objects.create(
+        agent=agent,
+        wallet=wallet,
+        epoch=wallet.epoch,
+        mint=token.mint,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        **{**defaults, **fields},
+    )
 
 
 def make_stop_move(position: Position, *, peak: str, percent: str, price: str, **fields: Any) -> StopMove:

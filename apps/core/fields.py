@@ -23,6 +23,12 @@ class _Numeric(models.DecimalField):
         return name, path, args, options
 
 
+class BaseUnitsField(_Numeric):
+    """Base units of a token (lamports for SOL) as on chain: a whole number up to 2^64 - 1, numeric(20,0)."""
+
+    digits, places = 20, 0
+
+
 class AmountField(_Numeric):
     """Whole tokens, numeric(38,18)."""
 

@@ -121,7 +121,8 @@ class LiveKeyGrant(models.Model):
 class Balance(models.Model):
     """What a wallet holds of a mint now, in whole tokens. Changed only by `wallets.services` under the wallet's lock.
 
-    Invariant: `amount` is the sum of the wallet's ledger entries of its epoch; `held` is reserved for orders under way.
+    Invariant: `amount` + `held` is the sum of the wallet's ledger entries of its epoch. What an order reserves moves
+    from `amount` to `held`, and back or out of the wallet when it ends.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -266,11 +267,14 @@ class LedgerReason(Badge):
     DEPOSIT = "deposit", "Deposit"
     BURN = "burn", "Burn"
     NETWORK_FEE = "network_fee", "Network fee"
+    PRIORITY_FEE = "priority_fee", "Priority fee"
+    TIP = "tip", "Tip"
     PROTOCOL_FEE = "protocol_fee", "Protocol fee"
     ADJUSTMENT = "adjustment", "Adjustment by hand"
     CORRECTION = "correction", "Correction"
     RESET = "reset", "Wallet reset"
     WITHDRAWAL = "withdrawal", "Withdrawal seen on chain"
+    RENT = "rent", "Rent deposit"
 
 
 class LedgerEntry(models.Model):

@@ -5,6 +5,7 @@ from config.settings.apps import *  # noqa: F403
 from config.settings.database import *  # noqa: F403
 from config.settings.feed import *  # noqa: F403
 from config.settings.http import *  # noqa: F403
+from config.settings.live import *  # noqa: F403
 from config.settings.logs import *  # noqa: F403
 from config.settings.metrics import *  # noqa: F403
 from config.settings.notify import *  # noqa: F403

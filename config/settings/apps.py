@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "django_otp.plugins.otp_static",
     "apps.core",
     "apps.accounts",
+    "apps.chain",
     "apps.prices",
     "apps.agents",
     "apps.signals",

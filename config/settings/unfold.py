@@ -50,6 +50,7 @@ _NAVIGATION = [
             _model("Signal webhooks", "signals.signalwebhook", "webhook"),
             _model("Executions", "trading.signalexecution", "rule"),
             _model("Exit intents", "trading.exitintent", "output"),
+            _model("Live orders", "trading.order", "currency_exchange"),
             _model("Stop rises", "trading.stopmove", "stairs"),
             _model("Closed trades", "trading.closedtrade", "task_alt"),
             _model("Dead tokens", "trading.deadtoken", "skull"),

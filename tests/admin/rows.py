@@ -47,6 +47,7 @@ def make_desk(operator: User) -> Desk:
     position = factories.make_position(agent, token, signal=signal, price="0.00000000005", network_fee="0.000005")
     factories.make_execution(signal, agent, verdict=Verdict.EXECUTED, position=position)
     factories.make_intent(position)
+    factories.make_order(agent, token)
     factories.make_stop_move(position, peak="0.00000000007", percent="30", price="0.000000000065")
     WatchProgress.objects.get_or_create(shards=1, shard=0, defaults={"tick_id": 1})
     factories.make_dead_token(token)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.env import Env
 from config.runtime import environment, home, procfile
 from config.runtime.errors import StartError
 
@@ -66,3 +67,11 @@ def test_procfile_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -
 def test_command_with_a_variable_that_is_not_set_is_refused() -> None:
     with pytest.raises(StartError, match="needs NO_SUCH_PORT"):
         procfile.arguments("serve --port ${NO_SUCH_PORT}", {})
+
+
+@pytest.mark.parametrize(
+    "given", ["one.example,two.example", '["one.example", "two.example"]', " one.example , two.example,"]
+)
+def test_lists_are_given_with_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", given)
+    assert Env().allowed_hosts == ["one.example", "two.example"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.trading.models.dead_tokens import DeadToken, DeadTokenEnd
 from apps.trading.models.intents import ExitIntent, IntentKind, IntentStatus
+from apps.trading.models.orders import LandingRoute, Order, OrderPurpose, OrderSide, OrderStatus
 from apps.trading.models.positions import CloseReason, Position
 from apps.trading.models.results import BalanceSnapshot, ClosedTrade
 from apps.trading.models.states import State, TradingState
@@ -19,6 +20,11 @@ __all__ = [
     "ExitIntent",
     "IntentKind",
     "IntentStatus",
+    "LandingRoute",
+    "Order",
+    "OrderPurpose",
+    "OrderSide",
+    "OrderStatus",
     "Position",
     "SignalExecution",
     "State",

@@ -156,6 +156,52 @@ def post(postings: Sequence[Posting]) -> None:
     _decrease([key for key in keys if sums[key] < 0], sums, symbols)
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Whole tokens of a wallet that an order puts aside, or gives back."""
+
+    wallet_id: UUID
+    mint: str
+    amount: Decimal
+
+
+def hold(holds: Sequence[Hold]) -> None:
+    """Move what orders reserve from `amount` to `held`. At most one hold of a (wallet, mint) in one call.
+
+    Raises:
+        InsufficientBalance: less is free than is to be held; the caller's transaction must roll back.
+    """
+    _move_held(holds, -1)
+
+
+def release(holds: Sequence[Hold]) -> None:
+    """Move what orders reserved back from `held` to `amount`, all of it; what left the wallet is posted after that.
+
+    Raises:
+        InsufficientBalance: less is held than is to be given back; the caller's transaction must roll back.
+    """
+    _move_held(holds, 1)
+
+
+def _move_held(holds: Sequence[Hold], sign: int) -> None:
+    wanted = sorted((item for item in holds if item.amount), key=lambda item: (item.wallet_id, item.mint))
+    if not wanted:
+        return
+    parameters = [
+        [item.wallet_id for item in wanted],
+        [item.mint for item in wanted],
+        [item.amount * sign for item in wanted],
+    ]
+    touched = bulk.execute(
+        "UPDATE balance SET amount = amount + v.d, held = held - v.d, updated_at = now()"
+        " FROM unnest(%s::uuid[], %s::text[], %s::numeric[]) AS v(w, m, d)"
+        " WHERE wallet_id = v.w AND mint = v.m AND amount + v.d >= 0 AND held - v.d >= 0",
+        parameters,
+    )
+    if touched != len(wanted):
+        raise errors.InsufficientBalance(mint=wanted[0].mint, symbol="", current=None, required=wanted[0].amount)
+
+
 _Sums = dict[tuple[UUID, str], Decimal]
 
 

@@ -31,6 +31,14 @@ class InsufficientBalance(Invalid):
         self.mint = mint
 
 
+class TransactionStays(Invalid):
+    """A correction names another agent or wallet than the row's; `field` says which."""
+
+    def __init__(self, field: str) -> None:
+        message = f"{field}: the transaction stays where it is; delete it and enter another"
+        super().__init__("TRANSACTION_STAYS", message, extra={"field": field})
+
+
 class NotALiveWallet(Invalid):
     """What only a live wallet has (a chain, a key to give back) was asked of a simulation wallet."""
 

@@ -349,6 +349,15 @@ def test_a_wrong_query_names_the_parameter(api, user, path, code):
     assert (answer.status, answer.code) == (400, code), answer
 
 
+@pytest.mark.parametrize("nothing", ["", "%20", "%01%1f", "%09%0A%C2%85"])
+def test_a_query_parameter_that_shows_nothing_is_an_absent_one(api, user, nothing):
+    signal = api.post("/trading-signals", SIGNAL).json
+    names = ("limit", "offset", "cursor", "tokenAddress", "startDate", "signalType")
+    answer = api.get("/trading-signals?" + "&".join(f"{name}={nothing}" for name in names))
+    assert (answer.status, [row["id"] for row in answer.json]) == (200, [signal["id"]])
+    assert api.get(f"/agent-balances?agentId={nothing}").code == "INVALID_AGENT_ID"
+
+
 def test_a_browser_sees_a_page_and_a_script_sees_json():
     operator = make_operator()
     client = Api().client

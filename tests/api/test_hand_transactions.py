@@ -384,7 +384,7 @@ def test_a_row_stays_with_its_agent_and_its_wallet(api, agent, user):
         ({"walletAddress": make_wallet(agent, wallet_type="live").address}, "walletAddress"),
     ):
         answer = api.put(f"/agent-transactions/{row['id']}", changes)
-        assert (answer.status, answer.json["field"]) == (400, field)
+        assert (answer.status, answer.code, answer.json["field"]) == (400, "TRANSACTION_STAYS", field)
     assert everything() == before
 
 

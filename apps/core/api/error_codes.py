@@ -102,6 +102,7 @@ SENTENCES: dict[str, str] = {
     "FIGURE_TOO_LARGE": "A figure, or the balance it leads to, is larger than the books hold.",
     "TOKEN_LIVES": "The write-off this close had joined ended: the token has a price or a buyer again.",
     "SAME_TOKEN": "A swap must be between two different tokens.",
+    "TRANSACTION_STAYS": "A transaction stays with its agent and its wallet: delete it and enter another.",
     "TRANSACTION_OF_ANOTHER_AGENT": "The transaction belongs to another agent.",
     "BAD_TICK": "The stop this close had joined ended, as its price was not confirmed: close again if you want to.",
     "EXITS_HALTED": "Trading is halted with its exits: nothing is sold until it is switched on again.",

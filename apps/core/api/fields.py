@@ -27,6 +27,8 @@ _SPACE_FOR_PLUS = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 #: A character that shows: text of none is blank.
 VISIBLE = r"[^\s\u0000-\u001f\u0085]"
 _VISIBLE = re.compile(VISIBLE)
+# What shows, and the NUL that no field takes: it is refused by name and not passed over.
+_SOMETHING = re.compile(rf"{VISIBLE}|\u0000")
 
 
 class Text(serializers.CharField):
@@ -243,6 +245,15 @@ class StrDecimal(serializers.Field):
 
     def to_representation(self, value: Decimal) -> str:
         return wire.decimal_text(value)
+
+
+def says_something(text: str) -> bool:
+    """Tell whether a query parameter is given: one of spaces and control characters counts as absent.
+
+    >>> says_something("x"), says_something(" \\t\\x01"), says_something("\\x00")
+    (True, False, True)
+    """
+    return _SOMETHING.search(text) is not None
 
 
 def read_uuid(data: Any) -> UUID | None:

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.errors import InvalidField
-from apps.core.api.fields import read_moment
+from apps.core.api.fields import read_moment, says_something
 from apps.core.api.shapes import Shape
 
 DEFAULT_LIMIT = 100
@@ -38,6 +38,8 @@ def page(request: Request, rows: QuerySet[Any], shape: type[Shape], *, newest_by
     limit = min(_whole(request, "limit", DEFAULT_LIMIT, lowest=1), LARGEST_LIMIT)
     offset = min(_whole(request, "offset", 0, lowest=0), _LARGEST_OFFSET)
     cursor = request.query_params.get("cursor")
+    if cursor is not None and not says_something(cursor):
+        cursor = ""
     headers = _count_headers(rows)
     ordered = rows.order_by(f"-{newest_by}", "-pk")
     if cursor:
@@ -68,9 +70,10 @@ def _count_headers(rows: QuerySet[Any]) -> dict[str, str]:
 
 
 def _whole(request: Request, name: str, otherwise: int, *, lowest: int) -> int:
-    text = request.query_params.get(name, "").strip()
-    if not text:
+    text = request.query_params.get(name, "")
+    if not says_something(text):
         return otherwise
+    text = text.strip()
     if not (text.isascii() and text.isdecimal() and len(text) <= 18) or int(text) < lowest:
         raise InvalidField(name, f"must be a whole number of at least {lowest}")
     return int(text)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from operator import attrgetter
@@ -17,10 +16,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from apps.core.api.errors import InvalidField, ValidationFailed
-from apps.core.api.fields import VISIBLE, read_uuid
-
-# What shows, and the NUL that no field takes: it is refused by name and not passed over.
-_SOMETHING = re.compile(rf"{VISIBLE}|\u0000")
+from apps.core.api.fields import read_uuid, says_something
 
 _Plan = list[tuple[str, Callable[[Any], Any], Callable[[Any], Any] | None]]
 
@@ -99,7 +95,7 @@ class Query(Body):
 
     @classmethod
     def read(cls, request: Request) -> dict[str, Any]:
-        given = {name: value for name, value in request.query_params.items() if _SOMETHING.search(str(value))}
+        given = {name: value for name, value in request.query_params.items() if says_something(str(value))}
         return cls._checked(given, from_text=True)
 
 

@@ -24,6 +24,7 @@ from apps.wallets import selectors
 from apps.wallets.api import transaction_shapes as shapes
 from apps.wallets.api import transactions_csv
 from apps.wallets.api.lookups import named_wallet
+from apps.wallets.errors import TransactionStays
 from apps.wallets.models import Transaction, TransactionType
 from apps.wallets.services import hand_rows
 from apps.wallets.services.hand_rows import HandRow
@@ -133,7 +134,7 @@ class TransactionDetail(APIView):
         responses=answers(
             shapes.TransactionShape,
             "400 INVALID_INPUT_AMOUNT",
-            "400 INVALID_WALLET_ADDRESS",
+            "400 TRANSACTION_STAYS",
             "400 INVALID_AMOUNT",
             "400 SAME_TOKEN",
             "400 FIGURE_TOO_LARGE",
@@ -210,11 +211,15 @@ def _require_signal(request: Request, values: Mapping[str, Any]) -> None:
 
 
 def _require_place(body: Mapping[str, Any], row: Transaction) -> None:
-    """A row stays with its agent and its wallet; naming them is allowed."""
+    """A row stays with its agent and its wallet; naming them is allowed.
+
+    Raises:
+        TransactionStays: another one is named.
+    """
     if body.get("agent_id", row.agent_id) != row.agent_id:
-        raise InvalidField("agentId", "cannot be changed: delete the row and enter another")
+        raise TransactionStays("agentId")
     if (body.get("wallet_address") or row.wallet.address) != row.wallet.address:
-        raise InvalidField("walletAddress", "cannot be changed: delete the row and enter another")
+        raise TransactionStays("walletAddress")
 
 
 def _found(request: Request, query: Mapping[str, Any]) -> QuerySet[Transaction]:

@@ -21,6 +21,23 @@ def encode(data: bytes) -> str:
     return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
 
 
+def decode(text: str) -> bytes:
+    """Return the bytes of `text` in base58.
+
+    Raises:
+        ValueError: a character base58 does not have.
+
+    >>> decode("115NikFjrUFk")
+    b'\\x00\\x00soldesk'
+    """
+    number = 0
+    for character in text:
+        if character not in _VALUES:
+            raise ValueError("not a character of base58")
+        number = number * 58 + _VALUES[character]
+    return bytes(len(text) - len(text.lstrip("1"))) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
 def is_address(text: str) -> bool:
     """Whether `text` is the base58 of exactly 32 bytes: a public key, as every mint is.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.trading.models.dead_tokens import DeadToken, DeadTokenEnd
 from apps.trading.models.intents import ExitIntent, IntentKind, IntentStatus
+from apps.trading.models.limits import LossLimit, RealisedToday, TokenSafetyPolicy
 from apps.trading.models.orders import LandingRoute, Order, OrderPurpose, OrderSide, OrderStatus
 from apps.trading.models.positions import CloseReason, Position
 from apps.trading.models.results import BalanceSnapshot, ClosedTrade
@@ -21,14 +22,17 @@ __all__ = [
     "IntentKind",
     "IntentStatus",
     "LandingRoute",
+    "LossLimit",
     "Order",
     "OrderPurpose",
     "OrderSide",
     "OrderStatus",
     "Position",
+    "RealisedToday",
     "SignalExecution",
     "State",
     "StopMove",
+    "TokenSafetyPolicy",
     "TradingState",
     "Verdict",
     "WatchProgress",

@@ -94,6 +94,9 @@ class Env(BaseSettings):
         [],
         description="their WebSocket addresses in the same order; default: the same hosts, the next port on loopback",
     )
+    solana_rpc_calls_per_second: int | None = Field(
+        None, ge=1, le=10_000, description="what each node allows; default: 10 of the public ones, 25 of others"
+    )
     signer_socket: Path | None = Field(None, description="Unix socket of the signer; default: in the desk's home")
     live_max_slippage_bps: int = Field(1_000, ge=1, le=10_000, description="slippage no live order goes beyond")
     live_max_fee_lamports: int = Field(

@@ -1,4 +1,4 @@
-"""GETs to one provider from one event loop, many at once, over pooled aiohttp connections.
+"""Calls to one provider from one event loop, many at once, over pooled aiohttp connections.
 
 aiohttp and not httpx's async client: a call costs a quarter of the processor time, and its pool does not slow down with
 the number of calls that wait.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -22,6 +23,9 @@ from apps.core.http.plans import Lane
 from apps.core.http.provider import KEEP_ALIVE_SECONDS, Params, Provider, tls_context
 
 _LARGEST_LINE_BYTES = 1024 * 1024
+
+#: Makes of (operation, status, headers, body) the payload of an answer, or raises the ProviderError it stands for.
+Reader = Callable[[str, int, Mapping[str, str], bytes], Any]
 
 
 class AsyncProviderClient(Provider):
@@ -55,15 +59,50 @@ class AsyncProviderClient(Provider):
         Raises:
             ProviderError: see `apps.core.http.errors`.
         """
+        return await self._call("GET", operation, self.url(path, params), None, self.read, lane, deadline_seconds)
+
+    async def post(
+        self,
+        operation: str,
+        body: bytes,
+        *,
+        read: Reader | None = None,
+        lane: Lane = Lane.REST,
+        deadline_seconds: float,
+    ) -> Answer:
+        """POST JSON to the base URL itself; only for what may be repeated, as a node's JSON-RPC may.
+
+        `read` says what an answer means where the status alone does not, so that the breaker and the pause learn it.
+
+        Raises:
+            ProviderError: see `apps.core.http.errors`.
+        """
+        url = self.config.base_url
+        return await self._call("POST", operation, url, body, read or self.read, lane, deadline_seconds)
+
+    async def _call(
+        self,
+        method: str,
+        operation: str,
+        url: str,
+        body: bytes | None,
+        read: Reader,
+        lane: Lane,
+        deadline_seconds: float,
+    ) -> Answer:
         attempts = Attempts(self.gate, operation, lane, deadline_seconds)
-        url = URL(self.url(path, params), encoded=True)
+        where = URL(url, encoded=True)
+        headers = None if body is None else {"Content-Type": "application/json"}
         while True:
             seconds = attempts.begin()
             response: aiohttp.ClientResponse | None = None
             try:
-                async with asyncio.timeout(seconds), self._http.get(url, allow_redirects=False) as response:
-                    body = await self._collect(operation, response)
-                payload = self.read(operation, response.status, response.headers, body)
+                async with (
+                    asyncio.timeout(seconds),
+                    self._http.request(method, where, data=body, headers=headers, allow_redirects=False) as response,
+                ):
+                    answered = await self._collect(operation, response)
+                payload = read(operation, response.status, response.headers, answered)
             except (ProviderError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 ours = error if isinstance(error, ProviderError) else self._translate(operation, error)
                 await asyncio.sleep(attempts.failed(ours, request_id=_request_id(response)))

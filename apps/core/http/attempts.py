@@ -1,7 +1,8 @@
 """One call with its retries, without any input or output: the sync and async clients are thin loops around it.
 
-Only idempotent GETs come here. A time-out, a broken connection, a 5xx or a malformed answer is tried again after a
-short random wait, a 429 when the provider said so, and all of it only while the caller's deadline leaves room.
+Only what may be repeated comes here: GETs, and the JSON-RPC of nodes. A time-out, a broken connection, a 5xx or a
+malformed answer is tried again after a short random wait, a 429 when the provider said so, and all of it only while the
+caller's deadline leaves room.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class ProviderConfig:
     """
 
     name: str
-    base_url: str
+    base_url: str = field(repr=False)  # a node's key is part of its URL
     api_key: str = field(default="", repr=False)
     plan: str = "keyless"
     timeout_seconds: float = 5.0
@@ -42,7 +42,7 @@ class ProviderConfig:
 
     def __post_init__(self) -> None:
         if urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise ValueError(f"the base URL of {self.name} must start with http:// or https://, not {self.base_url!r}")
+            raise ValueError(f"the base URL of {self.name} must start with http:// or https://")
 
     @property
     def limits(self) -> Plan | None:

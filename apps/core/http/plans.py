@@ -76,6 +76,8 @@ def _shared_by_quotes_and_prices(limit: int) -> Plan:
 
 
 UNLIMITED = "sandbox"
+#: Nodes are providers by their host, `node:api.mainnet.solana.com`; their plan is a rate, `10/s`.
+NODE_PREFIX, PER_SECOND = "node:", "/s"
 
 _JUPITER = {
     "keyless": _shared_by_quotes_and_prices(30),
@@ -86,6 +88,18 @@ _JUPITER = {
 }
 _DEXSCREENER = Plan(300, reserved={Lane.HELD_PRICES: 210, Lane.REST: 30})
 _PYTH = Plan(10, window_seconds=10.0)
+
+
+def node_plan(calls_per_second: int) -> Plan:
+    """Return what a Solana node is asked at most: of ten seconds' calls 40 % are kept for exits, 20 % for entries.
+
+    >>> node_plan(10).limit, node_plan(10).reserved[Lane.EXIT_QUOTE]
+    (100, 40)
+    """
+    limit = calls_per_second * 10
+    reserved = {Lane.EXIT_QUOTE: limit * 40 // 100, Lane.ENTRY_QUOTE: limit * 20 // 100}
+    return Plan(limit, window_seconds=10.0, reserved=reserved)
+
 
 PLANS: Mapping[str, Mapping[str, Plan]] = {
     "jupiter": _JUPITER,
@@ -102,6 +116,8 @@ def plan_for(provider: str, plan: str) -> Plan | None:
     """
     if plan == UNLIMITED:
         return None
+    if provider.startswith(NODE_PREFIX) and plan.removesuffix(PER_SECOND).isdigit():
+        return node_plan(int(plan.removesuffix(PER_SECOND)))
     known = PLANS.get(provider, {})
     if plan not in known:
         raise ValueError(f"{provider} has no plan {plan!r}; known: {', '.join([*known, UNLIMITED])}")

@@ -1,0 +1,1 @@
+"""The outside: one node's JSON-RPC and one node's WebSocket."""

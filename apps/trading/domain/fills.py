@@ -15,6 +15,7 @@ from typing import Any
 from apps.core.errors import Invalid
 from apps.core.money import MONEY, SOL_DECIMALS, SOL_MINT, from_base_units, lamports_to_sol, quantize_price
 from apps.trading.domain.fees import SwapFees, swap_fees
+from apps.trading.domain.landed_swap import LandedSwap
 
 BUY = "buy"
 SELL = "sell"
@@ -65,7 +66,8 @@ class Fill:
     """A swap as it is booked. `swap_lamports` is its SOL side before fees; `price_sol` excludes fees (24 places).
 
     A buy debits swap + network fee (the protocol fee is inside the swap). A sale credits swap - protocol - network; if
-    fees exceed it, the difference is a debit.
+    fees exceed it, the difference is a debit. On chain the network fee is all that was paid to get in: priority fee and
+    tip, named beside it, are parts of it. Rent is a deposit and in none of these figures.
     """
 
     side: str
@@ -82,6 +84,9 @@ class Fill:
     slippage_bps: int
     source: str
     quoted_at: datetime | None
+    priority_fee_lamports: int = 0
+    tip_lamports: int = 0
+    rent_lamports: int = 0
 
     @property
     def token_amount(self) -> Decimal:
@@ -153,6 +158,40 @@ def simulated_sell(quote: Quote, *, token_decimals: int, share: int | None = Non
         raise UnusableQuote(INVALID_SALE_PRICE, "The quote gives no SOL for this amount.")
     fees = swap_fees(quote.fee_payload, sol_lamports=None if share is None else lamports)
     return _fill(SELL, quote.input_mint, token_decimals, tokens, lamports, fees, quote)
+
+
+def landed(swap: LandedSwap, *, token_decimals: int, price_impact: Decimal | None, slippage_bps: int) -> Fill:
+    """Return a swap as the chain did it, whatever its quote had promised.
+
+    A sale's platform fee was taken before the SOL came in: the swap's SOL side is both together.
+
+    >>> swap = LandedSwap("S", 7, None, None, SELL, "T", 1000, 490, 5, 1, 2, 10, 0, 482, -1000)
+    >>> fill = landed(swap, token_decimals=0, price_impact=None, slippage_bps=50)
+    >>> fill.swap_lamports, fill.network_fee_lamports, fill.net_lamports
+    (500, 8, 482)
+    """
+    network, protocol = swap.fee_lamports, swap.protocol_fee_lamports
+    gross = swap.swap_lamports if swap.side == BUY else swap.swap_lamports + protocol
+    net = -(gross + network) if swap.side == BUY else gross - protocol - network
+    return Fill(
+        side=swap.side,
+        mint=swap.mint,
+        token_decimals=token_decimals,
+        token_base_units=swap.token_base_units,
+        swap_lamports=gross,
+        network_fee_lamports=network,
+        protocol_fee_lamports=protocol,
+        debit_lamports=max(0, -net),
+        credit_lamports=max(0, net),
+        price_sol=price_per_token(gross, swap.token_base_units, token_decimals),
+        price_impact=Decimal(0) if price_impact is None else price_impact,
+        slippage_bps=slippage_bps,
+        source="chain",
+        quoted_at=None,
+        priority_fee_lamports=swap.priority_fee_lamports,
+        tip_lamports=swap.tip_lamports,
+        rent_lamports=swap.rent_lamports,
+    )
 
 
 def price_per_token(lamports: int, token_base_units: int, token_decimals: int) -> Decimal:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from apps.agents.domain.trading_config import TradingConfig
+from apps.agents.models import TradingMode
 from apps.core import bulk
 from apps.core.money import SOL_MINT
 from apps.signals.queue import LeasedSignal
+from apps.trading.selectors import live_wallets
 from apps.trading.selectors.configs import read_config
+from apps.trading.selectors.live_wallets import LiveWallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Candidate:
     has_position: bool
     desk_state: str
     own_state: str
+    #: A live wallet's key is with the signer; simulated ones need none.
+    wallet_loaded: bool = False
 
 
 _QUERY = """
@@ -79,4 +84,18 @@ def _asked(signal: LeasedSignal) -> dict[str, Any]:
 
 def _candidates(query: str, parameters: dict[str, Any]) -> list[Candidate]:
     rows = bulk.fetch_all(query, {**parameters, "sol": SOL_MINT})
-    return [Candidate(*(*row[:3], read_config(row[3]), *row[4:])) for row in rows]
+    found = [Candidate(*(*row[:3], read_config(row[3]), *row[4:])) for row in rows]
+    live = live_wallets.read(
+        (item.wallet_id, parameters["mint"])
+        for item in found
+        if item.trading_mode == TradingMode.LIVE and item.wallet_id is not None
+    )
+    return [_with_chain(item, live, parameters["mint"]) for item in found] if live else found
+
+
+def _with_chain(item: Candidate, live: dict[tuple[UUID, str], LiveWallet], mint: str) -> Candidate:
+    """Return a candidate of a live wallet with its key, and a buy that is under way as the position it may become."""
+    known = None if item.wallet_id is None else live.get((item.wallet_id, mint))
+    if known is None:
+        return item
+    return replace(item, wallet_loaded=known.loaded, has_position=item.has_position or known.buying)

@@ -124,6 +124,7 @@ def request_of(item: Candidate, draw: Decimal, size_sol: Decimal | None = None) 
         agent_mode=item.trading_mode,
         wallet_exists=item.wallet_id is not None,
         wallet_type=item.trading_mode,
+        wallet_loaded=item.wallet_loaded,
         has_position=item.has_position,
         open_positions=item.open_positions,
         max_open_positions=item.max_open_positions,

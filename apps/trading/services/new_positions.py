@@ -8,8 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from apps.agents.domain.trading_config import TradingConfig
 from apps.core import bulk
-from apps.core.money import ZERO
+from apps.core.money import ZERO, lamports_to_sol, quantize_price
+from apps.trading.domain import stop_loss
+from apps.trading.domain.position_changes import Books
+from apps.wallets.services.books import LockedWallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,54 @@ class NewPosition:
     moon_bag_amount: Decimal | None = None
     closed_at: datetime | None = None
     close_reason: str = ""
+
+
+def at_buy(
+    opened: Books,
+    config: TradingConfig | None,
+    *,
+    id: UUID,
+    wallet: LockedWallet,
+    mint: str,
+    symbol: str,
+    signal_id: int | None,
+    transaction_id: UUID,
+    at: datetime,
+    last_tick: int,
+) -> NewPosition:
+    """Return the position a first buy opens: its average is its peak, its stop the default of the configuration.
+
+    Ticks up to `last_tick` say nothing of its peak. `config` None: the stop is off until it can be read.
+    """
+    average, bought = opened.average_price, opened.tokens(opened.bought_units)
+    invested = lamports_to_sol(opened.invested_lamports)
+    stop = stop_loss.StopState() if config is None else stop_loss.at_buy(average, config.stop_loss)
+    return NewPosition(
+        id=id,
+        agent_id=wallet.agent_id,
+        wallet_id=wallet.id,
+        epoch=wallet.epoch,
+        mint=mint,
+        symbol=symbol,
+        decimals=opened.token_decimals,
+        signal_id=signal_id,
+        purchase_transaction_id=transaction_id,
+        purchase_price=average,
+        purchase_amount=bought,
+        remaining_amount=bought,
+        total_invested_sol=invested,
+        remaining_cost_sol=invested,
+        stop_percent=stop.stop_percent,
+        stop_price_sol=None
+        if stop.stop_percent is None
+        else quantize_price(stop_loss.level(average, stop.stop_percent)),
+        stop_updated_at=None if stop.stop_percent is None else at,
+        peak_price_sol=average,
+        peak_from_tick=last_tick,
+        opened_at=at,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 _COLUMNS = tuple(NewPosition.__dataclass_fields__)

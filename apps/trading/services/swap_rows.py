@@ -1,7 +1,7 @@
 """What every fill writes besides its position: its transaction and its ledger lines, for buys and for sales.
 
 Pure translation, nothing is decided here. A buy's protocol fee is inside what it spends, a sale's comes off what it
-brings in; every fee is a line of its own.
+brings in; every fee is a ledger line of its own, rent too. A transaction's network fee is network, priority and tip.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Swap:
     quoted: QuoteText
     at: datetime
     sol_usd: Decimal | None
+    transaction_hash: str | None = None
 
     @property
     def swapped_sol(self) -> Decimal:
@@ -73,6 +74,7 @@ def buy(swap: Swap, *, is_dca: bool = False) -> NewTransaction:
         network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
         protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
         is_dca=is_dca,
+        transaction_hash=swap.transaction_hash,
         routes=swap.quoted.routes,
         swap_payload=swap.quoted.payload,
     )
@@ -86,7 +88,7 @@ def buy_lines(swap: Swap) -> list[Posting]:
         [
             (SOL_MINT, "SOL", -lamports_to_sol(fill.swap_lamports - fill.protocol_fee_lamports), LedgerReason.SWAP),
             (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
-            (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
+            *chain_fees(fill),
             (swap.mint, swap.symbol, fill.token_amount, LedgerReason.SWAP),
         ],
     )
@@ -118,6 +120,7 @@ def sale(swap: Swap, tokens: Decimal, *, is_take_profit: bool = False) -> NewTra
         network_fee_sol=lamports_to_sol(fill.network_fee_lamports),
         protocol_fee_sol=lamports_to_sol(fill.protocol_fee_lamports),
         is_take_profit=is_take_profit,
+        transaction_hash=swap.transaction_hash,
         routes=swap.quoted.routes,
         swap_payload=swap.quoted.payload,
     )
@@ -132,9 +135,21 @@ def sale_lines(swap: Swap, tokens: Decimal) -> list[Posting]:
             (swap.mint, swap.symbol, tokens.copy_negate(), LedgerReason.SWAP),
             (SOL_MINT, "SOL", lamports_to_sol(fill.swap_lamports), LedgerReason.SWAP),
             (SOL_MINT, "SOL", -lamports_to_sol(fill.protocol_fee_lamports), LedgerReason.PROTOCOL_FEE),
-            (SOL_MINT, "SOL", -lamports_to_sol(fill.network_fee_lamports), LedgerReason.NETWORK_FEE),
+            *chain_fees(fill),
         ],
     )
+
+
+def chain_fees(fill: Fill) -> list[tuple[str, str, Decimal, LedgerReason]]:
+    """Return what getting into the chain cost, part by part, and the rent it locked (or gave back)."""
+    network = fill.network_fee_lamports - fill.priority_fee_lamports - fill.tip_lamports
+    parts = (
+        (network, LedgerReason.NETWORK_FEE),
+        (fill.priority_fee_lamports, LedgerReason.PRIORITY_FEE),
+        (fill.tip_lamports, LedgerReason.TIP),
+        (fill.rent_lamports, LedgerReason.RENT),
+    )
+    return [(SOL_MINT, "SOL", -lamports_to_sol(lamports), reason) for lamports, reason in parts]
 
 
 def _lines(swap: Swap, lines: list[tuple[str, str, Decimal, LedgerReason]]) -> list[Posting]:

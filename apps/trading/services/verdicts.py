@@ -30,6 +30,7 @@ class Outcome:
     transaction_id: UUID | None = None
     position_id: UUID | None = None
     fill: Fill | None = None
+    order_id: UUID | None = None
 
     @property
     def code(self) -> str:
@@ -51,6 +52,11 @@ class Outcome:
         cls, agent_id: UUID, transaction_id: UUID, position_id: UUID, inputs: dict[str, Any], fill: Fill
     ) -> Outcome:
         return cls(agent_id, Verdict.EXECUTED, (), inputs, transaction_id, position_id, fill)
+
+    @classmethod
+    def pending(cls, agent_id: UUID, order_id: UUID, inputs: dict[str, Any]) -> Outcome:
+        """An order of a live wallet is under way; its end is the verdict's."""
+        return cls(agent_id, Verdict.PENDING, (), {**inputs, "orderId": str(order_id)}, order_id=order_id)
 
 
 class VerdictTaken(Conflict):

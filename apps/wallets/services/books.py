@@ -36,6 +36,10 @@ class LockedWallet:
     epoch: int
     released: bool
 
+    @property
+    def is_live(self) -> bool:
+        return self.wallet_type == TradingMode.LIVE
+
 
 @dataclass(frozen=True, slots=True)
 class Posting:

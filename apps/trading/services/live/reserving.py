@@ -1,0 +1,113 @@
+"""Where a live trade begins: an order with its funds put aside, in the transaction that would book a simulated one.
+
+Called under the locks of agents, wallets and positions by `booking`, `dca_booking` and `sale_booking`, after the same
+decisions. Nothing here talks to the outside; what was reserved is driven by the orders process.
+"""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from apps.core.money import SOL_MINT, from_base_units, lamports_to_sol
+from apps.trading.models import OrderPurpose, OrderSide
+from apps.trading.services.live import new_orders
+from apps.trading.services.live.new_orders import NewOrder
+from apps.wallets.services.books import LockedWallet
+
+#: Lamports a buy may lock as rent: the token's account, extensions of its program included.
+RENT_ROOM_LAMPORTS = 3_000_000
+
+
+def bound_sol(lamports: int) -> Decimal:
+    """Return what a buy of `lamports` puts aside: itself, all the fees any attempt may pay, the rent of an account."""
+    return lamports_to_sol(lamports + settings.LIVE_MAX_FEE_LAMPORTS + RENT_ROOM_LAMPORTS)
+
+
+def buy(
+    *,
+    purpose: OrderPurpose,
+    wallet: LockedWallet,
+    mint: str,
+    symbol: str,
+    decimals: int,
+    lamports: int,
+    price_impact: Decimal | None,
+    inputs: dict[str, Any],
+    signal_id: int | None = None,
+    intent_id: int | None = None,
+    position_id: UUID | None = None,
+    requested_by_id: UUID | None = None,
+    attempt: int = 1,
+) -> NewOrder:
+    """Return the order of a buy that spends `lamports`; what opens a position holds its slot from now on."""
+    rung = new_orders.terms(OrderSide.BUY, attempt)
+    return NewOrder(
+        id=uuid.uuid4(),
+        agent_id=wallet.agent_id,
+        wallet_id=wallet.id,
+        epoch=wallet.epoch,
+        side=OrderSide.BUY,
+        purpose=purpose,
+        mint=mint,
+        symbol=symbol,
+        decimals=decimals,
+        in_base_units=lamports,
+        slippage_bps=rung.slippage_bps,
+        fee_cap_lamports=rung.fee_cap_lamports,
+        held_mint=SOL_MINT,
+        held_amount=bound_sol(lamports),
+        slot_held=position_id is None,
+        signal_id=signal_id,
+        intent_id=intent_id,
+        position_id=position_id,
+        requested_by_id=requested_by_id,
+        attempt=attempt,
+        price_impact=price_impact,
+        inputs=inputs,
+    )
+
+
+def sale(
+    *,
+    purpose: OrderPurpose,
+    wallet: LockedWallet,
+    mint: str,
+    symbol: str,
+    decimals: int,
+    base_units: int,
+    inputs: dict[str, Any],
+    intent_id: int,
+    position_id: UUID,
+    attempt: int,
+    price_impact: Decimal | None = None,
+    requested_by_id: UUID | None = None,
+) -> NewOrder:
+    """Return the order of a sale of `base_units` of a position; its fees come off what it brings in."""
+    rung = new_orders.terms(OrderSide.SELL, attempt)
+    return NewOrder(
+        id=uuid.uuid4(),
+        agent_id=wallet.agent_id,
+        wallet_id=wallet.id,
+        epoch=wallet.epoch,
+        side=OrderSide.SELL,
+        purpose=purpose,
+        mint=mint,
+        symbol=symbol,
+        decimals=decimals,
+        in_base_units=base_units,
+        slippage_bps=rung.slippage_bps,
+        fee_cap_lamports=rung.fee_cap_lamports,
+        held_mint=mint,
+        held_amount=from_base_units(base_units, decimals),
+        intent_id=intent_id,
+        position_id=position_id,
+        requested_by_id=requested_by_id,
+        attempt=attempt,
+        price_impact=price_impact,
+        inputs=inputs,
+    )

@@ -66,18 +66,19 @@ class AsyncProviderClient(Provider):
         operation: str,
         body: bytes,
         *,
+        path: str = "",
         read: Reader | None = None,
         lane: Lane = Lane.REST,
         deadline_seconds: float,
     ) -> Answer:
-        """POST JSON to the base URL itself; only for what may be repeated, as a node's JSON-RPC may.
+        """POST JSON to `path`, or the base URL itself; only what may be repeated, as a node's JSON-RPC may.
 
         `read` says what an answer means where the status alone does not, so that the breaker and the pause learn it.
 
         Raises:
             ProviderError: see `apps.core.http.errors`.
         """
-        url = self.config.base_url
+        url = self.url(path, None) if path else self.config.base_url
         return await self._call("POST", operation, url, body, read or self.read, lane, deadline_seconds)
 
     async def _call(

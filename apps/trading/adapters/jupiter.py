@@ -69,7 +69,7 @@ async def quote(
             OPERATION, PATH, _query(request), lane=_LANES[lane], deadline_seconds=deadline_seconds
         )
     except ProviderRejected as refused:
-        raise _meaning(refused, request) from refused
+        raise meaning(refused, request) from refused
     return read_quote(answer, request)
 
 
@@ -87,7 +87,7 @@ def quote_now(
             OPERATION, PATH, _query(request), lane=_LANES[lane], deadline_seconds=deadline_seconds
         )
     except ProviderRejected as refused:
-        raise _meaning(refused, request) from refused
+        raise meaning(refused, request) from refused
     return read_quote(answer, request)
 
 
@@ -179,7 +179,8 @@ def _query(request: QuoteRequest) -> list[tuple[str, str | int]]:
     return [("inputMint", input_mint), ("outputMint", output_mint), ("amount", amount)]
 
 
-def _meaning(refused: ProviderRejected, request: QuoteRequest) -> ProviderError | TokenNotTradable:
+def meaning(refused: ProviderRejected, request: QuoteRequest) -> ProviderError | TokenNotTradable:
+    """Return what a refusal says: that there is no route, or itself."""
     if refused.http_status == 400 and (
         refused.body_code in _NO_ROUTE_CODES
         or (not refused.body_code and _NO_ROUTE_SENTENCE.search(refused.body_message))

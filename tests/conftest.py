@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.chain_market import chain_market, shared_chain_market
 from tests.sandbox_server import SandboxControl, sandbox
 
-__all__ = ["market", "sandbox"]
+__all__ = ["chain_market", "market", "sandbox", "shared_chain_market"]
 
 
 @pytest.fixture(scope="session")

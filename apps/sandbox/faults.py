@@ -128,7 +128,7 @@ class FaultBook:
     def __init__(self, seed: int) -> None:
         self._faults: list[Fault] = []
         self._random = random.Random(seed)  # noqa: S311 - faults are drawn, not secrets
-        self._numbers = count(1)
+        self.numbers = count(1)
 
     def add(
         self,
@@ -148,7 +148,7 @@ class FaultBook:
     ) -> Fault:
         """Switch a fault on; a stale one freezes `view`."""
         fault = Fault(
-            number=next(self._numbers),
+            number=next(self.numbers),
             source=source,
             kind=kind,
             probability=probability,

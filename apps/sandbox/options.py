@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,9 @@ class Options:
     fee_bps: int = 10
     autonomous: bool = True
     state_file: Path | None = None
+    rpc_port: int = 8899
+    slot_seconds: float = 0.4
+    chain_journal: Path | None = None
     signals: bool = True
     signal_interval_seconds: float = 4.0
     soldesk_url: str = "http://127.0.0.1:8000"
@@ -56,6 +61,25 @@ def add_arguments(parser: ArgumentParser, environment: Mapping[str, str] = os.en
         help="keep prices here, so that a restart goes on where it was (SANDBOX_STATE_FILE, else under SOLDESK_HOME)",
     )
     parser.add_argument(
+        "--rpc-port",
+        type=int,
+        default=_number(environment, "SANDBOX_RPC_PORT", int),
+        help="first of the chain's four ports, two for each node (SANDBOX_RPC_PORT, else 8899); 0 takes free ones, as"
+        " --port 0 does",
+    )
+    parser.add_argument(
+        "--slot-seconds",
+        type=float,
+        default=_number(environment, "SANDBOX_SLOT_SECONDS", float) or default.slot_seconds,
+        help="pace of the chain (SANDBOX_SLOT_SECONDS)",
+    )
+    parser.add_argument(
+        "--chain-journal",
+        type=Path,
+        default=_path(environment, "SANDBOX_CHAIN_JOURNAL", "chain.journal"),
+        help="keep the chain here, so that it goes on where it was (SANDBOX_CHAIN_JOURNAL, else under SOLDESK_HOME)",
+    )
+    parser.add_argument(
         "--signals", action=BooleanOptionalAction, default=default.signals, help="post trading signals to Soldesk"
     )
     parser.add_argument(
@@ -78,6 +102,9 @@ def from_arguments(arguments: Mapping[str, Any], environment: Mapping[str, str] 
         fee_bps=arguments["fee_bps"],
         autonomous=arguments["autonomous"],
         state_file=arguments["state_file"],
+        rpc_port=_rpc_port(arguments),
+        slot_seconds=arguments["slot_seconds"],
+        chain_journal=arguments["chain_journal"],
         signals=arguments["signals"],
         signal_interval_seconds=arguments["signal_interval"],
         soldesk_url=_soldesk_url(environment),
@@ -86,6 +113,8 @@ def from_arguments(arguments: Mapping[str, Any], environment: Mapping[str, str] 
     )
     limits = (
         ("--port", options.port, 0, 65_535),
+        ("--rpc-port", options.rpc_port, 0, 65_532),
+        ("--slot-seconds", options.slot_seconds, 0.01, 60),
         ("--tokens", options.tokens, 1, 200),
         ("--tick-ms", options.tick_ms, 20, 60_000),
         ("--fee-bps", options.fee_bps, 0, 1_000),
@@ -95,6 +124,19 @@ def from_arguments(arguments: Mapping[str, Any], environment: Mapping[str, str] 
         if not least <= value <= most:
             raise ValueError(f"{name} must be between {least} and {most}, not {value}")
     return options
+
+
+def _rpc_port(arguments: Mapping[str, Any]) -> int:
+    """Return the chain's first port; who lets the market take any port has no wish for the chain's either."""
+    given: int | None = arguments["rpc_port"]
+    if given is not None:
+        return given
+    return 0 if arguments["port"] == 0 else Options().rpc_port
+
+
+def _number(environment: Mapping[str, str], name: str, read: Callable[[str], Number]) -> Number | None:
+    text = environment.get(name)
+    return read(text) if text else None
 
 
 def _soldesk_url(environment: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import uvloop
@@ -20,6 +20,7 @@ from aiohttp import web
 from apps.core import demo_webhook
 from apps.sandbox import state_file
 from apps.sandbox.attention import Attention
+from apps.sandbox.chain.server import PORTS, Chain, ChainOptions, serving
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
@@ -53,13 +54,25 @@ def make_runtime(options: Options) -> Runtime:
     resumed = options.state_file is not None and state_file.load(options.state_file, market)
     if options.autonomous and not resumed:
         market.warm_up(now)
-    attention = Attention()
+    attention, faults = Attention(), FaultBook(options.seed)
+    chain = Chain(
+        ChainOptions(
+            host=options.host,
+            port=options.rpc_port,
+            seed=options.seed,
+            slot_seconds=options.slot_seconds,
+            journal=options.chain_journal,
+        ),
+        faults.numbers,
+    )
+    # What joins the market and the chain is made here, from `market` and `chain.ledger`.
     return Runtime(
         options=options,
         market=market,
+        chain=chain,
         engine=Engine(market, attention),
         attention=attention,
-        faults=FaultBook(options.seed),
+        faults=faults,
         signals=SignalSource(options, market),
         webhooks=Webhooks(None if options.signal_key is None else demo_webhook.secret(options.signal_key)),
     )
@@ -104,23 +117,37 @@ async def _serve(options: Options) -> None:
             await site.start()
         except OSError as error:
             raise CannotListen(_why(options, error)) from error
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+        try:
+            await _run(runtime, _url(runner, options))
+        finally:
+            if options.state_file is not None:
+                state_file.try_to_save(options.state_file, runtime.market)
+    finally:
+        await runner.cleanup()
+
+
+async def _run(runtime: Runtime, url: str) -> None:
+    """Run the chain and what else moves until a signal asks to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as running:
+        try:
+            await running.enter_async_context(serving(runtime.chain))
+        except OSError as error:
+            raise CannotListen(_why_chain(runtime.options, error)) from error
         tasks = [asyncio.create_task(work) for work in _work(runtime)]
-        print(f"sandbox_ready url={_url(runner, options)} seed={options.seed}", flush=True)  # noqa: T201
+        rpc = ",".join(runtime.chain.rpc_urls)
+        print(f"sandbox_ready url={url} seed={runtime.options.seed} rpc={rpc}", flush=True)  # noqa: T201
         await stopping.wait()
         runtime.faults.clear()
+        runtime.chain.faults.clear()
         for task in tasks:
             task.cancel()
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        if options.state_file is not None:
-            state_file.try_to_save(options.state_file, runtime.market)
-    finally:
-        await runner.cleanup()
 
 
 def _work(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:
@@ -135,6 +162,13 @@ def _why(options: Options, error: OSError) -> str:
     where = f"port {options.port} on {options.host}"
     if error.errno == errno.EADDRINUSE:
         return f"{where} is in use: stop what listens there, or choose another with SANDBOX_PORT"
+    return f"{where} cannot be listened on: {error.strerror}"
+
+
+def _why_chain(options: Options, error: OSError) -> str:
+    where = f"one of the chain's ports {options.rpc_port} to {options.rpc_port + PORTS - 1} on {options.host}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is in use: stop what listens there, or choose others with SANDBOX_RPC_PORT"
     return f"{where} cannot be listened on: {error.strerror}"
 
 

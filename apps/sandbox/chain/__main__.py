@@ -1,4 +1,4 @@
-"""`python -m apps.sandbox.chain`: the chain by itself, on SANDBOX_RPC_PORT (8899) and the port above it."""
+"""`python -m apps.sandbox.chain`: the chain by itself, its nodes on SANDBOX_RPC_PORT (8899) and two above."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ async def main() -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with serving(Chain(options)) as port:
-        print(f"sandbox_chain_ready rpc=http://{options.host}:{port} websocket={port + 1}", flush=True)  # noqa: T201
+    chain = Chain(options)
+    async with serving(chain) as port:
+        print(f"sandbox_chain_ready rpc={','.join(chain.rpc_urls)} websocket={port + 1}", flush=True)  # noqa: T201
         await stopping.wait()
 
 

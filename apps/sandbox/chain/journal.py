@@ -41,6 +41,7 @@ class Journal:
         self._chain = chain
         self.note_slot()
         chain.on_landed.append(self._note_landed)
+        chain.on_rolled_back.append(self._note_rolled_back)
         chain.on_issued.append(self._note_issued)
 
     def note_slot(self) -> None:
@@ -66,6 +67,16 @@ class Journal:
             }
         )
 
+    def _note_rolled_back(self, undone: list[Landed]) -> None:
+        keys = {key for landed in undone for key in landed.keys if self._chain.states.knows(key)}
+        self._write(
+            {
+                "slot": self._chain.slot,
+                "rolled_back": [str(landed.signature) for landed in undone],
+                "accounts": [[str(key), _packed(self._chain.account(key))] for key in keys],
+            }
+        )
+
     def _note_issued(self, key: Pubkey, state: Account | None) -> None:
         self._write({"slot": self._chain.slot, "accounts": [[str(key), _packed(state)]]})
 
@@ -87,6 +98,7 @@ def resume(path: Path, *, seed: int, now: float) -> Ledger:
         if "transaction" in line:
             chain.restore(_landed(line), states)
         else:
+            chain.forget([chain.landed[Signature.from_string(signature)] for signature in line.get("rolled_back", ())])
             for key, state in states:
                 chain.put_back(key, state)
     chain.skip_to(max(slots) + SLOT_EVERY, now)

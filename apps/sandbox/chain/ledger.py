@@ -38,6 +38,7 @@ from apps.sandbox.chain.outcomes import (
     preflight_data,
     sentence,
 )
+from apps.sandbox.chain.states import NOTHING, States
 
 VALID_BLOCKS = 150
 FIRST_SLOT = 10_000
@@ -86,9 +87,6 @@ class Landed:
         return self.meta["err"]
 
 
-_NOTHING = Account(lamports=0, data=b"", owner=SYSTEM, executable=False)
-
-
 class Ledger:
     """One chain. `tick` makes the next slot; time is given, never taken."""
 
@@ -101,11 +99,14 @@ class Ledger:
         self.genesis_hash = Hash(sha256(b"genesis %d" % seed).digest())
         self.landed: dict[Signature, Landed] = {}
         self.by_address: dict[Pubkey, list[Signature]] = defaultdict(list)
-        self._versions: dict[Pubkey, list[tuple[int, Account | None]]] = {}
-        self._owned: dict[Pubkey, set[Pubkey]] = defaultdict(set)
+        self.states = States(self._vm.get_account, self._vm.set_account)
+        self._window: dict[Hash, int] = {}
         self._airdrops = 0
         self.on_landed: list[Callable[[Landed], None]] = []
         self.on_issued: list[Callable[[Pubkey, Account | None], None]] = []
+        #: Called with a transaction and its accounts right before it is executed or simulated.
+        self.before_running: list[Callable[[VersionedTransaction, Sequence[Pubkey]], None]] = []
+        self.on_rolled_back: list[Callable[[list[Landed]], None]] = []
         self._found_genesis()
         self._show_time()
 
@@ -140,17 +141,25 @@ class Ledger:
 
     def blockhash(self, commitment: str) -> tuple[Hash, int]:
         """Return the newest blockhash of a commitment and the last block height at which it is taken."""
-        slot = self.slot_of(commitment)
-        return self._hash_of(self.height_at(slot)), self.height_at(slot) + VALID_BLOCKS
+        return self.blockhash_at(self.height_at(self.slot_of(commitment)))
 
-    def is_valid(self, blockhash: Hash) -> bool:
-        return blockhash in self._window
+    def blockhash_at(self, height: int) -> tuple[Hash, int]:
+        """Return the hash of a block and the last block height at which it is taken."""
+        return self._hash_of(height), height + VALID_BLOCKS
+
+    def is_valid(self, blockhash: Hash, until_height: int | None = None) -> bool:
+        """Say whether a blockhash is taken now; `until_height`: by a node that knows no later blocks."""
+        height = self._window.get(blockhash)
+        return height is not None and (until_height is None or height <= until_height)
 
     def _hash_of(self, height: int) -> Hash:
         return Hash(sha256(b"block %d %d" % (self._seed, height)).digest())
 
     def _show_time(self) -> None:
-        self._window = {self._hash_of(self.height - behind) for behind in range(VALID_BLOCKS + 1)}
+        newest, oldest = self.height, self.height - VALID_BLOCKS
+        self._window = {hash_: height for hash_, height in self._window.items() if height >= oldest}
+        for height in range(max(oldest, max(self._window.values(), default=oldest - 1) + 1), newest + 1):
+            self._window[self._hash_of(height)] = height
         self._vm.warp_to_slot(self.slot)
         clock = self._vm.get_clock()
         clock.unix_timestamp = int(self.now)
@@ -160,11 +169,7 @@ class Ledger:
 
     def account(self, key: Pubkey, commitment: str = "processed") -> Account | None:
         """Return an account as it was at a commitment; None for one that holds nothing."""
-        versions = self._versions.get(key)
-        if versions is None:
-            return _existing(self._vm.get_account(key))
-        until = self.slot_of(commitment)
-        return next((state for slot, state in reversed(versions) if slot <= until), versions[0][1])
+        return self.states.at(key, self.slot_of(commitment))
 
     def issue(self, key: Pubkey, account: Account) -> None:
         """Put an account there without a transaction, as the market does with its tokens."""
@@ -172,15 +177,19 @@ class Ledger:
         for listener in self.on_issued:
             listener(key, account)
 
+    def arrange(self, key: Pubkey, account: Account) -> None:
+        """Put an account there for the transaction that is about to run; it is remembered with what lands."""
+        self._vm.set_account(key, account)
+
+    def add_program(self, key: Pubkey, file: bytes) -> None:
+        """Load a program; it is no part of what a journal remembers."""
+        self._vm.add_program(key, file)
+
     def put_back(self, key: Pubkey, account: Account | None) -> None:
         """Put an account there as a journal remembers it, telling nobody."""
-        self._keep_first(key)
-        self._vm.set_account(key, account or _NOTHING)
-        self._note(key)
-
-    def token_accounts(self, owner: Pubkey) -> set[Pubkey]:
-        """Return every account that is or was a token account of this owner."""
-        return self._owned[owner]
+        self.states.keep_first(key)
+        self._vm.set_account(key, account or NOTHING)
+        self.states.note(key, self.slot)
 
     def decimals(self, mint: Pubkey) -> int | None:
         told = accounts.mint(self.account(mint))
@@ -199,25 +208,6 @@ class Ledger:
         self._vm.set_account(
             accounts.WRAPPED_SOL, Account(lamports=rent, data=bytes(mint), owner=accounts.TOKEN, executable=False)
         )
-
-    def _keep_first(self, key: Pubkey) -> None:
-        if key not in self._versions:
-            self._versions[key] = [(0, _existing(self._vm.get_account(key)))]
-
-    def _note(self, key: Pubkey) -> None:
-        """Remember the account's state of this slot, and forget what no commitment asks for any more."""
-        state = _existing(self._vm.get_account(key))
-        versions = self._versions[key]
-        if versions[-1][0] == self.slot:
-            versions[-1] = (self.slot, state)
-        else:
-            versions.append((self.slot, state))
-        final = self.slot_of("finalized")
-        while len(versions) > 1 and versions[1][0] <= final:
-            versions.pop(0)
-        held = accounts.token_account(state)
-        if held is not None:
-            self._owned[held.owner].add(key)
 
     # -- transactions
 
@@ -252,6 +242,7 @@ class Ledger:
         wrong = None if any_blockhash else self._wrong(transaction)
         if wrong is not None:
             return Simulated(wrong, [], 0, 0, {}, [])
+        self._prepare(transaction, self.keys_of(transaction))
         self._vm.with_sigverify(verify)
         try:
             result = self._vm.simulate_transaction(transaction)
@@ -290,23 +281,26 @@ class Ledger:
         Raises:
             Refused: -32003 for a wrong signature, -32002 for what preflight finds.
         """
+        self.check(transaction, preflight=preflight)
         signature = transaction.signatures[0]
+        if preflight or self._wrong(transaction) is None:
+            self._land(transaction, self.keys_of(transaction))
+        return signature
+
+    def check(self, transaction: VersionedTransaction, *, preflight: bool) -> None:
+        """Refuse what a node refuses before it takes a transaction.
+
+        Raises:
+            Refused: as `submit`.
+        """
         if not all(transaction.verify_with_results()):
             raise Refused(-32003, "Transaction signature verification failure")
-        keys = self.keys_of(transaction)
-        if preflight:
-            tried = self.simulate(transaction, verify=True)
-            if tried.error is not None:
-                raise Refused(-32002, f"Transaction simulation failed: {sentence(tried.error)}", preflight_data(tried))
-        elif self._wrong(transaction) is not None:
-            return signature
-        landed = self._execute(transaction, keys)
-        if landed is None:
-            return signature
-        self._add(landed)
-        for listener in self.on_landed:
-            listener(landed)
-        return signature
+        self.keys_of(transaction)
+        if not preflight:
+            return
+        tried = self.simulate(transaction, verify=True)
+        if tried.error is not None:
+            raise Refused(-32002, f"Transaction simulation failed: {sentence(tried.error)}", preflight_data(tried))
 
     def airdrop(self, to: Pubkey, lamports: int) -> Signature:
         """Send lamports from the faucet, in a transaction of its own; equal airdrops differ by their compute limit."""
@@ -326,7 +320,55 @@ class Ledger:
 
     def changed_by(self, landed: Landed) -> list[tuple[Pubkey, Account | None]]:
         """Return the accounts a transaction may have changed, as they are now."""
-        return [(key, self.account(key)) for key in landed.keys if key in self._versions]
+        return [(key, self.account(key)) for key in landed.keys if self.states.knows(key)]
+
+    def pretend(self, transaction: VersionedTransaction, *, error: Any) -> Landed:
+        """Return a transaction as if it had landed, with this error; nothing is executed."""
+        keys = self.keys_of(transaction)
+        tried = self.simulate(transaction, verify=False, any_blockhash=True)
+        around = self.balances_around(keys, tried)
+        if error is not None or tried.error is not None:
+            before = around["preBalances"]
+            around |= {"postBalances": [before[0] - tried.fee, *before[1:]]}
+            around |= {"postTokenBalances": around["preTokenBalances"]}
+        return self._landed(transaction, keys, error, tried.fee, tried.inner, tried.logs, tried.units, around)
+
+    def roll_back(self, signature: Signature) -> list[Landed]:
+        """Take back the block a transaction landed in and all after it, as a fork does; returns what was taken back.
+
+        The other transactions land again now, in their order, each if it still can; this one does not, unless it is
+        sent again.
+
+        Raises:
+            ValueError: it is unknown or finalized.
+        """
+        first = self.landed.get(signature)
+        if first is None or first.slot <= self.slot_of("finalized"):
+            raise ValueError("the transaction is unknown or finalized")
+        undone = [each for each in self.landed.values() if each.slot >= first.slot]
+        for key in {key for each in undone for key in each.keys}:
+            self.states.undo(key, first.slot)
+        self.forget(undone)
+        for listener in self.on_rolled_back:
+            listener(undone)
+        for each in undone:
+            if each.signature != signature:
+                self._land(each.transaction, each.keys)
+        return undone
+
+    def forget(self, undone: Iterable[Landed]) -> None:
+        """Strike transactions from the history."""
+        for each in undone:
+            del self.landed[each.signature]
+            for key in set(each.keys):
+                self.by_address[key] = [other for other in self.by_address[key] if other != each.signature]
+
+    def _land(self, transaction: VersionedTransaction, keys: Sequence[Pubkey]) -> None:
+        landed = self._execute(transaction, keys)
+        if landed is not None:
+            self._add(landed)
+            for listener in self.on_landed:
+                listener(landed)
 
     def _add(self, landed: Landed) -> None:
         self.landed[landed.signature] = landed
@@ -338,9 +380,14 @@ class Ledger:
             return "AlreadyProcessed"
         return None if self.is_valid(transaction.message.recent_blockhash) else "BlockhashNotFound"
 
+    def _prepare(self, transaction: VersionedTransaction, keys: Sequence[Pubkey]) -> None:
+        for prepare in self.before_running:
+            prepare(transaction, keys)
+
     def _execute(self, transaction: VersionedTransaction, keys: Sequence[Pubkey]) -> Landed | None:
         for key in keys:
-            self._keep_first(key)
+            self.states.keep_first(key)
+        self._prepare(transaction, keys)
         lamports, tokens = self._balances(keys, self._present(keys))
         result = self._vm.send_transaction(transaction)
         if isinstance(result, FailedTransactionMetadata):
@@ -350,8 +397,28 @@ class Ledger:
         else:
             error, meta = None, result
         for key in keys:
-            self._note(key)
+            self.states.note(key, self.slot)
         lamports_after, tokens_after = self._balances(keys, self._present(keys))
+        around = {
+            "preBalances": lamports,
+            "postBalances": lamports_after,
+            "preTokenBalances": tokens,
+            "postTokenBalances": tokens_after,
+        }
+        logs, units = list(meta.logs()), meta.compute_units_consumed()
+        return self._landed(transaction, keys, error, fee_of(meta, transaction), inner_calls(meta), logs, units, around)
+
+    def _landed(
+        self,
+        transaction: VersionedTransaction,
+        keys: Sequence[Pubkey],
+        error: Any,
+        fee: int,
+        inner: list[Any],
+        logs: list[str],
+        units: int,
+        around: Mapping[str, Any],
+    ) -> Landed:
         own = len(transaction.message.account_keys)
         looked_up = [str(key) for key in keys[own:]]
         writable = sum(len(each.writable_indexes) for each in getattr(transaction.message, "address_table_lookups", ()))
@@ -364,16 +431,13 @@ class Ledger:
             meta={
                 "err": error,
                 "status": {"Ok": None} if error is None else {"Err": error},
-                "fee": fee_of(meta, transaction),
-                "preBalances": lamports,
-                "postBalances": lamports_after,
-                "preTokenBalances": tokens,
-                "postTokenBalances": tokens_after,
-                "innerInstructions": inner_calls(meta),
-                "logMessages": list(meta.logs()),
+                "fee": fee,
+                **around,
+                "innerInstructions": inner,
+                "logMessages": logs,
                 "rewards": [],
                 "loadedAddresses": {"writable": looked_up[:writable], "readonly": looked_up[writable:]},
-                "computeUnitsConsumed": meta.compute_units_consumed(),
+                "computeUnitsConsumed": units,
             },
         )
 
@@ -402,8 +466,3 @@ class Ledger:
                 }
             )
         return lamports, tokens
-
-
-def _existing(account: Account | None) -> Account | None:
-    """An account without lamports and data is none."""
-    return None if account is None or (account.lamports == 0 and not account.data) else account

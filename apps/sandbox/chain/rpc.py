@@ -33,49 +33,61 @@ Config = dict[str, Any]
 
 
 class Rpc:
-    """The methods of one node. `answer` takes a request as parsed JSON, one or a batch."""
+    """The methods of one node, `behind` slots late. `answer` takes a request as parsed JSON, one or a batch."""
 
-    def __init__(self, chain: Ledger) -> None:
+    def __init__(self, chain: Ledger, *, behind: int = 0) -> None:
         self._chain = chain
+        self._behind = behind
 
     def answer(self, request: Any) -> Any:
         """Return the response to a request, or the list of responses to a batch."""
         if isinstance(request, list):
-            return [self._answer_one(each) for each in request] or _failure(None, INVALID_REQUEST, "Invalid request")
+            return [self._answer_one(each) for each in request] or failure(None, INVALID_REQUEST, "Invalid request")
         return self._answer_one(request)
 
     def _answer_one(self, request: Any) -> dict[str, Any]:
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
-            return _failure(None, INVALID_REQUEST, "Invalid request")
+            return failure(None, INVALID_REQUEST, "Invalid request")
         number = request.get("id")
         method = METHODS.get(request["method"])
         if method is None:
-            return _failure(number, METHOD_NOT_FOUND, "Method not found")
+            return failure(number, METHOD_NOT_FOUND, "Method not found")
         try:
             result = method(self, Parameters(request.get("params")))
         except Refused as refused:
-            return _failure(number, refused.code, refused.message, refused.data)
+            return failure(number, refused.code, refused.message, refused.data)
         return {"jsonrpc": "2.0", "result": result, "id": number}
+
+    def _slot_of(self, commitment: str) -> int:
+        """Return the newest slot of a commitment that this node knows."""
+        return self._chain.slot_of(commitment) - self._behind
+
+    def _state(self, key: Pubkey, commitment: str) -> Account | None:
+        return self._chain.states.at(key, self._slot_of(commitment))
+
+    @property
+    def _height(self) -> int:
+        return self._chain.height_at(self._slot_of("processed"))
 
     # -- the chain
 
     def latest_blockhash(self, given: Parameters) -> Any:
         commitment = self._commitment(given.config(0))
-        blockhash, height = self._chain.blockhash(commitment)
+        blockhash, height = self._chain.blockhash_at(self._chain.height_at(self._slot_of(commitment)))
         return self._told({"blockhash": str(blockhash), "lastValidBlockHeight": height}, commitment)
 
     def is_blockhash_valid(self, given: Parameters) -> Any:
         blockhash = given.read(0, Hash.from_string, "blockhash")
-        return self._told(self._chain.is_valid(blockhash), self._commitment(given.config(1)))
+        return self._told(self._chain.is_valid(blockhash, self._height), self._commitment(given.config(1)))
 
     def slot(self, given: Parameters) -> int:
-        return self._chain.slot_of(self._commitment(given.config(0)))
+        return self._slot_of(self._commitment(given.config(0)))
 
     def block_height(self, given: Parameters) -> int:
-        return self._chain.height_at(self._chain.slot_of(self._commitment(given.config(0))))
+        return self._chain.height_at(self._slot_of(self._commitment(given.config(0))))
 
     def epoch(self, given: Parameters) -> Any:
-        slot = self._chain.slot_of(self._commitment(given.config(0)))
+        slot = self._slot_of(self._commitment(given.config(0)))
         return {
             "absoluteSlot": slot,
             "blockHeight": self._chain.height_at(slot),
@@ -108,13 +120,13 @@ class Rpc:
     def recent_fees(self, given: Parameters) -> Any:
         """Nobody competes for blocks here: the lowest fee that landed is none."""
         given.keys(0, most=128) if len(given) else ()
-        return [{"slot": self._chain.slot - behind, "prioritizationFee": 0} for behind in range(149, -1, -1)]
+        return [{"slot": self._slot_of("processed") - behind, "prioritizationFee": 0} for behind in range(149, -1, -1)]
 
     # -- accounts
 
     def balance(self, given: Parameters) -> Any:
         commitment = self._commitment(given.config(1))
-        account = self._chain.account(given.key(0), commitment)
+        account = self._state(given.key(0), commitment)
         return self._told(0 if account is None else account.lamports, commitment)
 
     def account_info(self, given: Parameters) -> Any:
@@ -130,14 +142,14 @@ class Rpc:
 
     def token_supply(self, given: Parameters) -> Any:
         commitment = self._commitment(given.config(1))
-        told = accounts.mint(self._chain.account(given.key(0), commitment))
+        told = accounts.mint(self._state(given.key(0), commitment))
         if told is None:
             raise Refused(INVALID_PARAMS, "Invalid param: not a Token mint")
         return self._told(accounts.ui_amount(told.supply, told.decimals), commitment)
 
     def token_account_balance(self, given: Parameters) -> Any:
         commitment = self._commitment(given.config(1))
-        account = self._chain.account(given.key(0), commitment)
+        account = self._state(given.key(0), commitment)
         if account is None:
             raise Refused(INVALID_PARAMS, "Invalid param: could not find account")
         held = accounts.token_account(account)
@@ -155,8 +167,8 @@ class Rpc:
         else:
             raise Refused(INVALID_PARAMS, "Invalid params: a mint or a programId is needed")
         found = []
-        for key in sorted(self._chain.token_accounts(owner), key=str):
-            account = self._chain.account(key, commitment)
+        for key in sorted(self._chain.states.owned_by(owner), key=str):
+            account = self._state(key, commitment)
             held = accounts.token_account(account)
             if account is None or held is None or held.owner != owner:
                 continue
@@ -170,7 +182,10 @@ class Rpc:
         config = given.config(1)
         transaction = wire.read_transaction(given.text(0, "transaction"), config.get("encoding", "base58"))
         self._reach(config)
-        return str(self._chain.submit(transaction, preflight=not config.get("skipPreflight", False)))
+        preflight = not config.get("skipPreflight", False)
+        if preflight and self._behind and not self._chain.is_valid(transaction.message.recent_blockhash, self._height):
+            raise Refused(-32002, "Transaction simulation failed: Blockhash not found", {"err": "BlockhashNotFound"})
+        return str(self._chain.submit(transaction, preflight=preflight))
 
     def simulate_transaction(self, given: Parameters) -> Any:
         config = given.config(1)
@@ -202,14 +217,14 @@ class Rpc:
         config: Config = {"encoding": given[1]} if len(given) > 1 and isinstance(given[1], str) else given.config(1)
         commitment = self._commitment(config)
         landed = self._chain.landed.get(given.read(0, Signature.from_string, "signature"))
-        if landed is None or landed.slot > self._chain.slot_of(commitment):
+        if landed is None or landed.slot > self._slot_of(commitment):
             return None
         newest = config.get("maxSupportedTransactionVersion")
         return wire.present(landed, encoding=config.get("encoding", "json"), newest_version=newest)
 
     def signatures_for_address(self, given: Parameters) -> Any:
         config = given.config(1)
-        until_slot = self._chain.slot_of(self._commitment(config))
+        until_slot = self._slot_of(self._commitment(config))
         listed = list(reversed(self._chain.by_address.get(given.key(0), [])))
         texts = [str(signature) for signature in listed]
         first = texts.index(config["before"]) + 1 if config.get("before") in texts else 0
@@ -237,7 +252,7 @@ class Rpc:
     # -- shared
 
     def _told(self, value: Any, commitment: str) -> Config:
-        return {"context": {"apiVersion": API_VERSION, "slot": self._chain.slot_of(commitment)}, "value": value}
+        return {"context": {"apiVersion": API_VERSION, "slot": self._slot_of(commitment)}, "value": value}
 
     def _commitment(self, config: Config) -> str:
         """Return the commitment a request wants; a slot it must have reached is checked on the way."""
@@ -248,14 +263,14 @@ class Rpc:
         return str(commitment)
 
     def _reach(self, config: Config, commitment: str = "processed") -> None:
-        wanted, slot = config.get("minContextSlot"), self._chain.slot_of(commitment)
+        wanted, slot = config.get("minContextSlot"), self._slot_of(commitment)
         if wanted is not None and wanted > slot:
             raise Refused(
                 MIN_CONTEXT_SLOT_NOT_REACHED, "Minimum context slot has not been reached", {"contextSlot": slot}
             )
 
     def _account(self, key: Pubkey, commitment: str, config: Config) -> Config | None:
-        account = self._chain.account(key, commitment)
+        account = self._state(key, commitment)
         return None if account is None else self._present(account, config)
 
     def _present(self, account: Account, config: Config) -> Config:
@@ -279,19 +294,19 @@ class Rpc:
 
     def _status(self, signature: Signature) -> Config | None:
         landed = self._chain.landed.get(signature)
-        if landed is None:
+        if landed is None or landed.slot > self._slot_of("processed"):
             return None
         level = self._level(landed)
         return {
             "slot": landed.slot,
-            "confirmations": None if level == "finalized" else self._chain.slot - landed.slot,
+            "confirmations": None if level == "finalized" else self._slot_of("processed") - landed.slot,
             "err": landed.error,
             "status": landed.meta["status"],
             "confirmationStatus": level,
         }
 
     def _level(self, landed: Landed) -> str:
-        return next(level for level in reversed(COMMITMENTS) if landed.slot <= self._chain.slot_of(level))
+        return next(level for level in reversed(COMMITMENTS) if landed.slot <= self._slot_of(level))
 
 
 class Parameters(Sequence[Any]):
@@ -385,6 +400,6 @@ def _key(text: Any) -> Pubkey:
         raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
 
 
-def _failure(number: Any, code: int, message: str, data: Any = None) -> dict[str, Any]:
+def failure(number: Any, code: int, message: str, data: Any = None) -> dict[str, Any]:
     error = {"code": code, "message": message, **({} if data is None else {"data": data})}
     return {"jsonrpc": "2.0", "error": error, "id": number}

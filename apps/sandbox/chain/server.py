@@ -1,32 +1,43 @@
-"""The chain on its two ports: JSON-RPC over HTTP, and the WebSocket one above it, where Solana's tools look for it.
+"""The chain on its ports: two nodes over one ledger, each with JSON-RPC over HTTP and its WebSocket one port above.
 
-Both ports take both. `run` drives the slots; `python -m apps.sandbox.chain` runs the chain alone.
+Solana's tools look for a node's WebSocket there; the second node is two ports above the first. Both ports of a node
+take both. `Chain.run` drives the slots; `python -m apps.sandbox.chain` runs the chain alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 from aiohttp import web
 
+from apps.sandbox.chain.faults import NodeFaultBook
 from apps.sandbox.chain.journal import Journal, resume
 from apps.sandbox.chain.ledger import Ledger
-from apps.sandbox.chain.rpc import INVALID_REQUEST, Rpc
-from apps.sandbox.chain.subscriptions import Subscriptions
+from apps.sandbox.chain.nodes import Node
 
-LONGEST_BODY_BYTES = 1024 * 1024
+NODES = ("node_1", "node_2")
+#: Ports of one node: its JSON-RPC and its WebSocket.
+PORTS_OF_A_NODE = 2
+#: Of all of them, one after another.
+PORTS = PORTS_OF_A_NODE * len(NODES)
 _SHUTDOWN_SECONDS = 0.2
+#: Below what kernels hand out to outgoing connections.
+_FREE_PORTS = range(21_000, 31_990)
 
 
 @dataclass(frozen=True, slots=True)
 class ChainOptions:
-    """How one chain is run; without a journal it ends with its process. `slot_seconds` is its pace."""
+    """How one chain is run; without a journal it ends with its process. `slot_seconds` is its pace.
+
+    Port 0 takes free ones.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8899
@@ -36,11 +47,12 @@ class ChainOptions:
 
 
 class Chain:
-    """A chain with its doors."""
+    """A chain with its nodes. Everything that changes it runs on one event loop."""
 
-    def __init__(self, options: ChainOptions) -> None:
+    def __init__(self, options: ChainOptions, fault_numbers: Iterator[int] | None = None) -> None:
         now = time.time()
         self.options = options
+        self.port = options.port
         self.slot_seconds = options.slot_seconds
         self._journal = None if options.journal is None else Journal(options.journal)
         self.ledger = (
@@ -50,15 +62,37 @@ class Chain:
         )
         if self._journal is not None:
             self._journal.follow(self.ledger)
-        self._rpc = Rpc(self.ledger)
-        self._subscriptions = Subscriptions(self.ledger)
+        self._due: list[tuple[int, Callable[[], None]]] = []
+        self.faults = NodeFaultBook(options.seed, NODES, fault_numbers)
+        self.nodes = tuple(Node(name, self.ledger, self.faults, self.later) for name in NODES)
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """Where the nodes listen, once they do."""
+        return tuple(f"http://{self.options.host}:{self.port + PORTS_OF_A_NODE * index}" for index in range(len(NODES)))
+
+    @property
+    def ws_urls(self) -> tuple[str, ...]:
+        """Where their WebSockets are, one port above each."""
+        return tuple(
+            f"ws://{self.options.host}:{self.port + PORTS_OF_A_NODE * index + 1}" for index in range(len(NODES))
+        )
 
     def tick(self) -> None:
         """Make a slot."""
         self.ledger.tick(time.time())
         if self._journal is not None:
             self._journal.note_slot()
-        self._subscriptions.slot_made()
+        due = [work for slot, work in self._due if slot <= self.ledger.slot]
+        self._due = [each for each in self._due if each[0] > self.ledger.slot]
+        for work in due:
+            work()
+        for node in self.nodes:
+            node.subscriptions.slot_made()
+
+    def later(self, slots: int, work: Callable[[], None]) -> None:
+        """Do something when so many slots have passed; it is lost with the process, as what a node has in hand is."""
+        self._due.append((self.ledger.slot + slots, work))
 
     async def run(self) -> None:
         """Make slots at the chain's pace until cancelled."""
@@ -66,48 +100,56 @@ class Chain:
             await asyncio.sleep(self.slot_seconds)
             self.tick()
 
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=LONGEST_BODY_BYTES)
-        app.add_routes([web.post("/", self._post), web.get("/", self._get)])
-        return app
-
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()
 
-    async def _post(self, request: web.Request) -> web.Response:
-        try:
-            asked = orjson.loads(await request.read())
-        except orjson.JSONDecodeError:
-            error = {"code": -32700, "message": "Parse error"}
-            return _json({"jsonrpc": "2.0", "error": error, "id": None})
-        return _json(self._rpc.answer(asked))
-
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._subscriptions.serve(request)
-        return _json({"jsonrpc": "2.0", "error": {"code": INVALID_REQUEST, "message": "POST a request"}, "id": None})
-
 
 @asynccontextmanager
-async def serving(chain: Chain) -> AsyncIterator[int]:
-    """Serve a chain on its port and the next one, slots included; gives the first port.
+async def serving(chain: Chain, *, patience_seconds: float = _SHUTDOWN_SECONDS) -> AsyncIterator[int]:
+    """Serve a chain's nodes on their ports, slots included; gives the first port.
+
+    At the end open answers get `patience_seconds`.
 
     Raises:
         OSError: a port is taken.
     """
-    runner = web.AppRunner(chain.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-    await runner.setup()
+    chain.port = chain.port or free_ports(chain.options.host)
+    runners: list[web.AppRunner] = []
     ticking = asyncio.create_task(chain.run())
     try:
-        for port in (chain.options.port, chain.options.port + 1):
-            await web.TCPSite(runner, chain.options.host, port).start()
-        yield chain.options.port
+        for index, node in enumerate(chain.nodes):
+            runner = web.AppRunner(node.app(), access_log=None, shutdown_timeout=patience_seconds)
+            runners.append(runner)
+            await runner.setup()
+            for offset in range(PORTS_OF_A_NODE):
+                port = chain.port + PORTS_OF_A_NODE * index + offset
+                await web.TCPSite(runner, chain.options.host, port).start()
+        yield chain.port
     finally:
         ticking.cancel()
-        await runner.cleanup()
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
         chain.close()
 
 
-def _json(document: object) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type="application/json", charset="utf-8")
+def free_ports(host: str) -> int:
+    """Return the first of as many free ports, one after another, as a chain needs.
+
+    Raises:
+        OSError: none were found.
+    """
+    for _ in range(200):
+        first = random.choice(_FREE_PORTS)  # noqa: S311 - which ports is no secret
+        if all(_is_free(host, first + offset) for offset in range(PORTS)):
+            return first
+    raise OSError(f"no {PORTS} free ports one after another on {host}")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -16,7 +16,8 @@ from aiohttp import WSMsgType, web
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from apps.sandbox.chain import accounts
+from apps.sandbox.chain import accounts, lies
+from apps.sandbox.chain.faults import SOCKET, NodeFaultBook, NodeFaultKind, Says
 from apps.sandbox.chain.ledger import COMMITMENTS, FINALIZED_AFTER, Landed, Ledger, Refused
 from apps.sandbox.chain.rpc import API_VERSION, METHOD_NOT_FOUND, Parameters
 from apps.sandbox.chain.wire import INVALID_PARAMS
@@ -42,8 +43,8 @@ class Subscription:
 class Client:
     """One socket; messages wait in a queue that its writer empties."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        self.socket = socket
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        self.socket, self._request = socket, request
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
 
     def tell(self, message: Any) -> None:
@@ -63,23 +64,34 @@ class Client:
     def start(self) -> None:
         self.writer = asyncio.create_task(self.write())
 
+    def cut(self) -> None:
+        """Drop the connection without a word."""
+        self.writer.cancel()
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
 
 class Subscriptions:
-    """Everybody's subscriptions to one chain. `slot_made` is called for every new slot."""
+    """Everybody's subscriptions to one node. `slot_made` is called for every new slot."""
 
-    def __init__(self, chain: Ledger) -> None:
+    def __init__(self, chain: Ledger, faults: NodeFaultBook, node: str) -> None:
         self._chain = chain
+        self._faults, self._node = faults, node
         self._wanted: dict[int, Subscription] = {}
         self._last_number = 0
+        self._clients: set[Client] = set()
         self._recent: list[Landed] = []
         self._told_until = dict.fromkeys(COMMITMENTS, chain.slot - 1)
         chain.on_landed.append(self._landed)
 
     def slot_made(self) -> None:
         """Tell what has reached its commitment with this slot."""
+        if self._faults.any_on and self._faults.on(self._node, NodeFaultKind.DROPPED_SOCKET) is not None:
+            self.drop()
         for wanted in self._of("slot"):
             slot = {"slot": self._chain.slot, "parent": self._chain.slot - 1, "root": self._chain.slot_of("finalized")}
-            wanted.client.tell(_notification(wanted, slot))
+            self._notify(wanted, slot)
         for commitment in COMMITMENTS:
             reached, before = self._chain.slot_of(commitment), self._told_until[commitment]
             for landed in [each for each in self._recent if before < each.slot <= reached]:
@@ -101,16 +113,34 @@ class Subscriptions:
     def _tell_one(self, wanted: Subscription, landed: Landed) -> None:
         if wanted.kind == "signature" and wanted.about == landed.signature:
             self._wanted.pop(wanted.number, None)
-            wanted.client.tell(_notification(wanted, _told({"err": landed.error}, landed.slot)))
+            self._notify(wanted, _told({"err": landed.error}, landed.slot))
         elif wanted.kind == "logs" and (wanted.about is None or wanted.about in landed.keys):
             value = {
                 "signature": str(landed.signature),
                 "err": landed.error,
                 "logs": landed.meta["logMessages"],
             }
-            wanted.client.tell(_notification(wanted, _told(value, landed.slot)))
+            self._notify(wanted, _told(value, landed.slot))
         elif wanted.kind == "account" and wanted.about in landed.keys:
-            wanted.client.tell(_notification(wanted, _told(self._account(wanted), landed.slot)))
+            self._notify(wanted, _told(self._account(wanted), landed.slot))
+
+    def _notify(self, wanted: Subscription, result: dict[str, Any]) -> None:
+        """Send a notification, unless the node keeps silent; a liar lies here as elsewhere."""
+        if self._faults.any_on:
+            met = self._faults.draw(self._node, SOCKET, str(wanted.about) if wanted.kind == "signature" else None)
+            if any(fault.kind is NodeFaultKind.SILENT_SOCKET for fault in met):
+                return
+            told = lies.says(met, str(wanted.about)) if wanted.kind == "signature" else None
+            if told is Says.NOTHING:
+                return
+            if told is not None:
+                result = {**result, "value": {"err": lies.FAILED_WITH if told is Says.FAILED else None}}
+        wanted.client.tell(_notification(wanted, result))
+
+    def drop(self) -> None:
+        """Cut every client off."""
+        for client in list(self._clients):
+            client.cut()
 
     def _account(self, wanted: Subscription) -> Any:
         account = self._chain.account(wanted.about, wanted.commitment)
@@ -129,8 +159,9 @@ class Subscriptions:
         """Talk to one client until it hangs up."""
         socket = web.WebSocketResponse(heartbeat=30)
         await socket.prepare(request)
-        client = Client(socket)
+        client = Client(socket, request)
         client.start()
+        self._clients.add(client)
         try:
             async for message in socket:
                 if message.type is not WSMsgType.TEXT or client.writer.done():
@@ -139,8 +170,13 @@ class Subscriptions:
                 self._tell_past(client)
         finally:
             client.writer.cancel()
+            self._clients.discard(client)
             self._wanted = {number: each for number, each in self._wanted.items() if each.client is not client}
         return socket
+
+    def _invents(self, signature: str) -> bool:
+        fault = self._faults.on(self._node, NodeFaultKind.LYING)
+        return fault is not None and fault.touches(signature) and fault.says is not Says.NOTHING
 
     def _answer(self, client: Client, text: str) -> dict[str, Any]:
         try:
@@ -179,12 +215,16 @@ class Subscriptions:
         return self._last_number
 
     def _tell_past(self, client: Client) -> None:
-        """Tell of a signature that had landed before somebody asked for it."""
+        """Tell of a signature that had landed before somebody asked for it; a liar also of one that has not."""
         for wanted in self._of("signature"):
             landed = self._chain.landed.get(wanted.about)
-            if wanted.client is not client or landed is None:
+            if wanted.client is not client:
                 continue
-            if landed.slot <= self._chain.slot_of(wanted.commitment):
+            if landed is None:
+                if self._invents(str(wanted.about)):
+                    self._wanted.pop(wanted.number, None)
+                    self._notify(wanted, _told({"err": None}, self._chain.slot))
+            elif landed.slot <= self._chain.slot_of(wanted.commitment):
                 self._tell_one(wanted, landed)
 
 

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from apps.sandbox.attention import Attention
+from apps.sandbox.chain.server import Chain
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
 from apps.sandbox.faults import FaultBook
@@ -23,6 +24,7 @@ class Runtime:
 
     options: Options
     market: Market
+    chain: Chain
     engine: Engine
     attention: Attention
     faults: FaultBook

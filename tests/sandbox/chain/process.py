@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from apps.sandbox.chain.server import free_ports
+
 ROOT = Path(__file__).parents[3]
-
-
-def free_pair() -> int:
-    """Return a port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 class ChainProcess:
     """`python -m apps.sandbox.chain`; `start` waits until it says that it is ready."""
 
     def __init__(self, journal: Path, *, slot_seconds: float = 0.05) -> None:
-        self.port = free_pair()
+        self.port = free_ports("127.0.0.1")
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ,

@@ -1,0 +1,296 @@
+"""What goes wrong at the nodes: at which, for which methods, how often, for how long, and what it does to an answer.
+
+A fault is drawn per call. Draws are functions of the seed, the fault's number and how often it could have struck: the
+same calls meet the same faults, whatever else goes on. `nodes` and `lies` act on what was drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from typing import Any
+
+from apps.sandbox.domain import noise
+
+
+class NodeFaultKind(StrEnum):
+    """What a node does wrong."""
+
+    LATENCY = "latency"
+    RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    UNAUTHORIZED = "unauthorized"
+    HTML = "html"
+    HANG = "hang"
+    DISCONNECT = "disconnect"
+    ANSWER_LOST = "answer_lost"
+    NOT_SENT = "not_sent"
+    UNHEALTHY = "unhealthy"
+    BEHIND = "behind"
+    CONTEXT_NOT_REACHED = "context_not_reached"
+    STATUS_LAG = "status_lag"
+    HISTORY_LAG = "history_lag"
+    LYING = "lying"
+    WRONG_HEIGHT = "wrong_height"
+    WRONG_EXPIRY = "wrong_expiry"
+    EXPIRED_BLOCKHASH = "expired_blockhash"
+    UNKNOWN_BLOCKHASH = "unknown_blockhash"
+    SILENT_SOCKET = "silent_socket"
+    DROPPED_SOCKET = "dropped_socket"
+    ROLLED_BACK = "rolled_back"
+
+
+class Says(StrEnum):
+    """What a lying node says of a transaction: that it landed, that it failed, or that it never heard of it."""
+
+    LANDED = "landed"
+    FAILED = "failed"
+    NOTHING = "nothing"
+
+
+_SENDING = frozenset({"sendTransaction"})
+_STATUSES = frozenset({"getSignatureStatuses"})
+_HISTORY = frozenset({"getTransaction", "getSignaturesForAddress"})
+_HEIGHTS = frozenset({"getBlockHeight", "getEpochInfo"})
+_BLOCKHASH = frozenset({"getLatestBlockhash"})
+#: What a socket meets is no method; faults of sockets are asked for by this name.
+SOCKET = "websocket"
+#: The methods a fault is about if none are named; kinds that are not here are about all of them.
+USUAL_METHODS: dict[NodeFaultKind, frozenset[str]] = {
+    NodeFaultKind.ANSWER_LOST: _SENDING,
+    NodeFaultKind.NOT_SENT: _SENDING,
+    NodeFaultKind.ROLLED_BACK: _SENDING,
+    NodeFaultKind.STATUS_LAG: _STATUSES,
+    NodeFaultKind.HISTORY_LAG: _HISTORY,
+    NodeFaultKind.LYING: _STATUSES | _HISTORY | {SOCKET},
+    NodeFaultKind.WRONG_HEIGHT: _HEIGHTS,
+    NodeFaultKind.WRONG_EXPIRY: _BLOCKHASH,
+    NodeFaultKind.EXPIRED_BLOCKHASH: _BLOCKHASH,
+    NodeFaultKind.UNKNOWN_BLOCKHASH: _BLOCKHASH,
+    NodeFaultKind.SILENT_SOCKET: frozenset({SOCKET}),
+    NodeFaultKind.DROPPED_SOCKET: frozenset({SOCKET}),
+}
+#: What one node tells that is not so; of two nodes at most one is given these by a storm.
+LIES = frozenset(
+    {
+        NodeFaultKind.LYING,
+        NodeFaultKind.WRONG_HEIGHT,
+        NodeFaultKind.WRONG_EXPIRY,
+        NodeFaultKind.STATUS_LAG,
+        NodeFaultKind.HISTORY_LAG,
+        NodeFaultKind.BEHIND,
+        NodeFaultKind.NOT_SENT,
+    }
+)
+#: Kinds a storm leaves out unless they are asked for: they stop everything, or are no node's fault.
+_NOT_IN_STORMS = frozenset({NodeFaultKind.ROLLED_BACK, NodeFaultKind.UNAUTHORIZED, NodeFaultKind.HANG})
+
+
+@dataclass(slots=True, eq=False)
+class NodeFault:
+    """One switched-on fault of one node.
+
+    Empty `methods` and `signatures` mean all of them; `slots` None means for ever; `remaining` and `ends_at` None mean
+    until it is removed.
+    """
+
+    number: int
+    node: str
+    kind: NodeFaultKind
+    methods: frozenset[str]
+    signatures: frozenset[str]
+    probability: float
+    ends_at: float | None
+    remaining: int | None
+    latency_ms: int
+    status: int
+    retry_after_seconds: int
+    slots: int | None
+    blocks: int
+    says: Says
+    chances: int = 0
+    hits: int = 0
+    is_on: bool = True
+
+    def touches(self, signature: str) -> bool:
+        """Say whether the fault is about this transaction."""
+        return not self.signatures or signature in self.signatures
+
+    def as_document(self, now: float) -> dict[str, Any]:
+        """Return the fault as the control API shows it."""
+        document: dict[str, Any] = {
+            "id": self.number,
+            "source": self.node,
+            "kind": self.kind,
+            "methods": sorted(self.methods),
+            "signatures": sorted(self.signatures),
+            "probability": self.probability,
+            "remaining": self.remaining,
+            "seconds_left": None if self.ends_at is None else round(max(0.0, self.ends_at - now), 1),
+            "hits": self.hits,
+        }
+        for name in _TOLD_OF.get(self.kind, ()):
+            document[name] = getattr(self, name)
+        return document
+
+
+_TOLD_OF: dict[NodeFaultKind, tuple[str, ...]] = {
+    NodeFaultKind.LATENCY: ("latency_ms",),
+    NodeFaultKind.RATE_LIMIT: ("status", "retry_after_seconds"),
+    NodeFaultKind.SERVER_ERROR: ("status",),
+    NodeFaultKind.HTML: ("status",),
+    NodeFaultKind.NOT_SENT: ("slots",),
+    NodeFaultKind.UNHEALTHY: ("slots",),
+    NodeFaultKind.BEHIND: ("slots",),
+    NodeFaultKind.STATUS_LAG: ("slots",),
+    NodeFaultKind.HISTORY_LAG: ("slots",),
+    NodeFaultKind.ROLLED_BACK: ("slots",),
+    NodeFaultKind.LYING: ("says",),
+    NodeFaultKind.WRONG_HEIGHT: ("blocks",),
+    NodeFaultKind.WRONG_EXPIRY: ("blocks",),
+    NodeFaultKind.EXPIRED_BLOCKHASH: ("blocks",),
+}
+_USUAL_STATUS = {NodeFaultKind.RATE_LIMIT: 429, NodeFaultKind.SERVER_ERROR: 503, NodeFaultKind.HTML: 502}
+_USUAL_SLOTS = {NodeFaultKind.BEHIND: 20, NodeFaultKind.ROLLED_BACK: 8, NodeFaultKind.UNHEALTHY: 150}
+_USUAL_BLOCKS = {
+    NodeFaultKind.WRONG_HEIGHT: 1_000,
+    NodeFaultKind.WRONG_EXPIRY: -100,
+    NodeFaultKind.EXPIRED_BLOCKHASH: 200,
+}
+
+
+class NodeFaultBook:
+    """All faults of a chain's nodes that are on. Plain to use from tests: `book.add("node_1", NodeFaultKind.HANG)`."""
+
+    def __init__(self, seed: int, nodes: Collection[str], numbers: Iterator[int] | None = None) -> None:
+        self.nodes = tuple(nodes)
+        self._seed = seed
+        self._numbers = count(1) if numbers is None else numbers
+        self._faults: list[NodeFault] = []
+
+    def add(
+        self,
+        node: str,
+        kind: NodeFaultKind,
+        *,
+        methods: Iterable[str] = (),
+        signatures: Iterable[str] = (),
+        probability: float = 1.0,
+        duration_seconds: float | None = None,
+        times: int | None = None,
+        latency_ms: int = 1_000,
+        status: int | None = None,
+        retry_after_seconds: int = 1,
+        slots: int | None = None,
+        blocks: int | None = None,
+        says: Says = Says.NOTHING,
+    ) -> NodeFault:
+        """Switch a fault on. `slots`: how far behind or how much later; left out, for ever where that makes sense."""
+        if node not in self.nodes:
+            raise ValueError(f"there is no node {node}")
+        fault = NodeFault(
+            number=next(self._numbers),
+            node=node,
+            kind=kind,
+            methods=frozenset(methods) or USUAL_METHODS.get(kind, frozenset()),
+            signatures=frozenset(signatures),
+            probability=probability,
+            ends_at=None if duration_seconds is None else time.time() + duration_seconds,
+            remaining=times,
+            latency_ms=latency_ms,
+            status=_USUAL_STATUS.get(kind, 0) if status is None else status,
+            retry_after_seconds=retry_after_seconds,
+            slots=_USUAL_SLOTS.get(kind) if slots is None else slots,
+            blocks=_USUAL_BLOCKS.get(kind, 0) if blocks is None else blocks,
+            says=says,
+        )
+        self._faults.append(fault)
+        return fault
+
+    def storm(
+        self, seed: int, *, rate: float, liar: str | None, kinds: Iterable[NodeFaultKind] = ()
+    ) -> list[NodeFault]:
+        """Switch every kind on at every node, each striking a share of the calls that `seed` draws, `rate` at most.
+
+        Lies are given to `liar` alone, to nobody if it is None.
+        """
+        wanted = frozenset(kinds) or frozenset(NodeFaultKind) - _NOT_IN_STORMS
+        added = []
+        for node in self.nodes:
+            for kind in NodeFaultKind:
+                if kind not in wanted or (kind in LIES and node != liar):
+                    continue
+                name = (seed, node, kind)
+                added.append(
+                    self.add(
+                        node,
+                        kind,
+                        probability=rate * noise.uniform("storm", *name),
+                        latency_ms=int(noise.between(10, 400, "storm latency", *name)),
+                        retry_after_seconds=0,
+                        slots=int(noise.between(1, 40, "storm slots", *name)),
+                        blocks=int(noise.between(-300, 300, "storm blocks", *name)) or 1,
+                        says=noise.pick(list(Says), "storm says", *name),
+                    )
+                )
+        return added
+
+    @property
+    def any_on(self) -> bool:
+        """Say whether there is a fault at all, so that a calm chain costs nothing."""
+        return bool(self._faults)
+
+    def active(self, node: str | None = None) -> list[NodeFault]:
+        """Return the faults that are on, oldest first, and drop those whose time is over."""
+        now = time.time()
+        for fault in [fault for fault in self._faults if fault.ends_at is not None and fault.ends_at <= now]:
+            self._drop(fault)
+        return [fault for fault in self._faults if node is None or fault.node == node]
+
+    def remove(self, number: int) -> bool:
+        """Switch one fault off; False when there is none of that number."""
+        for fault in self._faults:
+            if fault.number == number:
+                self._drop(fault)
+                return True
+        return False
+
+    def clear(self, node: str | None = None) -> int:
+        """Switch off all faults, or all of one node; returns how many."""
+        cleared = self.active(node)
+        for fault in cleared:
+            self._drop(fault)
+        return len(cleared)
+
+    def draw(self, node: str, method: str, signature: str | None = None) -> list[NodeFault]:
+        """Return the faults one call meets, and count them; `signature` is of the one transaction it is about."""
+        if not self._faults:
+            return []
+        met = []
+        for fault in self.active(node):
+            if fault.methods and method not in fault.methods:
+                continue
+            if signature is not None and not fault.touches(signature):
+                continue
+            fault.chances += 1
+            if fault.probability < 1 and noise.uniform(self._seed, fault.number, fault.chances) >= fault.probability:
+                continue
+            met.append(fault)
+            fault.hits += 1
+            if fault.remaining is not None:
+                fault.remaining -= 1
+                if fault.remaining <= 0:
+                    self._faults.remove(fault)
+        return met
+
+    def on(self, node: str, kind: NodeFaultKind) -> NodeFault | None:
+        """Return a fault of this kind that is on at a node, counting nothing: for what lasts, as sockets do."""
+        return next((fault for fault in self.active(node) if fault.kind is kind), None)
+
+    def _drop(self, fault: NodeFault) -> None:
+        if fault in self._faults:
+            self._faults.remove(fault)
+        fault.is_on = False

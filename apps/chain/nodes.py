@@ -17,6 +17,7 @@ from django.conf import settings
 from apps.chain.adapters.addresses import node_addresses
 from apps.chain.adapters.json_rpc import NodeState
 from apps.chain.pool import NodePool
+from apps.chain.waiting import POLL_SECONDS
 from apps.core.http import call_loop
 from apps.core.http.shared import shared_state
 
@@ -91,10 +92,17 @@ async def close_pool() -> None:
         await mine.close()
 
 
-def open_pool(rpc_urls: Sequence[str], ws_urls: Sequence[str] = (), *, calls_per_second: int | None = None) -> NodePool:
+def open_pool(
+    rpc_urls: Sequence[str],
+    ws_urls: Sequence[str] = (),
+    *,
+    calls_per_second: int | None = None,
+    poll_seconds: float = POLL_SECONDS,
+) -> NodePool:
     """Return a pool of nodes of the caller's own, in the running event loop; budgets are this process's alone."""
     addresses = node_addresses(rpc_urls, ws_urls, calls_per_second=calls_per_second)
-    return NodePool([NodeState(address, place, None) for place, address in enumerate(addresses)])
+    states = [NodeState(address, place, None) for place, address in enumerate(addresses)]
+    return NodePool(states, poll_seconds=poll_seconds)
 
 
 def ask(

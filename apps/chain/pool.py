@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-import structlog
 from solders.pubkey import Pubkey
 
-from apps.chain.adapters.json_rpc import Node, NodeState
+from apps.chain.adapters.json_rpc import NodeState
 from apps.chain.domain import answers
 from apps.chain.domain.answers import (
     AccountState,
@@ -28,65 +26,32 @@ from apps.chain.domain.answers import (
     TokenAccount,
     TokenAccounts,
 )
-from apps.chain.domain.health import compare_slots
-from apps.chain.errors import (
-    NodeError,
-    NodeRateLimited,
-    NodesNotConfigured,
-    NodeUnavailable,
-    PreflightFailed,
-    Verdict,
-)
+from apps.chain.errors import NodeError, NodesNotConfigured, NodeUnavailable
+from apps.chain.failover import DEADLINE_SECONDS, NodeGroup
+from apps.chain.sending import SendAnswer, gathered, send_parameters, send_to
+from apps.chain.waiting import POLL_SECONDS, Waiting
 from apps.core.http import Lane
-
-log = structlog.get_logger(__name__)
-
-Result = TypeVar("Result")
-Read = Callable[[Any], Result]
 
 CONFIRMED, FINALIZED = "confirmed", "finalized"
 MOST_STATUSES, MOST_ACCOUNTS, MOST_FEE_KEYS = 256, 100, 128
-DEADLINE_SECONDS = 8.0
-_SLOTS_COMPARED_EVERY_SECONDS = 5.0
-_ROUND_PAUSE_SECONDS = 0.1
 _RENT_KEPT_SECONDS = 600.0
 _SEND_PATIENCE_SECONDS = 0.25
-ALREADY_PROCESSED = "AlreadyProcessed"
 
 
-@dataclass(frozen=True, slots=True)
-class SendAnswer:
-    """What one node said to a send. `accepted`: it has the bytes. `pending`: it had not answered when we went on.
-
-    Not accepted is not "will not land": only a proof of expiry says that.
-    """
-
-    node: str
-    accepted: bool
-    error: NodeError | None = None
-    pending: bool = False
-
-
-class NodePool:
+class NodePool(NodeGroup):
     """Every configured node, in one event loop. All methods raise `NodeError`s; `node` asks that one alone."""
 
-    def __init__(self, states: Sequence[NodeState]) -> None:
-        self._nodes = {state.address.name: Node(state) for state in states}
-        self._slots_compared_at = 0.0
-        self._background: set[asyncio.Task[Any]] = set()
+    def __init__(self, states: Sequence[NodeState], *, poll_seconds: float = POLL_SECONDS) -> None:
+        super().__init__(states)
         self._rents: dict[int, tuple[float, int]] = {}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The nodes' names in order of preference."""
-        return tuple(self._nodes)
+        self._waiting = Waiting(self, [state.address for state in states], poll_seconds)
 
     # -- the chain
 
     async def latest_blockhash(
         self, commitment: str = CONFIRMED, *, node: str | None = None, lane: Lane = Lane.REST
     ) -> Blockhash:
-        return await self._ask("getLatestBlockhash", [{"commitment": commitment}], answers.blockhash, lane, node)
+        return await self.ask("getLatestBlockhash", [{"commitment": commitment}], answers.blockhash, lane, node)
 
     async def is_blockhash_valid(
         self,
@@ -98,32 +63,32 @@ class NodePool:
         lane: Lane = Lane.REST,
     ) -> bool:
         config = _config(commitment, min_context_slot)
-        return await self._ask("isBlockhashValid", [blockhash, config], _yes_or_no, lane, node)
+        return await self.ask("isBlockhashValid", [blockhash, config], _yes_or_no, lane, node)
 
     async def block_height(
         self, commitment: str = CONFIRMED, node: str | None = None, *, lane: Lane = Lane.REST
     ) -> int:
-        return await self._ask("getBlockHeight", [{"commitment": commitment}], answers.whole, lane, node)
+        return await self.ask("getBlockHeight", [{"commitment": commitment}], answers.whole, lane, node)
 
     async def slot(self, commitment: str = CONFIRMED, node: str | None = None, *, lane: Lane = Lane.REST) -> int:
-        return await self._ask("getSlot", [{"commitment": commitment}], answers.whole, lane, node)
+        return await self.ask("getSlot", [{"commitment": commitment}], answers.whole, lane, node)
 
     async def genesis_hash(self, node: str | None = None, *, lane: Lane = Lane.REST) -> str:
-        return await self._ask("getGenesisHash", [], _text, lane, node)
+        return await self.ask("getGenesisHash", [], _text, lane, node)
 
     async def rent(self, size: int, *, lane: Lane = Lane.REST) -> int:
         """Return the deposit of an account of `size` bytes, in lamports; it changes seldom and is kept for a while."""
         kept = self._rents.get(size)
         if kept is not None and time.monotonic() < kept[0]:
             return kept[1]
-        told = await self._ask("getMinimumBalanceForRentExemption", [size], answers.whole, lane, None)
+        told = await self.ask("getMinimumBalanceForRentExemption", [size], answers.whole, lane, None)
         self._rents[size] = (time.monotonic() + _RENT_KEPT_SECONDS, told)
         return told
 
     async def recent_fees(self, keys: Sequence[str] = (), *, lane: Lane = Lane.REST) -> list[int]:
         """Return the least priority fee of each recent slot for writing `keys`, in micro-lamports per compute unit."""
         params = [list(keys[:MOST_FEE_KEYS])]
-        return await self._ask("getRecentPrioritizationFees", params, answers.recent_fees, lane, None)
+        return await self.ask("getRecentPrioritizationFees", params, answers.recent_fees, lane, None)
 
     # -- accounts
 
@@ -137,7 +102,7 @@ class NodePool:
         lane: Lane = Lane.REST,
     ) -> AddressBalance:
         params = [address, _config(commitment, min_context_slot)]
-        return await self._ask("getBalance", params, answers.balance, lane, node)
+        return await self.ask("getBalance", params, answers.balance, lane, node)
 
     async def token_accounts(
         self,
@@ -172,7 +137,7 @@ class NodePool:
         """Return the owner's token accounts under one token program, with the slot they were told for."""
         config = {**_config(commitment, min_context_slot), "encoding": "jsonParsed"}
         params = [owner, {"programId": program}, config]
-        return await self._ask("getTokenAccountsByOwner", params, answers.token_accounts, lane, node)
+        return await self.ask("getTokenAccountsByOwner", params, answers.token_accounts, lane, node)
 
     async def accounts(
         self,
@@ -192,7 +157,7 @@ class NodePool:
             def read(result: Any, part: list[str] = part) -> list[AccountState | None]:
                 return answers.accounts(result, part)
 
-            found += await self._ask("getMultipleAccounts", [part, config], read, lane, node)
+            found += await self.ask("getMultipleAccounts", [part, config], read, lane, node)
         return found
 
     async def lookup_tables(
@@ -221,44 +186,11 @@ class NodePool:
 
         Returns when all have answered, or `patience_seconds` after the first that accepted: the others go on sending.
         """
+        params = send_parameters(raw, skip_preflight=skip_preflight, min_context_slot=min_context_slot)
         if not self._nodes:
             raise NodesNotConfigured
-        params = [
-            base64.b64encode(raw).decode(),
-            {
-                "encoding": "base64",
-                "skipPreflight": skip_preflight,
-                "preflightCommitment": CONFIRMED,
-                "maxRetries": 0,
-                **({} if min_context_slot is None else {"minContextSlot": min_context_slot}),
-            },
-        ]
-        sends = {
-            self._start(self._send_to(node, params, lane, deadline_seconds)): name for name, node in self._nodes.items()
-        }
-        waiting, until = set(sends), None
-        while waiting:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                break
-            if until is None and any(task.result().accepted for task in done):
-                until = time.monotonic() + patience_seconds
-        return [
-            task.result() if task.done() else SendAnswer(name, accepted=False, pending=True)
-            for task, name in sends.items()
-        ]
-
-    async def _send_to(self, node: Node, params: list[Any], lane: Lane, deadline_seconds: float) -> SendAnswer:
-        try:
-            await node.call("sendTransaction", params, lane=lane, deadline_seconds=deadline_seconds, send=True)
-        except PreflightFailed as error:
-            if error.err == ALREADY_PROCESSED:
-                return SendAnswer(node.name, accepted=True)
-            return SendAnswer(node.name, accepted=False, error=error)
-        except NodeError as error:
-            return SendAnswer(node.name, accepted=False, error=error)
-        return SendAnswer(node.name, accepted=True)
+        sends = {name: self.start(send_to(node, params, lane, deadline_seconds)) for name, node in self._nodes.items()}
+        return await gathered(sends, patience_seconds)
 
     async def statuses(
         self,
@@ -277,7 +209,7 @@ class NodePool:
                 return answers.statuses(result, count)
 
             params = [part, {"searchTransactionHistory": search_history}]
-            found += await self._ask("getSignatureStatuses", params, read, lane, node)
+            found += await self.ask("getSignatureStatuses", params, read, lane, node)
         return found
 
     async def transaction(
@@ -301,9 +233,9 @@ class NodePool:
         }
         failure: NodeError | None = None
         answered = False
-        for name in [node] if node is not None else self._in_order():
+        for name in [node] if node is not None else self.in_order():
             try:
-                found = await self._ask("getTransaction", [signature, config], _object_or_none, lane, name)
+                found = await self.ask("getTransaction", [signature, config], _object_or_none, lane, name)
             except NodeError as error:
                 failure = error
                 continue
@@ -333,7 +265,7 @@ class NodePool:
             **({} if before is None else {"before": before}),
             **({} if until is None else {"until": until}),
         }
-        return await self._ask("getSignaturesForAddress", [address, config], answers.history, lane, node)
+        return await self.ask("getSignaturesForAddress", [address, config], answers.history, lane, node)
 
     async def simulate(
         self,
@@ -357,87 +289,23 @@ class NodePool:
             **({"accounts": {"encoding": "base64", "addresses": list(accounts)}} if accounts else {}),
         }
         params = [base64.b64encode(raw).decode(), config]
-        return await self._ask(
+        return await self.ask(
             "simulateTransaction", params, lambda result: answers.simulation(result, accounts), lane, node
         )
 
-    # -- the nodes
+    async def wait_for_signature(
+        self, signature: str, seconds: float, *, commitment: str = CONFIRMED
+    ) -> SignatureStatus | None:
+        """Return the signature's status once a node reports it at `commitment`, None after `seconds`.
 
-    async def each(self, ask: Callable[[str], Coroutine[Any, Any, Result]]) -> dict[str, Result | NodeError]:
-        """Ask every node by name at once; return what each answered or failed with."""
-
-        async def one(name: str) -> Result | NodeError:
-            try:
-                return await ask(name)
-            except NodeError as error:
-                return error
-
-        told = await asyncio.gather(*(one(name) for name in self._nodes))
-        return dict(zip(self._nodes, told, strict=True))
-
-    async def compare_slots(self) -> None:
-        """Ask every node for its slot and note who is behind."""
-        self._slots_compared_at = time.monotonic()
-        told = await self.each(lambda name: self.slot(node=name))
-        compare_slots(
-            (self._nodes[name].state.health, slot) for name, slot in told.items() if not isinstance(slot, NodeError)
-        )
+        One node's word: ask for the transaction before believing it. None says nothing about what may still land.
+        """
+        return await self._waiting.wait(signature, seconds, commitment)
 
     async def close(self) -> None:
-        """Let go of connections and of what still runs in the background."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        for node in self._nodes.values():
-            await node.close()
-
-    async def _ask(self, method: str, params: list[Any], read: Read[Result], lane: Lane, node: str | None) -> Result:
-        """Ask the node, or the healthiest and then the next ones, twice round while the deadline leaves room."""
-        if node is not None:
-            return await self._ask_one(self._named(node), method, params, read, lane, DEADLINE_SECONDS)
-        self._compare_slots_now_and_then()
-        until = time.monotonic() + DEADLINE_SECONDS
-        failure: NodeError = NodesNotConfigured()
-        for pause in (_ROUND_PAUSE_SECONDS, None):
-            for name in self._in_order():
-                try:
-                    left = until - time.monotonic()
-                    return await self._ask_one(self._nodes[name], method, params, read, lane, left)
-                except NodeError as error:
-                    if error.verdict is Verdict.PERMANENT:
-                        raise
-                    failure = error
-            wait = failure.retry_after_seconds if isinstance(failure, NodeRateLimited) else pause
-            if pause is None or wait is None or not self._nodes or time.monotonic() + wait >= until:
-                break
-            await asyncio.sleep(wait)
-        raise failure
-
-    async def _ask_one(
-        self, node: Node, method: str, params: list[Any], read: Read[Result], lane: Lane, seconds: float
-    ) -> Result:
-        result = await node.call(method, params, lane=lane, deadline_seconds=seconds)
-        shaped: Result = node.shaped(method, read, result)
-        return shaped
-
-    def _named(self, name: str) -> Node:
-        if name not in self._nodes:
-            raise NodesNotConfigured(f"There is no node {name}")
-        return self._nodes[name]
-
-    def _in_order(self) -> list[str]:
-        return sorted(self._nodes, key=lambda name: self._nodes[name].state.health.score())
-
-    def _compare_slots_now_and_then(self) -> None:
-        if len(self._nodes) > 1 and time.monotonic() > self._slots_compared_at + _SLOTS_COMPARED_EVERY_SECONDS:
-            self._slots_compared_at = time.monotonic()
-            self._start(self.compare_slots())
-
-    def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        """Let go of connections, of who waits and of what still runs in the background."""
+        await self._waiting.close()
+        await super().close()
 
 
 def _config(commitment: str, min_context_slot: int | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Time and randomness come from outside (a tick number, a Unix time, a seed). Read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
@@ -14,6 +14,7 @@ from apps.core.money import LAMPORTS_PER_SOL, SOL_MINT
 from apps.sandbox.domain import director, scenarios, tokens
 from apps.sandbox.domain.activity import Activity
 from apps.sandbox.domain.listing import HISTORY_TICKS, Listing
+from apps.sandbox.domain.pools import Pool
 from apps.sandbox.domain.scenarios import Plan, ScenarioName
 from apps.sandbox.domain.scripts import Playing, Script
 from apps.sandbox.domain.tokens import USDC_MINT, Rest, Token
@@ -38,6 +39,8 @@ class Market:
         self.opened_at = now
         self.autonomous = autonomous
         self.listings: dict[str, Listing] = {}
+        #: Called with every token that is listed from now on.
+        self.on_listed: list[Callable[[Token], None]] = []
         self._now = now
         self._list(tokens.usdc())
         for index in range(demo_tokens):
@@ -177,6 +180,24 @@ class Market:
         listing.anchor_price = listing.pool.price_number()
         self.view = self._look()
 
+    def take_buy(self, mint: str, lamports: int) -> None:
+        """Let somebody's `lamports`, protocol fee taken off, have bought from a token's pool.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+        """
+        listing = self.listing(mint)
+        self._take(listing, listing.pool.after_buy(lamports))
+
+    def take_sale(self, mint: str, base_units: int) -> None:
+        """Let somebody's `base_units` have been sold to a token's pool.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+        """
+        listing = self.listing(mint)
+        self._take(listing, listing.pool.after_sale(base_units))
+
     def play(self, mints: Sequence[str], script: Script, *, now: float, speed: float = 1.0) -> None:
         """Let tokens play a script from `now` on; it replaces whatever they were playing.
 
@@ -241,6 +262,14 @@ class Market:
         listing.activity = self._activity(listing.token, listing.pool.price_number())
         self.view = self._look()
 
+    def _take(self, listing: Listing, after: Pool) -> None:
+        """Let a pool be as a trade left it; a walk goes on around the price there is then."""
+        shift = after.price_number() / listing.pool.price_number()
+        paid = (after.sol_reserve - listing.pool.sol_reserve) / LAMPORTS_PER_SOL * self.view.sol_usd
+        listing.pool, listing.anchor_price = after, listing.anchor_price * shift
+        listing.activity.record(paid)
+        self.view = self._look()
+
     def _end_script(self, listing: Listing) -> None:
         """Let the token stand, or go on as before, where its script leaves it."""
         if listing.playing is not None and listing.playing.script.holds:
@@ -258,6 +287,8 @@ class Market:
             listed_at=self.opened_at - token.age_seconds,
             activity=self._activity(token, price),
         )
+        for listener in self.on_listed:
+            listener(token)
 
     def _activity(self, token: Token, price: float) -> Activity:
         day_drift = _SOL_DAY_DRIFT if token.mint == USDC_MINT else token.volatility_percent / 100 * _DAY_DRIFT

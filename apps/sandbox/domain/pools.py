@@ -67,6 +67,14 @@ class Pool:
         """Return the lamports that `base_units` fetch, pool fee off the input."""
         return swap_out(self.base_reserve, self.sol_reserve, base_units, self.fee_bps)
 
+    def after_buy(self, lamports: int) -> Pool:
+        """Return the pool after `lamports` were swapped for tokens; as it is where it could not carry that."""
+        return self._after(-self.buy(lamports), -(-lamports * (BPS - self.fee_bps) // BPS))
+
+    def after_sale(self, base_units: int) -> Pool:
+        """Return the pool after `base_units` were swapped for lamports; as it is where it could not carry that."""
+        return self._after(-(-base_units * (BPS - self.fee_bps) // BPS), -self.sell(base_units))
+
     def moved(self, log_return: float) -> Pool:
         """Return the pool after synthetic flow moved its price by `log_return`, along the curve.
 
@@ -138,6 +146,12 @@ class Pool:
         if min(reserves) < _SMALLEST_RESERVE or max(reserves) > U64_MAX:
             raise PoolOutOfRange("the reserves do not fit a 64-bit pool")
         return self
+
+    def _after(self, base_units: int, lamports: int) -> Pool:
+        base_reserve, sol_reserve = self.base_reserve + base_units, self.sol_reserve + lamports
+        if min(base_reserve, sol_reserve) < _SMALLEST_RESERVE or max(base_reserve, sol_reserve) > U64_MAX:
+            return self
+        return self._with(base_reserve, sol_reserve)
 
     def _with(self, base_reserve: int, sol_reserve: int) -> Pool:
         return Pool(self.address, self.decimals, base_reserve, sol_reserve, self.fee_bps)

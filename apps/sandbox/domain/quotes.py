@@ -61,6 +61,11 @@ class Quote:
     slippage_bps: int
 
     @property
+    def paid_out_amount(self) -> int:
+        """What is paid on chain: the output less the protocol fee where that comes off it, as on a sale."""
+        return self.out_amount - self.fee_lamports if self.output_mint == SOL_MINT else self.out_amount
+
+    @property
     def least_out_amount(self) -> int:
         """The output less the allowed slippage, rounded up."""
         return -(-self.out_amount * (BPS - self.slippage_bps) // BPS)

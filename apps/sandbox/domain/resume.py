@@ -12,6 +12,7 @@ from typing import Any
 from apps.sandbox.domain import tokens
 from apps.sandbox.domain.listing import Listing
 from apps.sandbox.domain.market import Market
+from apps.sandbox.domain.mints import MintRules
 from apps.sandbox.domain.tokens import Rest, TokenOrder
 
 _VERSION = 1
@@ -82,4 +83,5 @@ def _order(document: dict[str, Any]) -> TokenOrder:
         liquidity_sol=Decimal(document["liquidity_sol"]),
         volatility_percent=float(document["volatility_percent"]),
         pool_fee_bps=document.get("pool_fee_bps"),
+        rules=MintRules.from_document(document.get("rules")),
     )

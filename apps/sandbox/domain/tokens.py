@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from apps.core.money import LAMPORTS_PER_SOL
 from apps.sandbox.domain import base58, noise
+from apps.sandbox.domain.mints import HARMLESS, MintRules
 from apps.sandbox.domain.pools import U64_MAX, Pool
 
 USDC_MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
@@ -70,7 +71,7 @@ class Rest(StrEnum):
 class TokenOrder:
     """A token somebody asked for: number `number` of the group `prefix`. Price in SOL per whole token.
 
-    Without `pool_fee_bps` its pool takes the fee of the venue it falls to.
+    Without `pool_fee_bps` its pool takes the fee of the venue it falls to. Its mint is as harmless as `rules` say.
     """
 
     prefix: str
@@ -81,6 +82,7 @@ class TokenOrder:
     liquidity_sol: Decimal
     volatility_percent: float
     pool_fee_bps: int | None = None
+    rules: MintRules = HARMLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,6 @@ class Token:
     symbol: str
     name: str
     decimals: int
-    token_program: str
     supply_base_units: int
     age_seconds: int
     developer: str
@@ -103,8 +104,7 @@ class Token:
     top_holders_percent: float
     developer_percent: float
     developer_mints: int
-    mint_authority_disabled: bool
-    freeze_authority_disabled: bool
+    rules: MintRules
     is_verified: bool
     tags: tuple[str, ...]
     organic_score: float
@@ -117,6 +117,11 @@ class Token:
     rest: Rest
     is_demo: bool
     order: TokenOrder | None = None
+
+    @property
+    def token_program(self) -> str:
+        """The program that owns its mint."""
+        return TOKEN_2022_PROGRAM if self.rules.token_2022 else TOKEN_PROGRAM
 
     @property
     def supply(self) -> float:
@@ -167,6 +172,7 @@ def demo_token(seed: int, index: int) -> Token:
         liquidity_sol=liquidity_sol,
         volatility_percent=round(noise.between(4.5, 10.0, *draw, "volatility"), 2),
         rest=Rest.CALM,
+        rules=MintRules.of_demo_token(index, *draw),
         order=None,
     )
     if token is None:  # the ranges above cannot leave what a pool can hold
@@ -185,6 +191,7 @@ def ordered_token(seed: int, order: TokenOrder) -> Token | None:
         liquidity_sol=order.liquidity_sol,
         volatility_percent=order.volatility_percent,
         rest=order.rest,
+        rules=order.rules,
         order=order,
     )
 
@@ -205,7 +212,6 @@ def usdc() -> Token:
         symbol="USDC",
         name="USD Coin",
         decimals=6,
-        token_program=TOKEN_PROGRAM,
         supply_base_units=9_000_000_000 * 10**6,
         age_seconds=2_000 * _DAY,
         developer=address("developer", USDC_MINT),
@@ -214,8 +220,7 @@ def usdc() -> Token:
         top_holders_percent=21.4,
         developer_percent=0.0,
         developer_mints=1,
-        mint_authority_disabled=False,
-        freeze_authority_disabled=False,
+        rules=MintRules(mint_authority=True, freeze_authority=True),
         is_verified=True,
         tags=("verified", "strict", "stable"),
         organic_score=99.0,
@@ -240,6 +245,7 @@ def _build(
     liquidity_sol: Decimal,
     volatility_percent: float,
     rest: Rest,
+    rules: MintRules,
     order: TokenOrder | None,
 ) -> Token | None:
     label, dex_id, dex_labels, fee_bps = noise.pick(_VENUES, *draw, "venue")
@@ -265,7 +271,6 @@ def _build(
         symbol=symbol,
         name=name,
         decimals=decimals,
-        token_program=TOKEN_2022_PROGRAM if noise.uniform(*draw, "program") < 0.2 else TOKEN_PROGRAM,
         supply_base_units=_demo_supply(decimals) if order is None else _fitting_supply(pool, pooled_share),
         age_seconds=int(noise.between(1.5, 240, *draw, "age") * _DAY),
         developer=address(*draw, "developer"),
@@ -274,8 +279,7 @@ def _build(
         top_holders_percent=round(noise.between(9, 38, *draw, "top"), 2),
         developer_percent=round(noise.between(0, 4, *draw, "held"), 2),
         developer_mints=1 + int(noise.uniform(*draw, "mints") * 6),
-        mint_authority_disabled=noise.uniform(*draw, "mint authority") < 0.9,
-        freeze_authority_disabled=noise.uniform(*draw, "freeze authority") < 0.95,
+        rules=rules,
         is_verified=is_verified,
         tags=("verified",) if is_verified else ("unknown",),
         organic_score=organic_score,

@@ -112,8 +112,8 @@ def _token_row(listing: Listing, request: web.Request, effects: Effects) -> dict
     usd_price = view.usd_price(token.mint)
     market_cap = round(usd_price * token.supply, 2)
     audit: dict[str, Any] = {
-        "mintAuthorityDisabled": token.mint_authority_disabled,
-        "freezeAuthorityDisabled": token.freeze_authority_disabled,
+        "mintAuthorityDisabled": not token.rules.mint_authority,
+        "freezeAuthorityDisabled": not token.rules.freeze_authority,
         "topHoldersPercentage": token.top_holders_percent,
         "devBalancePercentage": token.developer_percent,
         "devMints": token.developer_mints,
@@ -151,9 +151,9 @@ def _token_row(listing: Listing, request: web.Request, effects: Effects) -> dict
             "graduatedPool": token.launch_pool.address,
             "graduatedAt": iso(listing.listed_at + 3_600),
         }
-    if not token.mint_authority_disabled:
+    if token.rules.mint_authority:
         row["mintAuthority"] = token.developer
-    if not token.freeze_authority_disabled:
+    if token.rules.freeze_authority:
         row["freezeAuthority"] = token.developer
     if listing.drained_since_tick is not None:
         audit["isSus"] = True

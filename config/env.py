@@ -99,6 +99,12 @@ class Env(BaseSettings):
     )
     signer_socket: Path | None = Field(None, description="Unix socket of the signer; default: in the desk's home")
     live_max_slippage_bps: int = Field(1_000, ge=1, le=10_000, description="slippage no live order goes beyond")
+    live_landing_route: Literal["node", "execute"] = Field(
+        "node", description="who brings signed bytes to the chain: our nodes, or Jupiter's /execute"
+    )
+    live_swap_api: Literal["v2", "v1"] = Field(
+        "v2", description="which of Jupiter's APIs builds live swaps; what v1 builds goes through our nodes"
+    )
     live_max_fee_lamports: int = Field(
         10_000_000, ge=5_000, description="network, priority and tip together no live order goes beyond"
     )

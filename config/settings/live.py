@@ -12,5 +12,7 @@ SOLANA_RPC_URLS = env.solana_rpc_urls or (_local_nodes if env.soldesk_demo else 
 SOLANA_WS_URLS = env.solana_ws_urls
 SOLANA_RPC_CALLS_PER_SECOND = env.solana_rpc_calls_per_second
 SIGNER_SOCKET = None if env.signer_socket is None else str(env.signer_socket)
+LIVE_LANDING_ROUTE = env.live_landing_route
+LIVE_SWAP_API = env.live_swap_api
 LIVE_MAX_SLIPPAGE_BPS = env.live_max_slippage_bps
 LIVE_MAX_FEE_LAMPORTS = env.live_max_fee_lamports

@@ -23,6 +23,7 @@ from apps.sandbox.attention import Attention
 from apps.sandbox.chain.server import PORTS, Chain, ChainOptions, serving
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
+from apps.sandbox.exchange.venue import Venue
 from apps.sandbox.faults import FaultBook
 from apps.sandbox.http import control, dexscreener, jupiter, page, pyth, scenarios, webhooks
 from apps.sandbox.http.body import MAX_BODY_BYTES
@@ -65,11 +66,11 @@ def make_runtime(options: Options) -> Runtime:
         ),
         faults.numbers,
     )
-    # What joins the market and the chain is made here, from `market` and `chain.ledger`.
     return Runtime(
         options=options,
         market=market,
         chain=chain,
+        venue=Venue(market, chain.ledger, fee_bps=options.fee_bps),
         engine=Engine(market, attention),
         attention=attention,
         faults=faults,
@@ -112,22 +113,16 @@ async def _serve(options: Options) -> None:
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, options.host, options.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise CannotListen(_why(options, error)) from error
-        try:
-            await _run(runtime, _url(runner, options))
-        finally:
-            if options.state_file is not None:
-                state_file.try_to_save(options.state_file, runtime.market)
+        await _run(runtime, runner)
     finally:
         await runner.cleanup()
 
 
-async def _run(runtime: Runtime, url: str) -> None:
-    """Run the chain and what else moves until a signal asks to stop."""
+async def _run(runtime: Runtime, runner: web.AppRunner) -> None:
+    """Listen, and let everything move until a signal asks to stop; the chain listens first, so that who finds the
+    market finds it too.
+    """
+    options = runtime.options
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -136,10 +131,14 @@ async def _run(runtime: Runtime, url: str) -> None:
         try:
             await running.enter_async_context(serving(runtime.chain))
         except OSError as error:
-            raise CannotListen(_why_chain(runtime.options, error)) from error
+            raise CannotListen(_why_chain(options, error)) from error
+        try:
+            await web.TCPSite(runner, options.host, options.port).start()
+        except OSError as error:
+            raise CannotListen(_why(options, error)) from error
         tasks = [asyncio.create_task(work) for work in _work(runtime)]
         rpc = ",".join(runtime.chain.rpc_urls)
-        print(f"sandbox_ready url={url} seed={runtime.options.seed} rpc={rpc}", flush=True)  # noqa: T201
+        print(f"sandbox_ready url={_url(runner, options)} seed={options.seed} rpc={rpc}", flush=True)  # noqa: T201
         await stopping.wait()
         runtime.faults.clear()
         runtime.chain.faults.clear()
@@ -148,6 +147,8 @@ async def _run(runtime: Runtime, url: str) -> None:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        if options.state_file is not None:
+            state_file.try_to_save(options.state_file, runtime.market)
 
 
 def _work(runtime: Runtime) -> list[Coroutine[Any, Any, None]]:

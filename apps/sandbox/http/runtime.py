@@ -12,6 +12,7 @@ from apps.sandbox.attention import Attention
 from apps.sandbox.chain.server import Chain
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
+from apps.sandbox.exchange.venue import Venue
 from apps.sandbox.faults import FaultBook
 from apps.sandbox.options import Options
 from apps.sandbox.signal_source import SignalSource
@@ -25,6 +26,7 @@ class Runtime:
     options: Options
     market: Market
     chain: Chain
+    venue: Venue
     engine: Engine
     attention: Attention
     faults: FaultBook

@@ -19,7 +19,16 @@ from config.runtime.embedded import scratch_services
 ROOT = Path(__file__).parent
 STACK = ROOT / "tests" / "stack"
 # What a shell may have set for `make up` must not change what a test sees.
-OPERATORS = ("SOLDESK_HOME", "SOLDESK_DEMO", "PORT", "SANDBOX_PORT", "FLOWER_PORT", "ADMIN_EMAIL", "ADMIN_PASSWORD")
+OPERATORS = (
+    "SOLDESK_HOME",
+    "SOLDESK_DEMO",
+    "PORT",
+    "SANDBOX_PORT",
+    "SANDBOX_RPC_PORT",
+    "FLOWER_PORT",
+    "ADMIN_EMAIL",
+    "ADMIN_PASSWORD",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

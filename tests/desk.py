@@ -40,7 +40,12 @@ class Desk:
         web, sandbox, flower = (ports.choose() for _ in range(3))
         self.port = web
         inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-        numbers = {"PORT": str(web), "SANDBOX_PORT": str(sandbox), "FLOWER_PORT": str(flower)}
+        numbers = {
+            "PORT": str(web),
+            "SANDBOX_PORT": str(sandbox),
+            "SANDBOX_RPC_PORT": str(ports.choose_several(stack_module.CHAIN_PORTS)),
+            "FLOWER_PORT": str(flower),
+        }
         own = {"SOLDESK_HOME": str(home), "SOLDESK_ENV": "development"}
         self.environment = inherited | numbers | own | environment
         self.command = [sys.executable, "-m", "config.runtime", "up"]

@@ -60,7 +60,7 @@ def run_up(options: argparse.Namespace) -> int:
         raise StartError(
             f"Soldesk already runs from {path} (process: {process}). "
             "Stop it there with Ctrl-C, or start a second copy: `SOLDESK_HOME=var2 PORT=8001 SANDBOX_PORT=8091 "
-            "FLOWER_PORT=5556 make up`."
+            "SANDBOX_RPC_PORT=8909 FLOWER_PORT=5556 make up`."
         )
     _wait_for_former(home)
     return supervise(stacks.assemble(home, os.environ, options.procfile))

@@ -12,7 +12,7 @@ from typing import Any
 
 from config.runtime import environment, home
 
-PORTS = {"PORT": "web", "SANDBOX_PORT": "sandbox", "FLOWER_PORT": "flower"}
+PORTS = {"PORT": "web", "SANDBOX_PORT": "sandbox", "SANDBOX_RPC_PORT": "chain", "FLOWER_PORT": "flower"}
 
 
 class StackNotRunning(SystemExit):

@@ -49,19 +49,29 @@ def remembered(data: Path, names: tuple[str, ...]) -> dict[str, int]:
     return now
 
 
-def require_free(wanted: Mapping[str, int]) -> None:
-    """Check the ports the operator sees, by the name of their variable.
+def choose_several(number: int) -> int:
+    """Return the first of so many free ports of the private range, one after another."""
+    for _ in range(200):
+        first = choose()
+        if all(is_free(first + offset) for offset in range(number)):
+            return first
+    raise StartError(f"No {number} free ports one after another were found on 127.0.0.1.")
+
+
+def require_free(wanted: Mapping[str, range]) -> None:
+    """Check the ports the operator sees, by the name of the variable that says the first of them.
 
     Raises:
         StartError: one is taken, or two are the same.
     """
     seen: dict[int, str] = {}
-    for variable, port in wanted.items():
-        if port in seen:
-            raise StartError(f"{seen[port]} and {variable} are both {port}; give one of them another port.")
-        seen[port] = variable
-        if not (is_free(port) and is_free(port, "0.0.0.0")):
-            raise StartError(
-                f"Port {port} is in use by another program. Stop it, or set {variable}=<another port>, "
-                f"for example `{variable}={port + 1} make up`."
-            )
+    for variable, wished in wanted.items():
+        for port in wished:
+            if port in seen:
+                raise StartError(f"{seen[port]} and {variable} both need {port}; give one of them another port.")
+            seen[port] = variable
+            if not (is_free(port) and is_free(port, "0.0.0.0")):
+                raise StartError(
+                    f"Port {port} is in use by another program. Stop it, or set {variable}=<another port>, "
+                    f"for example `{variable}={wished.stop} make up`."
+                )

@@ -23,7 +23,8 @@ from config.runtime.launch import Launch, Service
 
 STEPS = ("migrate", "seed")  # run once, in this order, before the rest
 DEMO_ONLY = ("sandbox",)
-PORT_VARIABLES = {"web": "PORT", "sandbox": "SANDBOX_PORT", "flower": "FLOWER_PORT"}
+PORT_VARIABLES = {"web": "PORT", "sandbox": "SANDBOX_PORT", "chain": "SANDBOX_RPC_PORT", "flower": "FLOWER_PORT"}
+CHAIN_PORTS = 4  # the sandbox's two nodes, each with its WebSocket one port above
 TOLD = ("PRICE_SHARDS",)  # what commands of another shell must know as the desk does
 SECRETS = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "SANDBOX_SIGNAL_KEY")
 
@@ -73,12 +74,20 @@ def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile
     commands = procfile.per_shard(procfile.read(path), typed.price_shards)
     if not typed.soldesk_demo:
         commands = {name: command for name, command in commands.items() if name not in DEMO_ONLY}
-    numbers = {"web": typed.port, "sandbox": typed.sandbox_port, "flower": typed.flower_port}
-    visible = {name: number for name, number in numbers.items() if name in commands}
+    numbers = {
+        "web": typed.port,
+        "sandbox": typed.sandbox_port,
+        "chain": typed.sandbox_rpc_port,
+        "flower": typed.flower_port,
+    }
+    visible = {name: number for name, number in numbers.items() if {"chain": "sandbox"}.get(name, name) in commands}
     environment |= {PORT_VARIABLES[name]: str(number) for name, number in numbers.items()}
     environment["PRICE_SHARDS"] = str(typed.price_shards)
     environment["METRICS_DIR"] = str(home.fresh_folder("metrics"))
-    ports.require_free({PORT_VARIABLES[name]: number for name, number in visible.items()})
+    widths = {"chain": CHAIN_PORTS}
+    ports.require_free(
+        {PORT_VARIABLES[name]: range(number, number + widths.get(name, 1)) for name, number in visible.items()}
+    )
     return Stack(
         home=home,
         services=embedded,
@@ -123,4 +132,6 @@ def _urls(visible: Mapping[str, int]) -> dict[str, str]:
         urls["Flower"] = f"http://localhost:{visible['flower']}/"
     if "sandbox" in visible:
         urls["Sandbox market"] = f"http://localhost:{visible['sandbox']}/"
+    if "chain" in visible:
+        urls["Solana nodes"] = f"http://localhost:{visible['chain']}"
     return urls

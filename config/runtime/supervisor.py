@@ -131,13 +131,17 @@ class Supervisor:
     def _welcome(self, seconds: float) -> None:
         email, password = self._stack.sign_in
         rows = list(self._stack.urls.items())
-        rows = [(name, f"{url}   ({self._flower_words()})" if name == "Flower" else url) for name, url in rows]
+        remarks = {"Flower": self._flower_words, "Solana nodes": self._chain_words}
+        rows = [(name, f"{url}   ({remarks[name]()})" if name in remarks else url) for name, url in rows]
         if password:
             rows.append(("Sign in", f"{email} / {password}   (as first set up; a password changed since stays)"))
         rows.append(("Data", str(self._stack.home.data)))
         lines = [f"  {name:<15}{text}" for name, text in rows]
         headline = f"Soldesk is ready, {seconds:.1f} s after the start."
         self._console.say("\n".join(["", headline, "", *lines, "", "Ctrl-C stops it.", ""]), bold=True)
+
+    def _chain_words(self) -> str:
+        return f"the second on port {self._stack.ports['chain'] + 2}; WebSockets one port above each"
 
     def _flower_words(self) -> str:
         return "user {}, password {}".format(*self._stack.flower_sign_in.partition(":")[::2])

@@ -216,6 +216,28 @@ def test_killed_make_takes_the_desk_with_it(desk: Desk, tmp_path: Path) -> None:
     assert desk.record() == {}
 
 
+def test_the_chains_ports_are_asked_for_told_and_handed_on(running: Desk) -> None:
+    first = int(running.environment["SANDBOX_RPC_PORT"])
+    assert running.record()["ports"]["chain"] == first
+    wait_until(lambda: "Ctrl-C stops it" in running.output())
+    assert f"Solana nodes   http://localhost:{first}   (the second on port {first + 2}" in running.output()
+    told = {"SOLDESK_HOME": str(running.home)}
+    discover.apply_running_stack(told)
+    assert told["SANDBOX_RPC_PORT"] == str(first)
+
+
+def test_a_taken_port_of_the_second_node_is_said_by_the_variable_of_the_first(desk: Desk) -> None:
+    first = int(desk.environment["SANDBOX_RPC_PORT"])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first + 2))
+        other.listen()
+        assert desk.run_to_end() == 1
+    assert desk.output().strip() == (
+        f"Port {first + 2} is in use by another program. Stop it, or set SANDBOX_RPC_PORT=<another port>, "
+        f"for example `SANDBOX_RPC_PORT={first + 4} make up`."
+    )
+
+
 @pytest.mark.parametrize("variable", ["PORT", "SANDBOX_PORT"])
 def test_port_in_use_is_said_in_a_sentence_before_anything_starts(desk: Desk, variable: str) -> None:
     with socket.socket() as other:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from apps.sandbox.chain.server import free_ports
 from tests.sandbox_server import ROOT, SEED, SandboxControl, read_url, running_sandbox, start_process
 
 
@@ -58,6 +59,25 @@ def test_a_taken_port_is_said_in_one_sentence() -> None:
         )
     assert ended.returncode == 2
     assert f"port {port} on 127.0.0.1 is in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_of_the_chain_is_said_in_one_sentence() -> None:
+    first = free_ports("127.0.0.1")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first + 3))
+        taken.listen()
+        ended = subprocess.run(
+            [sys.executable, "-m", "apps.sandbox", "--port", "0", "--rpc-port", str(first), "--no-signals"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert f"ports {first} to {first + 3} on 127.0.0.1 is in use" in ended.stderr
+    assert "SANDBOX_RPC_PORT" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

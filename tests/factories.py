@@ -35,12 +35,14 @@ from apps.trading.models import (
     CloseReason,
     DeadToken,
     ExitIntent,
+    LossLimit,
     Order,
     OrderPurpose,
     OrderSide,
     Position,
     SignalExecution,
     StopMove,
+    TokenSafetyPolicy,
     TradingState,
     Verdict,
 )
@@ -558,6 +560,28 @@ def set_state(state: str, *, agent: Agent | None = None, exits_enabled: bool = T
         agent=agent, defaults={"state": state, "exits_enabled": exits_enabled, "reason": reason}
     )
     return row
+
+
+def make_loss_limit(
+    agent: Agent | None = None,
+    *,
+    trading_mode: str = "simulation",
+    daily_loss: str | None = None,
+    exposure: str | None = None,
+    cooldown: int | None = None,
+) -> LossLimit:
+    """Bound an agent, or the desk without one; figures in SOL and seconds."""
+    return LossLimit.objects.create(
+        agent=agent,
+        trading_mode=trading_mode,
+        max_daily_loss_sol=None if daily_loss is None else Decimal(daily_loss),
+        max_exposure_sol=None if exposure is None else Decimal(exposure),
+        cooldown_seconds=cooldown,
+    )
+
+
+def make_token_policy(agent: Agent, **allowed: Any) -> TokenSafetyPolicy:
+    return TokenSafetyPolicy.objects.create(agent=agent, **allowed)
 
 
 def _post(wallet: Wallet, mint: str, symbol: str, delta: Decimal, reason: str, cause: Transaction) -> None:

@@ -33,6 +33,7 @@ from apps.prices.models import Tick
 from apps.trading import admin_dead_tokens as dead_token_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_exits as exits_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_figures as figures
+from apps.trading import admin_limits as limits_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_orders as orders_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_story as stories
 from apps.trading import errors

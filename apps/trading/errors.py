@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from apps.core.errors import Conflict, Invalid, NotFound, SoldeskError
+from apps.trading.domain import loss_limits
 
 #: Codes that mean "clashes with what is there now" and answer 409.
-CONFLICT_CODES = frozenset({"POSITION_EXISTS", "TRADING_HALTED", "TRADING_REDUCING", "WALLET_RESET"})
+CONFLICT_CODES = frozenset(
+    {"POSITION_EXISTS", "TRADING_HALTED", "TRADING_REDUCING", "WALLET_RESET", *loss_limits.CODES}
+)
 
 
 class EntryRefused(Invalid):

@@ -55,6 +55,9 @@ _NAVIGATION = [
             _model("Closed trades", "trading.closedtrade", "task_alt"),
             _model("Dead tokens", "trading.deadtoken", "skull"),
             _model("Trading state", "trading.tradingstate", "emergency_home"),
+            _model("Loss limits", "trading.losslimit", "shield"),
+            _model("Results of the day", "trading.realisedtoday", "today"),
+            _model("Token safety", "trading.tokensafetypolicy", "gpp_maybe"),
         ],
     },
     {

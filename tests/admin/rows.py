@@ -60,6 +60,8 @@ def make_desk(operator: User) -> Desk:
     )
     factories.make_snapshot(wallet)
     factories.set_state("halted", agent=agent, reason="testing")
+    factories.make_loss_limit(agent, daily_loss="2", exposure="20", cooldown=60)
+    factories.make_token_policy(agent, allow_mint_authority=True)
     factories.make_api_key(owner)
     factories.make_second_factor(owner)  # which ends sessions
     factories.make_session(owner)

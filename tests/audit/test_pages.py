@@ -173,6 +173,13 @@ SIGNAL = {
     "signal_strength": 3,
 }
 STATE = {"state": "reducing", "exits_enabled": "on", "reason": "testing"}
+LIMITS = {"trading_mode": "live", "max_daily_loss_sol": "3.5"}
+ALLOWED = {
+    "allow_freeze_authority": "on",
+    "max_transfer_fee_bps": 100,
+    "max_price_gap_percent": 5,
+    "max_round_trip_loss_percent": 15,
+}
 
 RECIPES: dict[str, Recipe] = {
     "accounts.AdminSession.end": pressed(
@@ -212,8 +219,15 @@ RECIPES: dict[str, Recipe] = {
     "auth.Group.change": changed(Group, _group, name="Renamed"),
     "auth.Group.delete": lambda desk: (url_of(_group(desk), "delete"), {"post": "yes"}),
     "trading.DeadToken.write_off_now": pressed(_model("trading.DeadToken"), "write_off_now"),
+    "trading.LossLimit.change_limits": pressed(_model("trading.LossLimit"), "change_limits", **LIMITS),
+    "trading.LossLimit.lift_limits": pressed(_model("trading.LossLimit"), "lift_limits"),
+    "trading.LossLimit.set_limits": listed(_model("trading.LossLimit"), "set_limits", **LIMITS),
     "trading.Position.close_position": pressed(Position, "close_position", _open),
     "trading.Position.close_selected": selected(Position, "close_selected", _open),
+    "trading.TokenSafetyPolicy.change_policy": pressed(_model("trading.TokenSafetyPolicy"), "change_policy", **ALLOWED),
+    "trading.TokenSafetyPolicy.set_policy": listed(
+        _model("trading.TokenSafetyPolicy"), "set_policy", agent=lambda desk: desk.agent.pk, **ALLOWED
+    ),
     "trading.TradingState.switch_desk": listed(_model("trading.TradingState"), "switch_desk", **STATE),
     "trading.TradingState.switch_this": pressed(_model("trading.TradingState"), "switch_this", **STATE),
     "wallets.Wallet.deposit": pressed(Wallet, "deposit", _simulated, amount=Decimal(2)),

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from apps.agents.domain.model import PurchaseLimits, TakeProfit, TradingConfig
 from apps.core.money import MONEY, SOL_MINT, sol_to_lamports
-from apps.trading.domain import dca, entry_rules, exit_decision, fills, position_changes, take_profit
+from apps.trading.domain import dca, entry_rules, exit_decision, fills, loss_limits, position_changes, take_profit
 from apps.trading.domain.exit_decision import (
     ALLOWED,
     AMOUNT_CHANGED,
@@ -32,12 +32,13 @@ LAPSED = "LAPSED"
 CONFIG_ERROR = entry_rules.CONFIG_ERROR
 NOT_REACHED = "NOT_REACHED"
 
-#: Refusals for want of money: it takes longer than a moment until they may have passed.
+#: Refusals for want of money, or of leave to spend it: it takes longer than a moment until they may have passed.
 MONEY_CODES = frozenset(
     {
         entry_rules.INSUFFICIENT_BALANCE,
         entry_rules.BELOW_MINIMUM_THRESHOLD,
         entry_rules.VIOLATES_MINIMUM_BALANCE,
+        *loss_limits.CODES,
     }
 )
 #: A quote states its amounts and its impact rounded; less than this part of its price says nothing.

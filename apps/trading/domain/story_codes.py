@@ -40,6 +40,9 @@ CANCELLATIONS: dict[str, str] = {
     "AUTOMATION_PAUSED": "the agent is paused: no DCA",
     "TRADING_HALTED": "trading is halted",
     "TRADING_REDUCING": "trading is reducing: nothing is bought",
+    "DAILY_LOSS_REACHED": "today's losses have reached the limit",
+    "MAX_EXPOSURE_REACHED": "the buy would put more at stake than the limit allows",
+    "COOLDOWN_AFTER_STOP": "a stop loss was sold a moment ago",
     "CONFIG_ERROR": "the agent's configuration cannot be read",
 }
 

@@ -19,7 +19,7 @@ from apps.core.errors import SoldeskError
 from apps.core.money import lamports_to_sol
 from apps.prices import services as prices
 from apps.trading import metrics
-from apps.trading.domain import entry_rules, exit_decision, price_impact, sizing
+from apps.trading.domain import entry_rules, exit_decision, loss_limits, price_impact, sizing
 from apps.trading.domain.entry_rules import EntryRequest
 from apps.trading.errors import EntryRefused
 from apps.trading.selectors import candidates
@@ -168,6 +168,7 @@ def _share(token: TokenView, wanted: Wanted) -> Share:
 _MESSAGES = {
     **entry_rules.MESSAGES,
     **gate.MESSAGES,
+    **loss_limits.MESSAGES,
     entry_orders.TOKEN_NOT_TRADABLE: "Nobody quotes this token.",
     price_impact.PRICE_IMPACT_TOO_HIGH: "The buy would move the price more than the agent allows, at every size tried.",
     exit_decision.WALLET_RESET: "The wallet was reset meanwhile; nothing was booked.",

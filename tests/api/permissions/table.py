@@ -49,6 +49,10 @@ POST   /agents/{agent}/positions/{position}/close           200 403 =   -
 GET    /agents/{agent}/positions/{position}/events          200 404 =   positions
 GET    /agents/{agent}/performance                          200 404 =   agents
 GET    /agents/{agent}/balance-history?walletAddress={wallet}  200 404 =   agents
+GET    /agents/{agent}/loss-limits                          200 404 =   agents
+PUT    /agents/{agent}/loss-limits                          200 404 =   -
+GET    /agents/{agent}/token-safety                         200 404 =   agents
+PUT    /agents/{agent}/token-safety                         200 404 =   -
 
 GET    /agent-balances?agentId={agent}                      200 404 =   balances
 POST   /agent-balances                                      201 404 =   -
@@ -92,6 +96,8 @@ POST   /wallets/{live}/check-deposits                       503 403 =   -
 POST   /trades/execute                                      200 404 =   -
 GET    /trading-state                                       200 200 =   -
 PUT    /trading-state                                       403 403 200 -
+GET    /trading-state/loss-limits                           200 200 =   -
+PUT    /trading-state/loss-limits                           403 403 200 -
 
 GET    /price-feeds/sol-usd                                 200 200 =   -
 GET    /prices/{mint}/candles                               200 200 =   -

@@ -1,0 +1,278 @@
+"""The signer's operations, in the order that matters: judge, count on the disk, then sign.
+
+Whatever the caller says, a transaction is signed only when its instructions are on the list, its simulation keeps the
+promise, the promise is near the signer's own price, and the caps have room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from apps.wallets.signer import evidence, policy, prices, reading, requests
+from apps.wallets.signer.caps import Caps, Entry
+from apps.wallets.signer.evidence import Effect
+from apps.wallets.signer.keyring import Keyring
+from apps.wallets.signer.nodes import ChainAccount, NodeRefused, Nodes
+from apps.wallets.signer.policy import BASIC_PROGRAMS, Outline, SwapTerms
+from apps.wallets.signer.prices import PriceSource
+from apps.wallets.signer.reading import Reading, Unread
+from apps.wallets.signer.reasons import Reason, Refused
+
+log = structlog.get_logger(__name__)
+BPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The limits of the signer's own configuration."""
+
+    max_slippage_bps: int
+    max_impact_bps: int
+    max_fee_lamports: int
+
+
+@dataclass(slots=True)
+class Programs:
+    """The venues a swap may name: the provider's list, or the part of it that was set."""
+
+    source: PriceSource
+    wanted: Sequence[str] = ()
+    unknown: tuple[str, ...] = ()
+    _allowed: frozenset[Pubkey] | None = None
+
+    async def allowed(self) -> frozenset[Pubkey]:
+        """Return the programs, asking the provider until it has answered once.
+
+        Raises:
+            Refused: PROGRAMS_UNKNOWN.
+        """
+        if self._allowed is None:
+            listed = await self.source.programs()
+            if listed is None:
+                raise Refused(Reason.PROGRAMS_UNKNOWN, "The provider's list of programs is not known yet.")
+            chosen = listed.intersection(self.wanted) if self.wanted else listed
+            self.unknown = tuple(sorted(set(self.wanted) - listed))
+            if self.unknown:
+                log.error("signer_programs_not_listed", programs=", ".join(self.unknown))
+            self._allowed = BASIC_PROGRAMS | {Pubkey.from_string(key) for key in chosen}
+        return self._allowed
+
+    @property
+    def count(self) -> int:
+        return 0 if self._allowed is None else len(self._allowed - BASIC_PROGRAMS)
+
+
+@dataclass(slots=True)
+class Signer:
+    """All operations; one event loop."""
+
+    keys: Keyring
+    nodes: Nodes
+    prices: PriceSource
+    programs: Programs
+    caps: Caps
+    rules: Rules
+    _orders: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
+
+    async def answer(self, request: requests.Request) -> dict[str, Any]:
+        """Do what is asked.
+
+        Raises:
+            Refused.
+        """
+        match request:
+            case requests.SignSwap():
+                return await self._sign_swap(request)
+            case requests.SignReclaim():
+                return await self._sign_reclaim(request)
+            case requests.Create():
+                made = await self.keys.create(name=request.name, passphrase=request.passphrase.get_secret_value())
+                return {"key": made}
+            case requests.Import():
+                return {"key": await self.keys.take_in(request.file)}
+            case requests.Unlock():
+                passphrase = request.passphrase.get_secret_value()
+                return {"key": await self.keys.unlock(address=request.address, passphrase=passphrase)}
+            case requests.Lock():
+                return {"key": self.keys.lock(request.address)}
+            case requests.Export():
+                passphrase = request.passphrase.get_secret_value()
+                return {"file": await self.keys.export(address=request.address, passphrase=passphrase)}
+        return await self._status()
+
+    async def _status(self) -> dict[str, Any]:
+        await asyncio.to_thread(self.keys.look_for_files)
+        spent, risked = self.caps.used()
+        return {
+            "keys": self.keys.told(),
+            "network": await self.nodes.network(),
+            "max_trade_lamports": self.caps.limits.trade,
+            "max_day_lamports": self.caps.limits.day,
+            "spent_day_lamports": spent,
+            "risked_day_lamports": risked,
+            "max_slippage_bps": self.rules.max_slippage_bps,
+            "max_fee_lamports": self.rules.max_fee_lamports,
+            "nodes": len(self.nodes.urls),
+            "programs": self.programs.count,
+            "notes": [f"{program} is not on the provider's list" for program in self.programs.unknown],
+        }
+
+    async def _sign_swap(self, request: requests.SignSwap) -> dict[str, Any]:
+        wallet = requests.key(request.wallet)
+        self.keys.require(request.wallet)
+        unread = reading.decode(request.transaction, wallet=wallet)
+        terms = SwapTerms(
+            wallet,
+            buys=request.side == "buy",
+            mint=requests.key(request.mint),
+            in_amount=request.in_base_units,
+            minimum_out=request.minimum_out_base_units,
+        )
+        async with self._alone(request.order_id):
+            if await self._signed_before(request.order_id, request.wallet, unread):
+                return self._sign(request, unread)
+            allowed = await self.programs.allowed()
+            read = await self._resolve(unread)
+            outline = policy.check_swap(read, terms, max_fee_lamports=self.rules.max_fee_lamports)
+            least = min(terms.minimum_out, outline.least_kept)
+            worth, (accounts, effect), height = await _together(
+                prices.check(
+                    self.prices,
+                    terms,
+                    least,
+                    max_slippage_bps=self.rules.max_slippage_bps,
+                    max_impact_bps=self.rules.max_impact_bps,
+                ),
+                self._look(read, outline),
+                self._height(),
+            )
+            evidence.check_programs(read.keys, accounts, allowed)
+            evidence.check_swap(effect, terms, max_fee_lamports=self.rules.max_fee_lamports)
+            fee = max(outline.fee_lamports, effect.sol_out - terms.in_amount if terms.buys else 0)
+            entry = Entry(
+                order_id=request.order_id,
+                wallet=request.wallet,
+                side=request.side,
+                mint=request.mint,
+                digest=unread.digest,
+                spent=terms.in_amount + fee if terms.buys else fee,
+                risked=0 if terms.buys else -(-worth * self.rules.max_slippage_bps // BPS),
+                height=height,
+            )
+            await self.caps.reserve(entry, amount=terms.in_amount if terms.buys else 0)
+            return self._sign(request, unread)
+
+    async def _sign_reclaim(self, request: requests.SignReclaim) -> dict[str, Any]:
+        wallet = requests.key(request.wallet)
+        self.keys.require(request.wallet)
+        unread = reading.decode(request.transaction, wallet=wallet)
+        async with self._alone(request.order_id):
+            if await self._signed_before(request.order_id, request.wallet, unread):
+                return self._sign(request, unread)
+            read = await self._resolve(unread)
+            outline = policy.check_reclaim(
+                read,
+                wallet=wallet,
+                mint=requests.key(request.mint),
+                account=requests.key(request.token_account),
+                max_fee_lamports=self.rules.max_fee_lamports,
+            )
+            (_, effect), height = await _together(self._look(read, outline), self._height())
+            evidence.check_reclaim(effect)
+            entry = Entry(
+                order_id=request.order_id,
+                wallet=request.wallet,
+                side="reclaim",
+                mint=request.mint,
+                digest=unread.digest,
+                spent=outline.fee_lamports,
+                risked=0,
+                height=height,
+            )
+            await self.caps.reserve(entry, amount=0)
+            return self._sign(request, unread)
+
+    async def _signed_before(self, order_id: str, wallet: str, unread: Unread) -> bool:
+        """Tell whether these very bytes were let out for this order before.
+
+        Raises:
+            Refused: ORDER_SIGNED, others were, and they may still land.
+        """
+        former = self.caps.find(order_id)
+        if former is None:
+            return False
+        if (former.digest, former.wallet) == (unread.digest, wallet):
+            return True
+        try:
+            dead = await self.nodes.can_land_no_more(self.caps.signature_of(order_id), former.height)
+        except NodeRefused:
+            dead = False
+        if not dead:
+            raise Refused(Reason.ORDER_SIGNED, "Another transaction of this order was signed and may still land.")
+        return False
+
+    def _sign(self, request: requests.SignSwap | requests.SignReclaim, unread: Unread) -> dict[str, Any]:
+        signature = self.keys.sign(request.wallet, unread.signed_bytes)
+        text = str(Signature.from_bytes(signature))
+        if self.caps.signature_of(request.order_id) is None:
+            self.caps.note_signature(request.order_id, text)
+        log.info("signer_signed", op=request.op, order_id=request.order_id, wallet=request.wallet, signature=text)
+        return {"transaction": unread.with_signature(signature), "signature": text}
+
+    async def _resolve(self, unread: Unread) -> Reading:
+        names = list(unread.tables)
+        try:
+            found = await asyncio.gather(*(self.nodes.table(name, unread.tables[name]) for name in names))
+        except NodeRefused as error:
+            raise Refused(Reason.LOOKUP_TABLE, f"The signer's node refused a lookup table: {error}") from None
+        return reading.resolve(unread, dict(zip(names, found, strict=True)))
+
+    async def _look(self, read: Reading, outline: Outline) -> tuple[list[ChainAccount | None], Effect]:
+        """Ask the own node what the accounts are and what the transaction does."""
+        try:
+            accounts, value = await _together(
+                self.nodes.accounts([str(key) for key in read.keys]),
+                self.nodes.simulate(read.unsigned, evidence.watched(read, outline)),
+            )
+        except NodeRefused as error:
+            raise Refused(Reason.SIMULATION_FAILED, f"The signer's node refused to simulate: {error}") from None
+        return accounts, evidence.judge(value, read, outline)
+
+    async def _height(self) -> int:
+        try:
+            return await self.nodes.height()
+        except NodeRefused:
+            raise Refused(Reason.NODE_UNAVAILABLE, "The signer's node does not tell the block height.") from None
+
+    @asynccontextmanager
+    async def _alone(self, order_id: str) -> AsyncIterator[None]:
+        """Let the requests of one order wait for each other."""
+        lock, waiting = self._orders.get(order_id, (asyncio.Lock(), 0))
+        self._orders[order_id] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._orders[order_id]
+            if waiting == 1:
+                del self._orders[order_id]
+            else:
+                self._orders[order_id] = (lock, waiting - 1)
+
+
+async def _together(*work: Any) -> list[Any]:
+    """Wait for all of it; the first refusal ends the rest."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()

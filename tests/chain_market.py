@@ -83,7 +83,8 @@ class ChainMarket:
         return [self.faults.add(node, NodeFaultKind(kind), **options) for node in nodes or NODES]  # type: ignore[arg-type]
 
     def calm(self) -> None:
-        """Switch every fault off."""
+        """Switch every fault off, and go on at the first pace."""
+        self.pace(self._options.slot_seconds)
         self.faults.clear()
         self.runtime.faults.clear()
 
@@ -135,8 +136,8 @@ class ChainMarket:
         self.call(ticks)
 
     def pace(self, slot_seconds: float) -> None:
-        """Go on with slots of this length, until the next start."""
-        self.runtime.chain.slot_seconds = slot_seconds
+        """Go on with slots of this length, until the next start or `calm`; 60 makes time stand still for a test."""
+        self.call(lambda: self.runtime.chain.pace(slot_seconds))
 
     def roll_back(self, signature: Signature) -> list[Landed]:
         """Let a fork take back what is not finalized yet, from this transaction on."""

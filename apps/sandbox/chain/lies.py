@@ -93,12 +93,29 @@ def _lie(call: _Call, result: Any, fault: NodeFault, chain: Ledger, seen: Seen) 
             config = call.config()
             return wire.present(pretended, encoding=config.get("encoding", "json"), newest_version=1)
         case "getSignaturesForAddress":
-            return [
-                row if not fault.touches(row["signature"]) else {**row, "err": _error(fault.says)}
-                for row in result
-                if not (fault.says is Says.NOTHING and fault.touches(row["signature"]))
-            ]
+            return _listed(call.first(), result, fault, chain, seen)
     return result
+
+
+def _listed(address: str, rows: list[Any], fault: NodeFault, chain: Ledger, seen: Seen) -> list[Any]:
+    """Return the transactions of an address: struck out, failed, or with those that were sent and never landed."""
+    if fault.says is Says.NOTHING:
+        return [row for row in rows if not fault.touches(row["signature"])]
+    invented = [
+        {
+            "signature": str(signature),
+            "slot": chain.slot_of("finalized"),
+            "err": _error(fault.says),
+            "memo": None,
+            "blockTime": int(chain.now),
+            "confirmationStatus": "finalized",
+        }
+        for signature, transaction in seen.items()
+        if signature not in chain.landed
+        and fault.touches(str(signature))
+        and address in map(str, transaction.message.account_keys)
+    ]
+    return invented + [{**row, "err": _error(fault.says)} if fault.touches(row["signature"]) else row for row in rows]
 
 
 def _status(signature: str, told: Says, chain: Ledger) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,7 @@ class Chain:
         if self._journal is not None:
             self._journal.follow(self.ledger)
         self._due: list[tuple[int, Callable[[], None]]] = []
+        self._paced = asyncio.Event()
         self.faults = NodeFaultBook(options.seed, NODES, fault_numbers)
         self.nodes = tuple(Node(name, self.ledger, self.faults, self.later) for name in NODES)
 
@@ -97,8 +98,16 @@ class Chain:
     async def run(self) -> None:
         """Make slots at the chain's pace until cancelled."""
         while True:
-            await asyncio.sleep(self.slot_seconds)
+            self._paced.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._paced.wait(), self.slot_seconds)
+                continue
             self.tick()
+
+    def pace(self, slot_seconds: float) -> None:
+        """Go on with slots of this length, from now."""
+        self.slot_seconds = slot_seconds
+        self._paced.set()
 
     def close(self) -> None:
         if self._journal is not None:

@@ -1,4 +1,4 @@
-"""One live order as the orders process holds it in memory: the columns its steps need, and what only memory has.
+"""One live order as the orders process holds it in memory: the columns its steps need.
 
 The row is the record. A copy is dropped, never trusted, as soon as its lease is not surely this process's any more.
 """
@@ -38,15 +38,15 @@ class LiveOrder:
     route: str
     request_id: str
     signature: str | None
-    sealed_transaction: bytes | None
+    sealed_transaction: bytes | None = field(repr=False)
+    blockhash: str
     last_valid_block_height: int | None
     sends: int
     landed_slot: int | None
+    fill: dict[str, Any] | None
     created_at: datetime
     age_seconds: float
     lease_until: datetime
-    #: The provider's transaction, not signed yet; only in memory: without it a built order is built anew.
-    unsigned: bytes | None = field(default=None, repr=False)
 
     @property
     def is_buy(self) -> bool:
@@ -63,10 +63,6 @@ class LiveOrder:
     @property
     def output_mint(self) -> str:
         return self.mint if self.is_buy else SOL_MINT
-
-    @property
-    def sent_by_node(self) -> bool:
-        return self.route != "execute"
 
     def signed_bytes(self) -> bytes:
         """Return what was signed, opened.
@@ -86,6 +82,14 @@ class LiveOrder:
         return landed_swap.read_swap(
             document, wallet=self.wallet, mint=self.mint, side=self.side, reclaim=self.is_reclaim
         )
+
+    def was_booked_as(self, fill: landed_swap.LandedSwap) -> bool:
+        """Whether what was booked moved the same as `fill`; its slot may have changed on a fork."""
+        booked = self.fill or {}
+        return all(booked.get(name) == value for name, value in fill.as_document().items() if name in _MOVED)
+
+
+_MOVED = frozenset(("error", "wallet_lamports_delta", "wallet_token_delta"))
 
 
 def seal(order_id: UUID, transaction: bytes) -> bytes:

@@ -1,0 +1,209 @@
+"""From a reserved order to signed bytes: the provider's transaction, looked into, given a fresh blockhash, signed.
+
+Nothing is sent here and nothing is written: the driver commits what comes of it. Whether an attempt ends the order or
+only has to be repeated is in the error: `CannotBuild` ends it, `TryLater` does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Protocol
+
+import structlog
+from django.conf import settings
+
+from apps.chain.errors import NodeError
+from apps.chain.pool import NodePool
+from apps.core.http import Lane, ProviderError, ProviderRejected
+from apps.trading.adapters import jupiter_orders
+from apps.trading.adapters.jupiter_orders import OfferedSwap, SwapWanted
+from apps.trading.domain.landed_swap import LAMPORTS_PER_SIGNATURE
+from apps.trading.errors import TokenNotTradable
+from apps.trading.models import LandingRoute
+from apps.trading.services.live import swap_bytes
+from apps.trading.services.live.chain_clock import ChainClock
+from apps.trading.services.live.live_order import LiveOrder
+from apps.trading.services.live.swap_bytes import SwapBytes, UnusableSwap
+from apps.wallets.signer_client import ReclaimToSign, Signed, SignerRefused, SignerUnavailable, SwapToSign
+
+log = structlog.get_logger(__name__)
+
+BUILD_SECONDS = 4.0
+#: What a swap uses at most, for turning a price per unit into lamports before there is a transaction to measure.
+_USUAL_UNITS = 300_000
+_LEAST_PRIORITY_LAMPORTS = 1_000
+_FEES_KEPT_SECONDS = 2.0
+_PERCENTILE = 0.75
+_MICRO = 1_000_000
+
+TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105 - a code
+BUILD_REFUSED = "BUILD_REFUSED"
+
+
+class CannotBuild(Exception):
+    """This order ends: the provider or the signer says no to it for a reason that stays."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code, self.detail = code, detail
+
+
+class TryLater(Exception):
+    """Somebody is away or busy; the same order is tried again."""
+
+    def __init__(self, code: str, detail: str, seconds: float = 1.0) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code, self.detail, self.seconds = code, detail, seconds
+
+
+class Signing(Protocol):
+    """The signer as this needs it: `wallets.signer_client.AsyncSigner`."""
+
+    async def sign_swap(self, swap: SwapToSign) -> Signed: ...
+
+    async def sign_reclaim(self, reclaim: ReclaimToSign) -> Signed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSwap:
+    """What a build came to: bytes for the signer, and the columns the order gets."""
+
+    swap: SwapBytes
+    last_valid_block_height: int
+    out_base_units: int
+    minimum_out_base_units: int
+    price_impact: Decimal
+    route: LandingRoute
+    request_id: str
+    answer: Any
+
+
+class Builder:
+    """Builds and has signed; one per process, so that what many orders ask is asked once."""
+
+    def __init__(self, pool: NodePool, clock: ChainClock, signer: Signing) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._signer = signer
+        self._fees: tuple[float, int] = (-math.inf, _LEAST_PRIORITY_LAMPORTS)
+        self._asking_fees = asyncio.Lock()
+
+    async def build(self, order: LiveOrder) -> BuiltSwap:
+        """Get a transaction for an order.
+
+        Raises:
+            CannotBuild, TryLater.
+        """
+        cap = min(order.fee_cap_lamports, settings.LIVE_MAX_FEE_LAMPORTS)
+        priority = min(await self._priority_fee(), cap - LAMPORTS_PER_SIGNATURE)
+        wanted = SwapWanted(
+            input_mint=order.input_mint,
+            output_mint=order.output_mint,
+            in_base_units=order.in_base_units,
+            taker=order.wallet,
+            slippage_bps=min(order.slippage_bps, settings.LIVE_MAX_SLIPPAGE_BPS),
+            priority_fee_lamports=max(priority, 0),
+            is_exit=not order.is_buy,
+        )
+        try:
+            offer, swap = await self._offered(order, wanted, cap)
+            now = await self._clock.now()
+        except TokenNotTradable as error:
+            raise CannotBuild(TOKEN_NOT_TRADABLE, error.message) from error
+        except UnusableSwap as error:
+            raise CannotBuild(error.code, error.message) from error
+        except ProviderRejected as error:
+            raise CannotBuild(BUILD_REFUSED, error.message) from error
+        except (ProviderError, NodeError) as error:
+            raise TryLater(error.code, error.message, getattr(error, "retry_after_seconds", 1.0)) from error
+        route = self._route(offer)
+        if route is LandingRoute.NODE:
+            swap = swap_bytes.with_blockhash(swap, now.blockhash)
+        return BuiltSwap(
+            swap=swap,
+            last_valid_block_height=now.last_valid(offer.last_valid_block_height),
+            out_base_units=offer.out_base_units,
+            minimum_out_base_units=offer.minimum_out_base_units,
+            price_impact=offer.price_impact,
+            route=route,
+            request_id=offer.request_id if route is LandingRoute.EXECUTE else "",
+            answer=offer.answer,
+        )
+
+    async def sign(self, order: LiveOrder, swap: SwapBytes, minimum_out_base_units: int) -> Signed:
+        """Have the signer sign a built swap.
+
+        Raises:
+            CannotBuild: it refuses. TryLater: it is away, or something it needs is.
+        """
+        wanted = SwapToSign(
+            order_id=str(order.id),
+            wallet=order.wallet,
+            side="buy" if order.is_buy else "sell",
+            mint=order.mint,
+            in_base_units=order.in_base_units,
+            minimum_out_base_units=minimum_out_base_units,
+            transaction=swap.raw,
+        )
+        return await signed_by(self._signer.sign_swap(wanted))
+
+    async def sign_reclaim(self, reclaim: ReclaimToSign) -> Signed:
+        """Have the signer sign the closing of an empty token account; raises as `sign`."""
+        return await signed_by(self._signer.sign_reclaim(reclaim))
+
+    async def _offered(self, order: LiveOrder, wanted: SwapWanted, cap: int) -> tuple[OfferedSwap, SwapBytes]:
+        """Return an offer the wallet alone signs; a router that wants another signature is asked around once."""
+        offer = await self._ask(wanted)
+        try:
+            return offer, swap_bytes.read(offer.transaction, wallet=order.wallet, fee_cap_lamports=cap)
+        except UnusableSwap as error:
+            if error.code != "FOREIGN_FEE_PAYER" or not offer.router:
+                raise
+            log.warning("order_router_avoided", order_id=str(order.id), router=offer.router)
+            wanted = replace(wanted, avoid=(offer.router,))
+            offer = await self._ask(wanted)
+            return offer, swap_bytes.read(offer.transaction, wallet=order.wallet, fee_cap_lamports=cap)
+
+    async def _ask(self, wanted: SwapWanted) -> OfferedSwap:
+        ask = jupiter_orders.swap_v1 if settings.LIVE_SWAP_API == "v1" else jupiter_orders.order
+        return await ask(wanted, deadline_seconds=BUILD_SECONDS)
+
+    def _route(self, offer: OfferedSwap) -> LandingRoute:
+        if settings.LIVE_LANDING_ROUTE == LandingRoute.EXECUTE and offer.request_id:
+            return LandingRoute.EXECUTE
+        return LandingRoute.NODE
+
+    async def _priority_fee(self) -> int:
+        """Return lamports that were enough of late for a swap's usual size; the least there is while nobody tells."""
+        async with self._asking_fees:
+            asked_at, lamports = self._fees
+            if time.monotonic() - asked_at > _FEES_KEPT_SECONDS:
+                try:
+                    async with asyncio.timeout(1.0):
+                        prices = sorted(await self._pool.recent_fees(lane=Lane.EXIT_QUOTE))
+                    micro = prices[int(len(prices) * _PERCENTILE)] if prices else 0
+                    lamports = max(_LEAST_PRIORITY_LAMPORTS, -(-micro * _USUAL_UNITS // _MICRO))
+                except (NodeError, TimeoutError):
+                    pass  # the last known figure is as good as any
+                self._fees = (time.monotonic(), lamports)
+            return lamports
+
+
+async def signed_by(asked: Any) -> Signed:
+    """Await a signature and turn the signer's refusals into what they mean for an order.
+
+    Raises:
+        CannotBuild, TryLater.
+    """
+    try:
+        return await asked
+    except SignerRefused as refused:
+        if refused.passing:
+            raise TryLater(refused.code, refused.message) from None
+        raise CannotBuild(refused.code, refused.message) from None
+    except SignerUnavailable as error:
+        raise TryLater("SIGNER_UNAVAILABLE", str(error)) from None

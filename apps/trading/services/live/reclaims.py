@@ -1,0 +1,147 @@
+"""Rent that comes back: a token account of ours that is empty is closed by an order of its own, of purpose `reclaim`.
+
+Such an order holds nothing and swaps nothing; it goes the way of every order (one transaction, signed once, booked from
+the chain). It is made after a sale was finalized, when nothing of the token is held or under way any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction import VersionedTransaction
+
+from apps.chain.domain.answers import TokenAccount
+from apps.chain.errors import NodeError
+from apps.chain.pool import FINALIZED, NodePool
+from apps.core import bulk
+from apps.core.http import Lane
+from apps.trading.domain import order_machine
+from apps.trading.models import Order, OrderPurpose, OrderSide
+from apps.trading.services.live.building import Builder, CannotBuild, TryLater
+from apps.trading.services.live.chain_clock import ChainClock
+from apps.trading.services.live.live_order import LiveOrder
+from apps.wallets.signer_client import ReclaimToSign, Signed
+
+log = structlog.get_logger(__name__)
+
+_CLOSE_ACCOUNT = bytes((9,))
+_UNITS = 10_000
+_MICRO_PER_UNIT = 10_000
+#: Less than this is not worth a fee.
+_LEAST_RENT_LAMPORTS = 100_000
+ACCOUNT_NOT_EMPTY = "ACCOUNT_NOT_EMPTY"
+
+_IN_USE = """
+SELECT EXISTS (SELECT 1 FROM trade_order WHERE wallet_id = %s AND mint = %s AND status = ANY(%s))
+    OR EXISTS (SELECT 1 FROM position WHERE wallet_id = %s AND mint = %s AND closed_at IS NULL)
+"""
+
+
+class Reclaims:
+    """Makes reclaim orders, and their transactions."""
+
+    def __init__(self, pool: NodePool, clock: ChainClock, builder: Builder) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._builder = builder
+
+    async def prepare(self, order: LiveOrder) -> tuple[Signed, int, str]:
+        """Return the signed closing of the order's token account, its last valid height and its blockhash.
+
+        Raises:
+            CannotBuild: the account is gone or holds something. TryLater.
+        """
+        account = str((order.inputs or {}).get("tokenAccount", ""))
+        try:
+            found = {each.address: each for each in await self._accounts(order)}.get(account)
+            now = await self._clock.now()
+        except NodeError as error:
+            raise TryLater(error.code, error.message) from error
+        if found is None or not _closable(found, order.mint):
+            raise CannotBuild(ACCOUNT_NOT_EMPTY, f"{account} is not an empty token account any more")
+        reclaim = ReclaimToSign(
+            order_id=str(order.id),
+            wallet=order.wallet,
+            mint=order.mint,
+            token_account=account,
+            transaction=closing(order.wallet, found, now.blockhash),
+        )
+        return await self._builder.sign_reclaim(reclaim), now.last_valid(), now.blockhash
+
+    async def after_sale(self, order: LiveOrder) -> None:
+        """Make a reclaim order for the token account of a finalized sale if it is empty; never raises."""
+        try:
+            empty = [each for each in await self._accounts(order) if _closable(each, order.mint)]
+            for account in empty:
+                await asyncio.to_thread(reserve, order.id, account.address, account.program)
+        except Exception as error:  # noqa: BLE001 - rent left behind costs no order its end; the next sale looks again
+            log.warning("reclaim_not_made", order_id=str(order.id), error=type(error).__name__)
+
+    async def _accounts(self, order: LiveOrder) -> list[TokenAccount]:
+        return await self._pool.token_accounts(order.wallet, commitment=FINALIZED, lane=Lane.REST)
+
+
+def reserve(sale_id: UUID, token_account: str, program: str) -> UUID | None:
+    """Write a reclaim order after a sale, unless the token is held or under way again; return its id."""
+    sale = Order.objects.get(pk=sale_id)
+    moving = sorted(order_machine.IN_FLIGHT | {order_machine.LANDED})
+    ((used,),) = bulk.fetch_all(_IN_USE, [sale.wallet_id, sale.mint, moving, sale.wallet_id, sale.mint])
+    if used:
+        return None
+    order_id = uuid4()
+    try:
+        with transaction.atomic():
+            Order.objects.create(
+                id=order_id,
+                agent_id=sale.agent_id,
+                wallet_id=sale.wallet_id,
+                epoch=sale.epoch,
+                side=OrderSide.SELL,
+                purpose=OrderPurpose.RECLAIM,
+                mint=sale.mint,
+                symbol=sale.symbol,
+                decimals=sale.decimals,
+                in_base_units=0,
+                slippage_bps=0,
+                fee_cap_lamports=settings.LIVE_MAX_FEE_LAMPORTS,
+                held_mint=sale.mint,
+                inputs={"tokenAccount": token_account, "program": program, "afterSale": str(sale.id)},
+            )
+            bulk.execute("NOTIFY trade_orders")
+    except IntegrityError:
+        return None  # a sale of the token has begun meanwhile: there is one order in flight per token and side
+    log.info("reclaim_reserved", order_id=str(order_id), after=str(sale.id))
+    return order_id
+
+
+def closing(wallet: str, account: TokenAccount, blockhash: str) -> bytes:
+    """Return the unsigned transaction that closes a token account and brings its lamports to the wallet."""
+    owner = Pubkey.from_string(wallet)
+    accounts = [
+        AccountMeta(Pubkey.from_string(account.address), is_signer=False, is_writable=True),
+        AccountMeta(owner, is_signer=False, is_writable=True),
+        AccountMeta(owner, is_signer=True, is_writable=False),
+    ]
+    steps = [
+        set_compute_unit_limit(_UNITS),
+        set_compute_unit_price(_MICRO_PER_UNIT),
+        Instruction(Pubkey.from_string(account.program), _CLOSE_ACCOUNT, accounts),
+    ]
+    message = MessageV0.try_compile(owner, steps, [], Hash.from_string(blockhash))
+    return bytes(VersionedTransaction.populate(message, [Signature.default()]))
+
+
+def _closable(account: TokenAccount, mint: str) -> bool:
+    held: Any = account.amount
+    return account.mint == mint and not held and not account.frozen and account.lamports >= _LEAST_RENT_LAMPORTS

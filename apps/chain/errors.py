@@ -114,6 +114,7 @@ class NodesNotConfigured(NodeError):
 class NodesDisagree(NodeError):
     """Nodes contradict each other where all of them must say the same; at least one is wrong."""
 
+    status = 503
     verdict = Verdict.RETRY
 
     def __init__(self, message: str, *, details: dict[str, Any] | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from apps.chain.adapters.json_rpc import Node, NodeState
@@ -35,16 +35,14 @@ class NodeGroup:
         """The nodes' names in order of preference."""
         return tuple(self._nodes)
 
+    @property
+    def all_local(self) -> bool:
+        """Say whether every node is on this machine."""
+        return all(node.state.address.local for node in self._nodes.values())
+
     async def each(self, ask: Callable[[str], Coroutine[Any, Any, Result]]) -> dict[str, Result | NodeError]:
         """Ask every node by name at once; return what each answered or failed with."""
-
-        async def one(name: str) -> Result | NodeError:
-            try:
-                return await ask(name)
-            except NodeError as error:
-                return error
-
-        told = await asyncio.gather(*(one(name) for name in self._nodes))
+        told = await asyncio.gather(*(tried(ask(name)) for name in self._nodes))
         return dict(zip(self._nodes, told, strict=True))
 
     async def compare_slots(self) -> None:
@@ -116,3 +114,25 @@ class NodeGroup:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+async def first_and_rest(
+    tasks: Iterable[asyncio.Task[Result]], is_good: Callable[[Result], bool], patience_seconds: float
+) -> None:
+    """Wait until all are done, or for some time after the first good one; nothing is cancelled."""
+    waiting, until = set(tasks), None
+    while waiting:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            return
+        if until is None and any(is_good(task.result()) for task in done):
+            until = time.monotonic() + patience_seconds
+
+
+async def tried(question: Coroutine[Any, Any, Result]) -> Result | NodeError:
+    """Return what a question brings, the error of a node included."""
+    try:
+        return await question
+    except NodeError as error:
+        return error

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from solders.pubkey import Pubkey
@@ -20,20 +21,24 @@ from apps.chain.domain.answers import (
     AccountState,
     AddressBalance,
     Blockhash,
+    Known,
     SignatureRow,
     SignatureStatus,
     Simulation,
     TokenAccount,
     TokenAccounts,
 )
-from apps.chain.errors import NodeError, NodesNotConfigured, NodeUnavailable
-from apps.chain.failover import DEADLINE_SECONDS, NodeGroup
+from apps.chain.errors import NodeError, NodesDisagree, NodesNotConfigured, NodeUnavailable
+from apps.chain.failover import DEADLINE_SECONDS, NodeGroup, first_and_rest, tried
 from apps.chain.sending import SendAnswer, gathered, send_parameters, send_to
 from apps.chain.waiting import POLL_SECONDS, Waiting
 from apps.core.http import Lane
 
 CONFIRMED, FINALIZED = "confirmed", "finalized"
 MOST_STATUSES, MOST_ACCOUNTS, MOST_FEE_KEYS = 256, 100, 128
+#: How many blocks a blockhash is taken for.
+BLOCKHASH_WINDOW = 150
+_BLOCKHASH_PATIENCE_SECONDS = 0.15
 _RENT_KEPT_SECONDS = 600.0
 _SEND_PATIENCE_SECONDS = 0.25
 
@@ -51,7 +56,30 @@ class NodePool(NodeGroup):
     async def latest_blockhash(
         self, commitment: str = CONFIRMED, *, node: str | None = None, lane: Lane = Lane.REST
     ) -> Blockhash:
-        return await self.ask("getLatestBlockhash", [{"commitment": commitment}], answers.blockhash, lane, node)
+        """Return a recent blockhash with the highest last valid height that any node tells within the window.
+
+        Every node is asked, the slower ones for a moment: a height told too low would make what may still land look
+        expired.
+
+        Raises:
+            NodesDisagree: their heights are further apart than the window, so that at least one is wrong.
+        """
+
+        async def one(name: str | None) -> Blockhash:
+            return await self.ask("getLatestBlockhash", [{"commitment": commitment}], answers.blockhash, lane, name)
+
+        if node is not None or len(self.names) < 2:
+            return await one(node)
+        asked = [self.start(tried(one(name))) for name in self.in_order()]
+        await first_and_rest(asked, lambda told: isinstance(told, Blockhash), _BLOCKHASH_PATIENCE_SECONDS)
+        told = [task.result() for task in asked if task.done()]
+        found = [each for each in told if isinstance(each, Blockhash)]
+        if not found:
+            raise next(each for each in told if isinstance(each, NodeError))
+        heights = [each.last_valid_block_height for each in found]
+        if max(heights) - min(heights) > BLOCKHASH_WINDOW:
+            raise NodesDisagree("the nodes tell block heights that cannot both be true", details={"heights": heights})
+        return replace(found[0], last_valid_block_height=max(heights))
 
     async def is_blockhash_valid(
         self,
@@ -69,6 +97,10 @@ class NodePool(NodeGroup):
         self, commitment: str = CONFIRMED, node: str | None = None, *, lane: Lane = Lane.REST
     ) -> int:
         return await self.ask("getBlockHeight", [{"commitment": commitment}], answers.whole, lane, node)
+
+    async def finalized(self, *, node: str, lane: Lane = Lane.REST) -> tuple[int, int]:
+        """Return the finalized block height of one node and the slot it belongs to, from one answer."""
+        return await self.ask("getEpochInfo", [{"commitment": FINALIZED}], answers.finalized, lane, node)
 
     async def slot(self, commitment: str = CONFIRMED, node: str | None = None, *, lane: Lane = Lane.REST) -> int:
         return await self.ask("getSlot", [{"commitment": commitment}], answers.whole, lane, node)
@@ -211,6 +243,11 @@ class NodePool(NodeGroup):
             params = [part, {"searchTransactionHistory": search_history}]
             found += await self.ask("getSignatureStatuses", params, read, lane, node)
         return found
+
+    async def known(self, signature: str, *, node: str, lane: Lane = Lane.REST) -> Known:
+        """Return what one node knows of a signature, its whole history searched, and how far it had come."""
+        params = [[signature], {"searchTransactionHistory": True}]
+        return await self.ask("getSignatureStatuses", params, answers.known, lane, node)
 
     async def transaction(
         self,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from apps.chain.adapters.json_rpc import Node
 from apps.chain.errors import NodeError, PreflightFailed
+from apps.chain.failover import first_and_rest
 from apps.core.http import Lane
 
 _ALREADY_PROCESSED = "AlreadyProcessed"
@@ -56,14 +56,7 @@ async def send_to(node: Node, params: list[Any], lane: Lane, deadline_seconds: f
 
 async def gathered(sends: Mapping[str, asyncio.Task[SendAnswer]], patience_seconds: float) -> list[SendAnswer]:
     """Return the answers when all are there, or some time after the first that accepted; the rest are `pending`."""
-    waiting, until = set(sends.values()), None
-    while waiting:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            break
-        if until is None and any(task.result().accepted for task in done):
-            until = time.monotonic() + patience_seconds
+    await first_and_rest(sends.values(), lambda answer: answer.accepted, patience_seconds)
     return [
         task.result() if task.done() else SendAnswer(name, accepted=False, pending=True) for name, task in sends.items()
     ]

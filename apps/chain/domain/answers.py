@@ -45,6 +45,14 @@ class SignatureStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a node knows of one signature, its history included, and the slot it had reached."""
+
+    slot: int
+    status: SignatureStatus | None
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureRow:
     """One line of an address's history."""
 
@@ -152,6 +160,18 @@ def blockhash(result: Any) -> Blockhash:
     """Read getLatestBlockhash."""
     slot, value = in_context(result)
     return Blockhash(_text(value, "blockhash"), whole(_field(value, "lastValidBlockHeight"), "height"), slot)
+
+
+def known(result: Any) -> Known:
+    """Read getSignatureStatuses of one signature."""
+    slot, _ = in_context(result)
+    (status,) = statuses(result, 1)
+    return Known(slot, status)
+
+
+def finalized(result: Any) -> tuple[int, int]:
+    """Read getEpochInfo: the block height and the slot it belongs to."""
+    return whole(_field(result, "blockHeight"), "height"), whole(_field(result, "absoluteSlot"), "slot")
 
 
 def statuses(result: Any, count: int) -> list[SignatureStatus | None]:

@@ -14,10 +14,10 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
-from apps.core import bulk, fixed_sql, redis
+from apps.core import bulk, fixed_sql, redis, wake
 from apps.core.api import wire
 from apps.core.models import OutboxMessage
 
@@ -150,13 +150,8 @@ def _exact(value: Any) -> Any:
 
 
 def wake_on_commit() -> None:
-    """Tell the relay once the present transaction has committed."""
-    transaction.on_commit(wake_relay)
-
-
-def wake_relay() -> bool:
-    """Tell the relay that something is due; when Redis does not hear it, the relay looks by itself within a second."""
-    return redis.attempt(lambda client: client.publish(redis.name(RELAY_CHANNEL), b"") > 0, False, operation="publish")
+    """Tell the relay once the present transaction has committed; what it does not hear it finds within a second."""
+    wake.call_on_commit(redis.name(RELAY_CHANNEL))
 
 
 _PRUNE = """

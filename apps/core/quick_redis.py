@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 import structlog
@@ -29,6 +29,8 @@ LIMIT_SECONDS = 0.05
 LEFT_ALONE_SECONDS = 2.0
 
 Result = TypeVar("Result")
+#: A command's name and its arguments.
+Command = tuple[str | bytes | int, ...]
 
 
 class RedisAway(Exception):
@@ -38,16 +40,25 @@ class RedisAway(Exception):
 class QuickRedis:
     """One Redis by URL, asked quickly or not at all."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        limit_seconds: float = LIMIT_SECONDS,
+        connect_seconds: float = LIMIT_SECONDS,
+        left_alone_seconds: float = LEFT_ALONE_SECONDS,
+    ) -> None:
         self.url = url
         self._client = redis.Redis.from_url(
             url,
-            socket_timeout=LIMIT_SECONDS,
-            socket_connect_timeout=LIMIT_SECONDS,
+            socket_timeout=limit_seconds,
+            socket_connect_timeout=connect_seconds,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+        self._left_alone_seconds = left_alone_seconds
         self._away_until = 0.0
+        self._threads = threading.local()
 
     @property
     def away(self) -> bool:
@@ -64,20 +75,54 @@ class QuickRedis:
         Raises:
             RedisAway: at once while Redis is left alone; after at most the limit when it fails now.
         """
+        return self._tried(lambda: command(self._client), operation)
+
+    def tell(self, commands: Sequence[Command], *, operation: str) -> list[Any]:
+        """Return the plain answers to commands sent in one go, on a connection of the calling thread's own.
+
+        For what every request does: a third of the time that `ask` takes. Commands may run twice where a connection
+        broke. Raises:
+            RedisAway: as `ask`.
+        """
+        return self._tried(lambda: self._exchange(commands), operation)
+
+    def _tried(self, command: Callable[[], Result], operation: str) -> Result:
         if self.away:
             raise RedisAway
         began = time.perf_counter()
         try:
-            answer = command(self._client)
+            answer = command()
         except redis.RedisError as error:
             REDIS_OPERATIONS.labels(operation, "failed").inc()
-            self._away_until = time.monotonic() + LEFT_ALONE_SECONDS
-            log.warning("redis_away", error=type(error).__name__, left_alone_seconds=LEFT_ALONE_SECONDS)
+            self._away_until = time.monotonic() + self._left_alone_seconds
+            log.warning("redis_away", error=type(error).__name__, left_alone_seconds=self._left_alone_seconds)
             raise RedisAway from error
         seconds, succeeded = _series(operation)
         seconds.observe(time.perf_counter() - began)
         succeeded.inc()
         return answer
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        connection = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = self._threads.connection = self._client.connection_pool.make_connection()
+        was_open = connection.is_connected
+        try:
+            return _send_and_read(connection, commands)
+        except redis.ConnectionError:
+            if not was_open:
+                raise
+            return _send_and_read(connection, commands)  # Redis may have closed it since it was last used
+
+
+def _send_and_read(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send and read on one of redis-py's connections, which opens itself; it is closed again when anything fails."""
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [connection.read_response() for _ in commands]
+    except BaseException:
+        connection.disconnect()
+        raise
 
 
 @cache

@@ -128,14 +128,12 @@ def get_many(keys: Sequence[str]) -> list[bytes | None]:
 
 def count(key: str, *, seconds: float) -> int:
     """Count one event under `key` and return how many its window has seen; a window opens with its first event."""
-
-    def add(client: redis.Redis) -> int:
-        pipeline = client.pipeline(transaction=True)
-        pipeline.set(key, 0, px=_milliseconds(seconds), nx=True)
-        pipeline.incr(key)
-        return int(pipeline.execute()[1])
-
-    return attempt(add, 0, operation="count") or _memory.add(key, seconds)
+    opened = ("SET", key, 0, "PX", _milliseconds(seconds), "NX")
+    try:
+        answers = quick_redis().tell((("MULTI",), opened, ("INCR", key), ("EXEC",)), operation="count")
+    except RedisAway:
+        return _memory.add(key, seconds)
+    return int(answers[-1][-1])
 
 
 def _milliseconds(seconds: float) -> int:

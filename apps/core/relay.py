@@ -1,7 +1,7 @@
 """The relay: carries committed outbox messages to Redis, in stream order, one relay at a time.
 
 Runs as a sweep of worker-default (`core.tasks`). A PostgreSQL advisory lock on a connection of its own makes one of
-them lead; `outbox.wake_relay` makes it look at once, the sweep's second is for what that missed. A message may be
+them lead; `outbox.wake_on_commit` makes it look at once, the sweep's second is for what that missed. A message may be
 published twice (a crash between publishing and marking); receivers drop what they have.
 """
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
 from apps.accounts.services import audit
-from apps.core import base58, events, fixed_sql, outbox
+from apps.core import base58, events, fixed_sql, outbox, wake
 from apps.core.errors import Invalid, NotFound
 from apps.signals import errors
 from apps.signals.events import SignalCreated
@@ -59,8 +59,9 @@ def create_signal(
     )
     if signal is None:
         raise errors.SignalDuplicate(DEDUP_SECONDS)
-    events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
-    outbox.wake_on_commit()  # who shows it is woken after who trades it
+    with wake.together():
+        events.publish(SignalCreated(signal_id=signal.pk, user_id=user.pk))
+        outbox.wake_on_commit()  # who shows it is woken after who trades it
     return signal
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import threading
 import time
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta
+from queue import Queue
 
 import pytest
+import structlog
 from celery import current_app
+from celery.contrib.testing.worker import start_worker
 from django.db import transaction
 
 from apps.core import wake as wake_module
-from apps.core.quick_redis import quick_redis
+from apps.core.quick_redis import QuickRedis, quick_redis
 from apps.core.wake import queue_of, wake, wake_on_commit
 from tests.own_redis import OwnRedis
 
@@ -23,7 +27,7 @@ MACHINE_SECONDS = 0.1  # what a busy machine may add to a time
 
 @pytest.fixture(autouse=True)
 def fresh_publisher(monkeypatch):
-    monkeypatch.setattr(wake_module, "_publisher", wake_module._Publisher())
+    monkeypatch.setattr(wake_module, "_waker", wake_module._Waker())
     quick_redis().ask(lambda client: client.delete(QUEUE))
 
 
@@ -45,7 +49,84 @@ def test_a_wake_up_is_a_celery_message_that_expires():
     (message,) = waiting()
     assert message["headers"]["task"] == "trading.process_signal"
     assert message["headers"]["expires"] is not None
-    assert json.loads(base64.b64decode(message["body"]))[0] == [42]
+    assert json.loads(b64decode(message["body"]))[0] == [42]
+
+
+def published_by_celery(*args) -> dict:
+    """Return the message Celery itself publishes for a wake-up."""
+    with current_app.connection_for_write() as connection:
+        current_app.send_task(
+            "trading.process_signal", args, queue=QUEUE, expires=30, ignore_result=False, connection=connection
+        )
+    (raw,) = quick_redis().ask(lambda client: client.lrange(QUEUE, 0, 0))
+    return json.loads(raw)
+
+
+def steady(message: dict) -> dict:
+    """Return a message without what is new in each, after a look at its form."""
+    headers, properties = dict(message["headers"]), dict(message["properties"])
+    task_id = headers.pop("id")
+    assert task_id == headers.pop("root_id") == properties.pop("correlation_id")
+    assert len(task_id) == len(properties.pop("delivery_tag")) == 36
+    expires_in = datetime.fromisoformat(headers.pop("expires")) - datetime.now(UTC)
+    assert timedelta(seconds=20) < expires_in <= timedelta(seconds=30)
+    return {**message, "headers": headers, "properties": properties, "body": json.loads(b64decode(message["body"]))}
+
+
+@pytest.mark.parametrize("args", [(), (42,), ("text", 7)])
+def test_a_wake_up_is_to_the_letter_what_celery_publishes(args):
+    theirs = published_by_celery(*args)
+    assert wake("trading.process_signal", *args, queue=QUEUE)
+    expected = steady(theirs)
+    expected["properties"]["reply_to"] = ""  # nobody waits for a result
+    del expected["properties"]["expiration"]  # for brokers that expire messages themselves: Redis is none
+    assert steady(waiting()[0]) == expected
+
+
+def test_a_worker_runs_what_it_was_woken_for_and_knows_the_request_that_caused_it(celery_task):
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        assert wake(celery_task.name, 42, "x", queue=QUEUE)
+    with start_worker(current_app, pool="solo", perform_ping_check=False, queues=[QUEUE], loglevel="ERROR"):
+        args, headers = celery_task.done.get(timeout=10)
+    assert args == (42, "x")
+    assert headers["request_id"] == "r-1"
+    assert waiting() == []
+
+
+@pytest.fixture
+def celery_task():
+    """A task that tells what it was called with."""
+
+    @current_app.task(name="test.tell", bind=True)
+    def tell(self, *args):
+        tell.done.put((args, self.request.headers))
+
+    tell.done = Queue()
+    yield tell
+    current_app.tasks.unregister("test.tell")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_woken_together_is_sent_in_its_order_at_the_end(monkeypatch):
+    sent = []
+    monkeypatch.setattr(QuickRedis, "tell", lambda self, commands, **_options: sent.append(commands))
+    with wake_module.together():
+        wake_module.call_on_commit("channel")
+        with wake_module.together():
+            wake_on_commit("trading.process_signal", 1, queue=QUEUE)
+        assert sent == []
+    ((first, second),) = sent
+    assert (first[:2], second[:2]) == (("PUBLISH", "channel"), ("LPUSH", QUEUE))
+    with wake_module.together():
+        pass
+    assert len(sent) == 1
+
+
+def test_a_connection_that_redis_closed_meanwhile_is_opened_anew(own_redis):
+    assert wake("t", queue=QUEUE)
+    own_redis.kill()
+    own_redis.start()
+    assert wake("t", queue=QUEUE)
 
 
 def test_tasks_go_to_the_queue_of_the_worker_that_owns_them():
@@ -99,11 +180,11 @@ def test_many_threads_pay_for_a_hanging_redis_together(own_redis):
     assert max(slowest) < 0.2 + MACHINE_SECONDS
 
 
-def test_a_dead_redis_is_no_error_and_wake_ups_resume_when_it_is_back(own_redis, monkeypatch):
+def test_a_dead_redis_is_no_error_and_wake_ups_resume_when_it_is_back(own_redis):
     assert wake("t", queue=QUEUE)
     own_redis.kill()
     assert wake("t", queue=QUEUE) is False
-    monkeypatch.setattr(current_app.conf, "broker_url", os.environ["REDIS_URL"])
+    own_redis.start()
     assert wake("t", queue=QUEUE) is False
     time.sleep(wake_module.LEFT_ALONE_SECONDS + 0.05)
     assert wake("t", queue=QUEUE) is True
@@ -113,7 +194,7 @@ def test_a_forked_child_opens_a_connection_of_its_own():
     assert wake("t", queue=QUEUE)
     child = os.fork()
     if child == 0:
-        os._exit(0 if wake_module._publisher._producer is None and wake("t", queue=QUEUE) else 1)
+        os._exit(0 if wake_module._waker._redis is None and wake("t", queue=QUEUE) else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert wake("t", queue=QUEUE)
     assert len(waiting()) == 3

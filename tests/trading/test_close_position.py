@@ -196,7 +196,7 @@ def redis_away(settings, monkeypatch):
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
         settings.REDIS_URL = url
         monkeypatch.setattr(current_app.conf, "broker_url", url)
-        monkeypatch.setattr(wake, "_publisher", wake._Publisher())
+        monkeypatch.setattr(wake, "_waker", wake._Waker())
         yield
 
 

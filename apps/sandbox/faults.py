@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -35,6 +36,22 @@ class FaultKind(StrEnum):
     STALE_PRICE = "stale_price"
     DELISTED = "delisted"
 
+    # of a transaction handed out to sign
+    EXPIRED_BLOCKHASH = "expired_blockhash"
+    REPLACED_FEE_PAYER = "replaced_fee_payer"
+    RFQ_ROUTE = "rfq_route"
+    DRAINED_WALLET = "drained_wallet"
+    SWAPPED_DESTINATION = "swapped_destination"
+    ADDED_INSTRUCTION = "added_instruction"
+
+    # of a signed transaction that comes back
+    ANSWER_LOST = "answer_lost"
+    ERROR_AFTER_LANDING = "error_after_landing"
+    EARLY_ANSWER = "early_answer"
+    LATE_LANDING = "late_landing"
+    FALSE_FAILURE = "false_failure"
+    FALSE_SUCCESS = "false_success"
+
 
 #: Faults of a whole answer, whatever prices it would tell.
 WITHOUT_ANSWER = frozenset(
@@ -47,6 +64,26 @@ WITHOUT_ANSWER = frozenset(
         FaultKind.DISCONNECT,
     }
 )
+#: Faults of the transactions of one source, and of no other.
+TAMPERING = (
+    FaultKind.RFQ_ROUTE,
+    FaultKind.REPLACED_FEE_PAYER,
+    FaultKind.SWAPPED_DESTINATION,
+    FaultKind.DRAINED_WALLET,
+    FaultKind.ADDED_INSTRUCTION,
+    FaultKind.EXPIRED_BLOCKHASH,
+)
+LANDING = frozenset(
+    {
+        FaultKind.ANSWER_LOST,
+        FaultKind.ERROR_AFTER_LANDING,
+        FaultKind.EARLY_ANSWER,
+        FaultKind.LATE_LANDING,
+        FaultKind.FALSE_FAILURE,
+        FaultKind.FALSE_SUCCESS,
+    }
+)
+ONLY_OF = {Source.JUPITER_ORDER: frozenset(TAMPERING), Source.JUPITER_EXECUTE: LANDING}
 #: Faults after which there is no proper answer, so that an open stream must end.
 OUTAGES = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHORIZED, FaultKind.DISCONNECT})
 
@@ -68,6 +105,7 @@ class Fault:
     factor: Decimal
     age_seconds: float
     frozen: MarketView | None
+    slots: int = 4
     hits: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,7 +128,7 @@ class Fault:
         match self.kind:
             case FaultKind.LATENCY:
                 document["latency_ms"] = self.latency_ms
-            case FaultKind.SERVER_ERROR:
+            case FaultKind.SERVER_ERROR | FaultKind.ERROR_AFTER_LANDING:
                 document["status"] = self.status
             case FaultKind.RATE_LIMIT:
                 document["retry_after_seconds"] = self.retry_after_seconds
@@ -98,6 +136,8 @@ class Fault:
                 document["factor"] = str(self.factor)
             case FaultKind.STALE_PRICE:
                 document["age_seconds"] = self.age_seconds
+            case FaultKind.EARLY_ANSWER | FaultKind.LATE_LANDING:
+                document["slots"] = self.slots
         return document
 
 
@@ -112,6 +152,12 @@ class Effects:
     missing: tuple[Fault, ...] = ()
     null: tuple[Fault, ...] = ()
     sol_usd_factor: Decimal = Decimal(1)
+    met: tuple[Fault, ...] = ()
+
+    def of_kinds(self, kinds: Collection[FaultKind]) -> list[FaultKind]:
+        """Return which of these kinds the request met."""
+        met = {fault.kind for fault in self.met}
+        return [kind for kind in kinds if kind in met]
 
     def is_missing(self, mint: str) -> bool:
         """Say whether the token is left out of the answer."""
@@ -145,6 +191,7 @@ class FaultBook:
         retry_after_seconds: int = 2,
         factor: Decimal = Decimal(10),
         age_seconds: float = 60.0,
+        slots: int = 4,
     ) -> Fault:
         """Switch a fault on; a stale one freezes `view`."""
         fault = Fault(
@@ -161,6 +208,7 @@ class FaultBook:
             factor=factor,
             age_seconds=age_seconds,
             frozen=view.aged(age_seconds) if kind is FaultKind.STALE_PRICE else None,
+            slots=slots,
         )
         self._faults.append(fault)
         return fault
@@ -188,15 +236,16 @@ class FaultBook:
         return len(cleared)
 
     def draw(self, source: Source, request: str = "") -> list[Fault]:
-        """Return the faults one request to `source` meets, and count them; `request` is its path and query.
+        """Return the faults one request to `source` meets, and count them; `request` is text that names its tokens.
 
-        A fault of some tokens that keeps the answer back meets only requests that name one of them.
+        A fault of some tokens that is about the whole answer meets only requests that name one of them.
         """
         if not self._faults:
             return []
         met = []
         for fault in self.active(source):
-            if fault.kind in WITHOUT_ANSWER and fault.mints and not any(mint in request for mint in fault.mints):
+            whole = fault.kind in WITHOUT_ANSWER or any(fault.kind in kinds for kinds in ONLY_OF.values())
+            if whole and fault.mints and not any(mint in request for mint in fault.mints):
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue
@@ -243,4 +292,5 @@ def effects_of(met: list[Fault], live: MarketView) -> Effects:
         missing=tuple(fault for fault in met if fault.kind is FaultKind.MISSING_PRICE),
         null=tuple(fault for fault in met if fault.kind is FaultKind.NULL_PRICE),
         sol_usd_factor=sol_usd_factor,
+        met=tuple(met),
     )

@@ -23,6 +23,7 @@ from apps.sandbox.attention import Attention
 from apps.sandbox.chain.server import PORTS, Chain, ChainOptions, serving
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
+from apps.sandbox.exchange.orders import SwapOrders
 from apps.sandbox.exchange.venue import Venue
 from apps.sandbox.faults import FaultBook
 from apps.sandbox.http import control, dexscreener, jupiter, page, pyth, scenarios, webhooks
@@ -66,11 +67,13 @@ def make_runtime(options: Options) -> Runtime:
         ),
         faults.numbers,
     )
+    venue = Venue(market, chain.ledger, fee_bps=options.fee_bps)
     return Runtime(
         options=options,
         market=market,
         chain=chain,
-        venue=Venue(market, chain.ledger, fee_bps=options.fee_bps),
+        venue=venue,
+        swaps=SwapOrders(venue),
         engine=Engine(market, attention),
         attention=attention,
         faults=faults,

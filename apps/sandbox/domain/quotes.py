@@ -6,7 +6,7 @@ the sale takes it off), and between two tokens it comes off the SOL in the middl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -64,6 +64,16 @@ class Quote:
     def paid_out_amount(self) -> int:
         """What is paid on chain: the output less the protocol fee where that comes off it, as on a sale."""
         return self.out_amount - self.fee_lamports if self.output_mint == SOL_MINT else self.out_amount
+
+    @property
+    def least_paid_out_amount(self) -> int:
+        """What is paid on chain less the allowed slippage, rounded up: the chain refuses to pay less."""
+        return -(-self.paid_out_amount * (BPS - self.slippage_bps) // BPS)
+
+    def promising(self, paid_out_amount: int) -> Quote:
+        """Return this quote with another promise of what is paid on chain."""
+        taken = self.out_amount - self.paid_out_amount
+        return replace(self, out_amount=paid_out_amount + taken)
 
     @property
     def least_out_amount(self) -> int:

@@ -5,9 +5,12 @@ The wallet's wrapped SOL exists only inside the transaction: it is filled, swapp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
@@ -35,6 +38,8 @@ ASSOCIATED_TOKEN_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25e
 COMPUTE_UNIT_LIMIT = 160_000
 DEFAULT_PRIORITY_FEE_LAMPORTS = 16_000
 MICROLAMPORTS = 10**6
+#: One of the accounts where block engines take their tips.
+TIP = Pubkey.from_string("96gYZGLnJYVFmbjzopPSU6QiEV5fGqZNyN9nmNhvrZU5")
 _SOL = Pubkey.from_string(SOL_MINT)
 _CREATE_IDEMPOTENT, _SYNC_NATIVE, _CLOSE_ACCOUNT = bytes((1,)), bytes((17,)), bytes((9,))
 _READ_ONLY_PLACES = frozenset(
@@ -55,20 +60,25 @@ _READ_ONLY_PLACES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltSwap:
-    """An unsigned transaction and what it costs beside the swap. `short_of`: what its owner lacks, "input" or "gas"."""
+class SwapTerms:
+    """What whoever asks for a transaction may choose.
 
-    transaction: VersionedTransaction
-    last_valid_block_height: int
-    quote: quotes.Quote
-    compute_unit_limit: int
+    `payer` pays its fees and rent instead of the taker, `receiver` gets the output. Without `wrap` the taker's wrapped
+    SOL is left as it is. A tip goes to a block engine beside the fee.
+    """
+
     compute_unit_price: int
-    rent_lamports: int
-    short_of: str | None
+    compute_unit_limit: int = COMPUTE_UNIT_LIMIT
+    tip_lamports: int = 0
+    payer: Pubkey | None = None
+    receiver: Pubkey | None = None
+    wrap: bool = True
 
-    @property
-    def signature_fee_lamports(self) -> int:
-        return LAMPORTS_PER_SIGNATURE * len(self.transaction.signatures)
+    @classmethod
+    def of_priority_fee(cls, lamports: int, **others: Any) -> Self:
+        """Return terms with a priority fee of so many lamports, or the most below it that a price per unit can say."""
+        limit = others.get("compute_unit_limit", COMPUTE_UNIT_LIMIT)
+        return cls(compute_unit_price=lamports * MICROLAMPORTS // limit, **others)
 
     @property
     def priority_fee_lamports(self) -> int:
@@ -76,9 +86,32 @@ class BuiltSwap:
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltSwap:
+    """An unsigned transaction and what it costs beside the swap. `short_of`: what its owner lacks, "input" or "gas"."""
+
+    transaction: VersionedTransaction
+    last_valid_block_height: int
+    quote: quotes.Quote
+    taker: Pubkey
+    terms: SwapTerms
+    steps: tuple[Instruction, ...]
+    rent_lamports: int
+    short_of: str | None
+
+    @property
+    def payer(self) -> Pubkey:
+        return self.terms.payer or self.taker
+
+    @property
+    def signature_fee_lamports(self) -> int:
+        return LAMPORTS_PER_SIGNATURE * len(self.transaction.signatures)
+
+
+@dataclass(frozen=True, slots=True)
 class _Side:
     """One side of a swap: the mint, its program, the owner's account, the pool's."""
 
+    owner: Pubkey
     mint: Pubkey
     program: Pubkey
     own: Pubkey
@@ -115,72 +148,68 @@ def build_swap(
         fee_bps=venue.fee_bps,
         slippage_bps=slippage_bps,
     )
-    price = priority_fee_lamports * MICROLAMPORTS // COMPUTE_UNIT_LIMIT
-    return build(venue, quote, taker=taker, compute_unit_price=price)
+    return build(venue, quote, taker=taker, terms=SwapTerms.of_priority_fee(priority_fee_lamports))
 
 
-def build(
-    venue: Venue,
-    quote: quotes.Quote,
-    *,
-    taker: Pubkey,
-    compute_unit_price: int,
-    compute_unit_limit: int = COMPUTE_UNIT_LIMIT,
-    payer: Pubkey | None = None,
-    wrap: bool = True,
-    destination: Pubkey | None = None,
-) -> BuiltSwap:
-    """Return the transaction of a quote; the taker pays its fees unless somebody else is named.
-
-    Without `wrap` the taker's wrapped SOL is left as it is. `destination` takes the output instead of the taker.
-    """
-    paying = taker if payer is None else payer
+def build(venue: Venue, quote: quotes.Quote, *, taker: Pubkey, terms: SwapTerms) -> BuiltSwap:
+    """Return the transaction of a quote, for the taker and whoever pays to sign."""
+    payer = terms.payer or taker
     source, target = _side(venue, quote, quote.input_mint, taker), _side(venue, quote, quote.output_mint, taker)
-    steps = [set_compute_unit_limit(compute_unit_limit), set_compute_unit_price(compute_unit_price)]
-    created = [side for side in (target, source) if side is target or (side.mint == _SOL and wrap)]
-    steps += [_create(paying, taker, side) for side in created]
-    if source.mint == _SOL and wrap:
+    if terms.receiver is not None:
+        target = replace(target, owner=terms.receiver, own=associated(terms.receiver, target.mint, target.program))
+    wraps = terms.wrap and source.mint == _SOL
+    unwraps = terms.wrap and target.mint == _SOL and target.owner == taker
+    created = [target, source] if wraps else [target]
+    steps = [set_compute_unit_limit(terms.compute_unit_limit), set_compute_unit_price(terms.compute_unit_price)]
+    steps += [_create(payer, side) for side in created]
+    if wraps:
         steps.append(transfer(TransferParams(from_pubkey=taker, to_pubkey=source.own, lamports=quote.in_amount)))
         steps.append(Instruction(accounts.TOKEN, _SYNC_NATIVE, [AccountMeta(source.own, False, True)]))
-    steps.append(_route(venue, quote, taker, source, target, destination))
-    if wrap and _SOL in (source.mint, target.mint):
-        steps.append(_close(taker, source if source.mint == _SOL else target))
+    steps.append(_route(venue, quote, source, target))
+    if wraps or unwraps:
+        steps.append(_close(source if wraps else target))
+    if terms.tip_lamports:
+        steps.append(transfer(TransferParams(from_pubkey=taker, to_pubkey=TIP, lamports=terms.tip_lamports)))
     blockhash, last_valid_block_height = venue.ledger.blockhash("confirmed")
-    message = MessageV0.try_compile(paying, steps, [], blockhash)
-    unsigned = [Signature.default()] * message.header.num_required_signatures
-    missing = [side for side in created if venue.ledger.account(side.own) is None]
-    fees = LAMPORTS_PER_SIGNATURE + -(-compute_unit_price * compute_unit_limit // MICROLAMPORTS)
-    rent = {side.own: venue.ledger.rent(mints.account_size(side.rules)) for side in missing}
-    stays = sum(lamports for own, lamports in rent.items() if not wrap or own not in _closed(source, target))
+    rents = {
+        side.own: venue.ledger.rent(mints.account_size(side.rules))
+        for side in created
+        if venue.ledger.account(side.own) is None
+    }
+    closed = source.own if wraps else target.own if unwraps else None
+    costs = LAMPORTS_PER_SIGNATURE + terms.priority_fee_lamports + sum(rents.values()) if payer == taker else 0
     return BuiltSwap(
-        transaction=VersionedTransaction.populate(message, unsigned),
+        transaction=compiled(payer, steps, blockhash),
         last_valid_block_height=last_valid_block_height,
         quote=quote,
-        compute_unit_limit=compute_unit_limit,
-        compute_unit_price=compute_unit_price,
-        rent_lamports=stays,
-        short_of=_short_of(venue, quote, taker, source, fees + sum(rent.values()) if paying == taker else 0, wrap),
+        taker=taker,
+        terms=terms,
+        steps=tuple(steps),
+        rent_lamports=sum(lamports for own, lamports in rents.items() if own != closed),
+        short_of=_short_of(venue, quote, source, costs + terms.tip_lamports, wraps=wraps),
     )
+
+
+def compiled(payer: Pubkey, steps: Sequence[Instruction], blockhash: Hash) -> VersionedTransaction:
+    """Return a transaction with every signature missing."""
+    message = MessageV0.try_compile(payer, list(steps), [], blockhash)
+    return VersionedTransaction.populate(message, [Signature.default()] * message.header.num_required_signatures)
 
 
 def _side(venue: Venue, quote: quotes.Quote, mint: str, taker: Pubkey) -> _Side:
     if mint != SOL_MINT:
         places = venue.places(mint)
         own = associated(taker, places.mint, places.program)
-        return _Side(places.mint, places.program, own, places.vault, places.rules)
+        return _Side(taker, places.mint, places.program, own, places.vault, places.rules)
     token = quote.output_mint if quote.input_mint == SOL_MINT else quote.input_mint
-    return _Side(_SOL, accounts.TOKEN, associated(taker, _SOL), venue.places(token).sol_vault, HARMLESS)
+    return _Side(taker, _SOL, accounts.TOKEN, associated(taker, _SOL), venue.places(token).sol_vault, HARMLESS)
 
 
-def _closed(source: _Side, target: _Side) -> set[Pubkey]:
-    return {side.own for side in (source, target) if side.mint == _SOL}
-
-
-def _create(payer: Pubkey, owner: Pubkey, side: _Side) -> Instruction:
+def _create(payer: Pubkey, side: _Side) -> Instruction:
     keys = [
         AccountMeta(payer, True, True),
         AccountMeta(side.own, False, True),
-        AccountMeta(owner, False, False),
+        AccountMeta(side.owner, False, False),
         AccountMeta(side.mint, False, False),
         AccountMeta(SYSTEM, False, False),
         AccountMeta(side.program, False, False),
@@ -188,20 +217,19 @@ def _create(payer: Pubkey, owner: Pubkey, side: _Side) -> Instruction:
     return Instruction(ASSOCIATED_TOKEN_PROGRAM, _CREATE_IDEMPOTENT, keys)
 
 
-def _close(owner: Pubkey, side: _Side) -> Instruction:
+def _close(side: _Side) -> Instruction:
+    owner = side.owner
     keys = [AccountMeta(side.own, False, True), AccountMeta(owner, False, True), AccountMeta(owner, True, False)]
     return Instruction(side.program, _CLOSE_ACCOUNT, keys)
 
 
-def _route(
-    venue: Venue, quote: quotes.Quote, taker: Pubkey, source: _Side, target: _Side, destination: Pubkey | None
-) -> Instruction:
+def _route(venue: Venue, quote: quotes.Quote, source: _Side, target: _Side) -> Instruction:
     pooled = venue.places(quote.output_mint if quote.output_mint != SOL_MINT else quote.input_mint)
     keys = {
         RouteAccount.TOKEN_PROGRAM: accounts.TOKEN,
-        RouteAccount.USER: taker,
+        RouteAccount.USER: source.owner,
         RouteAccount.USER_SOURCE: source.own,
-        RouteAccount.USER_DESTINATION: destination or target.own,
+        RouteAccount.USER_DESTINATION: target.own,
         RouteAccount.DESTINATION: PROGRAM_ID,
         RouteAccount.DESTINATION_MINT: target.mint,
         RouteAccount.PLATFORM_FEE: venue.platform_fee_account,
@@ -224,11 +252,11 @@ def _route(
     return Instruction(PROGRAM_ID, terms.data(), metas)
 
 
-def _short_of(venue: Venue, quote: quotes.Quote, taker: Pubkey, source: _Side, costs: int, wrap: bool) -> str | None:
+def _short_of(venue: Venue, quote: quotes.Quote, source: _Side, costs: int, *, wraps: bool) -> str | None:
     """Return what the taker lacks: enough of the input, or SOL for fees and rent besides."""
-    account = venue.ledger.account(taker)
+    account = venue.ledger.account(source.owner)
     lamports = 0 if account is None else account.lamports
-    if source.mint == _SOL and wrap:
+    if wraps:
         if lamports < quote.in_amount:
             return "input"
         costs += quote.in_amount

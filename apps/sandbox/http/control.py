@@ -16,11 +16,12 @@ from apps.core.money import SOL_MINT, lamports_to_sol
 from apps.sandbox.domain import tokens
 from apps.sandbox.domain.listing import Listing
 from apps.sandbox.domain.market import UnknownToken
+from apps.sandbox.domain.mints import MintExtension, MintRules
 from apps.sandbox.domain.pools import PoolOutOfRange
 from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT, Rest, TokenOrder
 from apps.sandbox.domain.views import MarketView
-from apps.sandbox.faults import FaultKind
+from apps.sandbox.faults import ONLY_OF, FaultKind
 from apps.sandbox.http.body import BadRequest, Fields
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 from apps.sandbox.http.scenarios import LEAST_PRICE, MOST_PRICE, playing_documents
@@ -90,13 +91,28 @@ def _orders(fields: Fields) -> list[TokenOrder]:
     liquidity_sol = fields.number("liquidity_sol", least=Decimal("0.01"), most=Decimal("1e9"), default=Decimal(5_000))
     volatility = fields.number("volatility_percent", least=Decimal(0), most=Decimal(100), default=Decimal(5))
     pool_fee_bps = fields.integer("pool_fee_bps", least=0, most=1_000)
+    rules = _rules(fields)
     fields.done()
     if len(prefix) > MAX_PREFIX_LENGTH or not set(prefix) <= PREFIX_LETTERS:
         raise BadRequest("INVALID_FIELD", "prefix must be 1 to 12 letters and digits", field="prefix")
     return [
-        TokenOrder(prefix, number, rest, decimals, price_sol, liquidity_sol, float(volatility), pool_fee_bps)
+        TokenOrder(prefix, number, rest, decimals, price_sol, liquidity_sol, float(volatility), pool_fee_bps, rules)
         for number in range(1, count + 1)
     ]
+
+
+def _rules(fields: Fields) -> MintRules:
+    """Return what the mint of an added token allows its maker: nothing, unless it is asked for."""
+    names = fields.texts("extensions", at_most=len(MintExtension))
+    for name in names:
+        if name not in list(MintExtension):
+            raise BadRequest("INVALID_FIELD", f"extensions must be of {', '.join(MintExtension)}", field="extensions")
+    return MintRules.of(
+        mint_authority=bool(fields.flag("mint_authority")),
+        freeze_authority=bool(fields.flag("freeze_authority")),
+        token_2022=bool(fields.flag("token_2022")),
+        extensions=[MintExtension(name) for name in names],
+    )
 
 
 async def set_price(request: web.Request) -> web.Response:
@@ -156,6 +172,9 @@ async def add_fault(request: web.Request) -> web.Response:
     fields = await Fields.of(request)
     sources = _sources(fields.texts("source", at_most=len(Source)))
     kind = FaultKind(fields.choice("kind", list(FaultKind)))
+    sources = [source for source in sources if all(kind not in kinds or source is at for at, kinds in ONLY_OF.items())]
+    if not sources:
+        raise BadRequest("INVALID_FIELD", f"{kind} is no fault of that source", field="source")
     probability = fields.number("probability", least=Decimal(0), most=Decimal(1), default=Decimal(1))
     duration = fields.number("duration_seconds", least=Decimal("0.01"), most=Decimal(86_400))
     times = fields.integer("count", least=1, most=1_000_000)
@@ -164,6 +183,7 @@ async def add_fault(request: web.Request) -> web.Response:
     retry_after = fields.integer("retry_after_seconds", least=0, most=3_600, default=2)
     factor = fields.number("factor", least=Decimal("1e-9"), most=Decimal("1e9"), default=Decimal(10))
     age = fields.number("age_seconds", least=Decimal(0), most=Decimal(86_400), default=Decimal(60))
+    slots = fields.integer("slots", least=0, most=10_000, default=4)
     mints = frozenset(listed(mint, runtime.market) for mint in fields.texts("mints", at_most=1_000))
     fields.done()
     added = [
@@ -180,6 +200,7 @@ async def add_fault(request: web.Request) -> web.Response:
             retry_after_seconds=retry_after,
             factor=factor,
             age_seconds=float(age),
+            slots=slots,
         )
         for source in sources
     ]

@@ -15,7 +15,9 @@ from apps.sandbox.faults import Effects, Fault, FaultKind, effects_of
 from apps.sandbox.http.runtime import RUNTIME, Runtime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Answer = Callable[[web.Request, Runtime, Effects], web.Response]
+Answer = Callable[[web.Request, Runtime, Effects], web.Response | Awaitable[web.Response]]
+#: Which sources' faults a request meets beside those of its own.
+MoreSources = Callable[[web.Request], list[Source]]
 
 #: A hanging answer lets go after this long even if nobody clears the fault.
 _LONGEST_HANG_SECONDS = 600.0
@@ -30,19 +32,21 @@ class Voice:
     unauthorized: Callable[[], web.Response]
 
 
-def provided(source: Source, voice: Voice) -> Callable[[Answer], Handler]:
-    """Turn a function of request, runtime and effects into a handler that meets the faults of `source` first."""
+def provided(source: Source, voice: Voice, more: MoreSources | None = None) -> Callable[[Answer], Handler]:
+    """Turn a function of request, runtime and effects into a handler that meets the faults of its sources first."""
 
     def decorate(answer: Answer) -> Handler:
         @wraps(answer)
         async def handle(request: web.Request) -> web.StreamResponse:
             runtime = request.app[RUNTIME]
-            met = runtime.faults.draw(source, request.path_qs)
+            sources = [source, *(more(request) if more is not None else ())]
+            met = [fault for each in sources for fault in runtime.faults.draw(each, request.path_qs)]
             if met:
                 refused = await refusal(request, met, voice)
                 if refused is not None:
                     return refused
-            return answer(request, runtime, effects_of(met, runtime.market.view.told_by(source)))
+            answered = answer(request, runtime, effects_of(met, runtime.market.view.told_by(source)))
+            return answered if isinstance(answered, web.Response) else await answered
 
         return handle
 
@@ -58,9 +62,9 @@ async def refusal(request: web.Request, met: list[Fault], voice: Voice) -> web.R
         match fault.kind:
             case FaultKind.HANG:
                 await _hang(fault)
-                return _cut(request)
+                return cut(request)
             case FaultKind.DISCONNECT:
-                return _cut(request)
+                return cut(request)
             case FaultKind.RATE_LIMIT:
                 return voice.rate_limited(fault.retry_after_seconds)
             case FaultKind.SERVER_ERROR:
@@ -78,7 +82,8 @@ async def _hang(fault: Fault) -> None:
         return
 
 
-def _cut(request: web.Request) -> web.Response:
+def cut(request: web.Request) -> web.Response:
+    """Drop the connection: whoever asked never hears an answer."""
     if request.transport is not None:
         request.transport.close()
     return web.Response(status=500)

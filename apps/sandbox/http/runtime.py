@@ -12,6 +12,7 @@ from apps.sandbox.attention import Attention
 from apps.sandbox.chain.server import Chain
 from apps.sandbox.domain.market import Market
 from apps.sandbox.engine import Engine
+from apps.sandbox.exchange.orders import SwapOrders
 from apps.sandbox.exchange.venue import Venue
 from apps.sandbox.faults import FaultBook
 from apps.sandbox.options import Options
@@ -27,6 +28,7 @@ class Runtime:
     market: Market
     chain: Chain
     venue: Venue
+    swaps: SwapOrders
     engine: Engine
     attention: Attention
     faults: FaultBook

@@ -1,4 +1,4 @@
-"""Jupiter: Swap V2, Price V3 and Tokens V2 under one base URL.
+"""Jupiter: Swap V2 (and Ultra, its older name), Swap V1, Price V3 and Tokens V2 under one base URL.
 
 Amounts are strings of integers, prices JSON numbers, and a token without a price is left out, as the provider does it.
 """
@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from apps.sandbox.http.jupiter import price, swap, tokens
+from apps.sandbox.http.jupiter import execute, metis, price, swap, tokens
 
 
 def routes(prefix: str) -> list[web.RouteDef]:
     """Return Jupiter's routes under a path prefix."""
     return [
-        web.get(f"{prefix}/swap/v2/order", swap.order),
+        *(
+            route
+            for product in ("swap/v2", "ultra/v1")
+            for route in (
+                web.get(f"{prefix}/{product}/order", swap.order),
+                web.post(f"{prefix}/{product}/execute", execute.execute),
+            )
+        ),
+        web.get(f"{prefix}/swap/v1/quote", metis.quote),
+        web.post(f"{prefix}/swap/v1/swap", metis.swap),
+        web.get(f"{prefix}/swap/v1/program-id-to-label", metis.labels),
         web.get(f"{prefix}/price/v3", price.prices),
         web.get(f"{prefix}/tokens/v2/search", tokens.search),
         web.get(f"{prefix}/tokens/v2/tag", tokens.tagged),

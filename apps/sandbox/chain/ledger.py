@@ -9,35 +9,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from solders.account import Account
-from solders.address_lookup_table_account import ID as LOOKUP_PROGRAM
 from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
-from solders.message import MessageV0, VersionedMessage
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import ID as SYSTEM
 from solders.system_program import TransferParams, transfer
 from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
-from solders.transaction_metadata import FailedTransactionMetadata
 
-from apps.sandbox.chain import accounts
-from apps.sandbox.chain.outcomes import (
-    LAMPORTS_PER_SIGNATURE,
-    Simulated,
-    error_json,
-    fee_of,
-    inner_calls,
-    preflight_data,
-    sentence,
-)
+from apps.sandbox.chain import accounts, lookups
+from apps.sandbox.chain.fees import LandedFees
+from apps.sandbox.chain.outcomes import Balances, Outcome, balances, meta_of, preflight_data, sentence
 from apps.sandbox.chain.states import NOTHING, States
 
 VALID_BLOCKS = 150
@@ -48,19 +39,6 @@ SKIPPED_EVERY = 64
 CONFIRMED_AFTER, FINALIZED_AFTER = 1, 32
 COMMITMENTS = ("processed", "confirmed", "finalized")
 FAUCET_LAMPORTS = 500_000_000 * 10**9
-_LOOKUP_HEADER_BYTES, _KEY_BYTES = 56, 32
-#: What a transaction fails with before it is worth a fee: it never lands.
-_NEVER_LANDS = frozenset(
-    (
-        "AccountNotFound",
-        "AlreadyProcessed",
-        "BlockhashNotFound",
-        "InsufficientFundsForFee",
-        "InvalidAccountForFee",
-        "SanitizeFailure",
-        "SignatureFailure",
-    )
-)
 
 
 class Refused(Exception):
@@ -100,6 +78,7 @@ class Ledger:
         self.landed: dict[Signature, Landed] = {}
         self.by_address: dict[Pubkey, list[Signature]] = defaultdict(list)
         self.states = States(self._vm.get_account, self._vm.set_account)
+        self.fees = LandedFees()
         self._window: dict[Hash, int] = {}
         self._airdrops = 0
         self.on_landed: list[Callable[[Landed], None]] = []
@@ -217,73 +196,39 @@ class Ledger:
         Raises:
             Refused: a lookup table does not exist or is too short.
         """
-        message = transaction.message
-        own = tuple(message.account_keys)
-        writable: list[Pubkey] = []
-        readonly: list[Pubkey] = []
-        for lookup in getattr(message, "address_table_lookups", ()):
-            table = self._lookup_table(lookup.account_key)
-            try:
-                writable += [table[index] for index in lookup.writable_indexes]
-                readonly += [table[index] for index in lookup.readonly_indexes]
-            except IndexError:
-                raise Refused(-32602, "Transaction address table lookup uses an invalid index") from None
-        return (*own, *writable, *readonly)
+        try:
+            return lookups.keys_of(transaction, self.account)
+        except lookups.NoSuchAddress as error:
+            raise Refused(-32602, str(error)) from None
 
-    def _lookup_table(self, key: Pubkey) -> list[Pubkey]:
-        account = self.account(key)
-        if account is None or account.owner != LOOKUP_PROGRAM:
-            raise Refused(-32602, "Transaction loads an address table account that doesn't exist")
-        listed = bytes(account.data)[_LOOKUP_HEADER_BYTES:]
-        return [Pubkey(listed[start : start + _KEY_BYTES]) for start in range(0, len(listed), _KEY_BYTES)]
-
-    def simulate(self, transaction: VersionedTransaction, *, verify: bool, any_blockhash: bool = False) -> Simulated:
+    def simulate(self, transaction: VersionedTransaction, *, verify: bool, any_blockhash: bool = False) -> Outcome:
         """Execute a transaction and forget it."""
         wrong = None if any_blockhash else self._wrong(transaction)
         if wrong is not None:
-            return Simulated(wrong, [], 0, 0, {}, [])
+            return Outcome.never(wrong)
         self._prepare(transaction, self.keys_of(transaction))
         self._vm.with_sigverify(verify)
         try:
-            result = self._vm.simulate_transaction(transaction)
+            return Outcome.of(self._vm.simulate_transaction(transaction), transaction)
         finally:
             self._vm.with_sigverify(True)
-        error, after = None, {}
-        if isinstance(result, FailedTransactionMetadata):
-            error = error_json(result.err())
-        else:
-            after = dict(result.post_accounts())
-        meta = result.meta()
-        units = meta.compute_units_consumed()
-        return Simulated(error, list(meta.logs()), units, fee_of(meta, transaction), after, inner_calls(meta))
 
-    def balances_around(self, keys: Sequence[Pubkey], tried: Simulated) -> dict[str, Any]:
+    def balances_around(self, keys: Sequence[Pubkey], tried: Outcome) -> Balances:
         """Return the lamports and tokens of `keys` before and after what was tried, as simulations tell them."""
         before = self._present(keys)
-        lamports, tokens = self._balances(keys, before)
-        lamports_after, tokens_after = self._balances(keys, before | tried.after)
-        return {
-            "preBalances": lamports,
-            "postBalances": lamports_after,
-            "preTokenBalances": tokens,
-            "postTokenBalances": tokens_after,
-        }
-
-    def fee_of(self, message: VersionedMessage) -> int:
-        """Return the lamports a message would cost without a priority fee."""
-        return LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures
+        return self._around(keys, before, before | tried.after)
 
     def submit(self, transaction: VersionedTransaction, *, preflight: bool) -> Signature:
         """Take a transaction as a node does: simulate it first unless told not to, then execute it.
 
-        Without preflight one that cannot land is dropped without a word.
+        One that bids too little is dropped without a word, and without preflight any that cannot land.
 
         Raises:
             Refused: -32003 for a wrong signature, -32002 for what preflight finds.
         """
         self.check(transaction, preflight=preflight)
         signature = transaction.signatures[0]
-        if preflight or self._wrong(transaction) is None:
+        if (preflight or self._wrong(transaction) is None) and self.fees.takes(transaction.message):
             self._land(transaction, self.keys_of(transaction))
         return signature
 
@@ -319,8 +264,9 @@ class Ledger:
         self._add(landed)
 
     def changed_by(self, landed: Landed) -> list[tuple[Pubkey, Account | None]]:
-        """Return the accounts a transaction may have changed, as they are now."""
-        return [(key, self.account(key)) for key in landed.keys if self.states.knows(key)]
+        """Return the accounts a transaction may have changed, as they are now: programs are never among them."""
+        states = [(key, self.account(key)) for key in landed.keys if self.states.knows(key)]
+        return [(key, state) for key, state in states if state is None or not state.executable]
 
     def pretend(self, transaction: VersionedTransaction, *, error: Any) -> Landed:
         """Return a transaction as if it had landed, with this error; nothing is executed."""
@@ -331,7 +277,7 @@ class Ledger:
             before = around["preBalances"]
             around |= {"postBalances": [before[0] - tried.fee, *before[1:]]}
             around |= {"postTokenBalances": around["preTokenBalances"]}
-        return self._landed(transaction, keys, error, tried.fee, tried.inner, tried.logs, tried.units, around)
+        return self._landed(transaction, keys, replace(tried, error=error), around)
 
     def roll_back(self, signature: Signature) -> list[Landed]:
         """Take back the block a transaction landed in and all after it, as a fork does; returns what was taken back.
@@ -374,6 +320,7 @@ class Ledger:
         self.landed[landed.signature] = landed
         for key in landed.keys:
             self.by_address[key].append(landed.signature)
+        self.fees.note(landed.slot, landed.transaction.message, lookups.writable_of(landed.transaction, landed.keys))
 
     def _wrong(self, transaction: VersionedTransaction) -> str | None:
         if transaction.signatures[0] in self.landed:
@@ -388,81 +335,37 @@ class Ledger:
         for key in keys:
             self.states.keep_first(key)
         self._prepare(transaction, keys)
-        lamports, tokens = self._balances(keys, self._present(keys))
-        result = self._vm.send_transaction(transaction)
-        if isinstance(result, FailedTransactionMetadata):
-            error, meta = error_json(result.err()), result.meta()
-            if isinstance(error, str) and error in _NEVER_LANDS:
-                return None
-        else:
-            error, meta = None, result
+        before = self._present(keys)
+        outcome = Outcome.of(self._vm.send_transaction(transaction), transaction)
+        if not outcome.lands:
+            return None
         for key in keys:
             self.states.note(key, self.slot)
-        lamports_after, tokens_after = self._balances(keys, self._present(keys))
-        around = {
-            "preBalances": lamports,
-            "postBalances": lamports_after,
-            "preTokenBalances": tokens,
-            "postTokenBalances": tokens_after,
-        }
-        logs, units = list(meta.logs()), meta.compute_units_consumed()
-        return self._landed(transaction, keys, error, fee_of(meta, transaction), inner_calls(meta), logs, units, around)
+        return self._landed(transaction, keys, outcome, self._around(keys, before, self._present(keys)))
 
     def _landed(
-        self,
-        transaction: VersionedTransaction,
-        keys: Sequence[Pubkey],
-        error: Any,
-        fee: int,
-        inner: list[Any],
-        logs: list[str],
-        units: int,
-        around: Mapping[str, Any],
+        self, transaction: VersionedTransaction, keys: Sequence[Pubkey], outcome: Outcome, around: Balances
     ) -> Landed:
-        own = len(transaction.message.account_keys)
-        looked_up = [str(key) for key in keys[own:]]
-        writable = sum(len(each.writable_indexes) for each in getattr(transaction.message, "address_table_lookups", ()))
+        looked_up = [str(key) for key in keys[len(transaction.message.account_keys) :]]
         return Landed(
             signature=transaction.signatures[0],
             slot=self.slot,
             block_time=int(self.now),
             transaction=transaction,
             keys=tuple(keys),
-            meta={
-                "err": error,
-                "status": {"Ok": None} if error is None else {"Err": error},
-                "fee": fee,
-                **around,
-                "innerInstructions": inner,
-                "logMessages": logs,
-                "rewards": [],
-                "loadedAddresses": {"writable": looked_up[:writable], "readonly": looked_up[writable:]},
-                "computeUnitsConsumed": units,
-            },
+            meta=meta_of(outcome, around, looked_up, lookups.writable_looked_up(transaction)),
         )
 
     def _present(self, keys: Sequence[Pubkey]) -> dict[Pubkey, Account | None]:
         return {key: self._vm.get_account(key) for key in keys}
 
-    def _balances(
-        self, keys: Sequence[Pubkey], states: Mapping[Pubkey, Account | None]
-    ) -> tuple[list[int], list[dict[str, Any]]]:
-        """Return the lamports of every key in these states, and what those that are token accounts hold."""
-        lamports, tokens = [], []
-        for index, key in enumerate(keys):
-            account = states.get(key)
-            lamports.append(0 if account is None else account.lamports)
-            held = accounts.token_account(account)
-            if account is None or held is None:
-                continue
-            told = accounts.mint(self._vm.get_account(held.mint))
-            tokens.append(
-                {
-                    "accountIndex": index,
-                    "mint": str(held.mint),
-                    "owner": str(held.owner),
-                    "programId": str(account.owner),
-                    "uiTokenAmount": accounts.ui_amount(held.amount, 0 if told is None else told.decimals),
-                }
-            )
-        return lamports, tokens
+    def _around(
+        self,
+        keys: Sequence[Pubkey],
+        before: Mapping[Pubkey, Account | None],
+        after: Mapping[Pubkey, Account | None],
+    ) -> Balances:
+        told: Balances = {}
+        for when, states in (("pre", before), ("post", after)):
+            told[f"{when}Balances"], told[f"{when}TokenBalances"] = balances(keys, states, self._vm.get_account)
+        return told

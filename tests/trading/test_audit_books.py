@@ -82,7 +82,7 @@ def test_a_past_epoch_that_was_not_closed_is_found(desk):
 
 
 def test_held_without_an_order_is_found(desk):
-    alter("UPDATE balance SET held = 1 WHERE symbol = 'SOL'")
+    alter("UPDATE balance SET held = 1, amount = amount - 1 WHERE symbol = 'SOL'")
     assert list(found()) == ["held"]
 
 

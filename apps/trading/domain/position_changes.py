@@ -151,11 +151,21 @@ def took_profit(books: Books, fill: Fill, decision: TakeProfitDecision) -> Sold:
 
     The bag is kept in whole base units, rounded up: a sale never leaves less than was promised.
     """
+    return progressed(books, fill, levels=len(decision.levels), bag_units=bag_to_set_aside(books, decision))
+
+
+def progressed(books: Books, fill: Fill, *, levels: int, bag_units: int | None) -> Sold:
+    """Return the outcome of a sale that `levels` more levels of take profit asked for, setting a bag aside or not."""
     result = sold(books, fill)
-    after = replace(result.books, levels_hit=books.levels_hit + len(decision.levels))
-    if decision.activates_moon_bag:
-        after = replace(after, moon_bag_active=True, moon_bag_units=_bag_units(books, decision))
+    after = replace(result.books, levels_hit=books.levels_hit + levels)
+    if bag_units is not None:
+        after = replace(after, moon_bag_active=True, moon_bag_units=bag_units)
     return replace(result, books=after)
+
+
+def bag_to_set_aside(books: Books, decision: TakeProfitDecision) -> int | None:
+    """Return the base units a decision sets aside, None when it begins no bag."""
+    return _bag_units(books, decision) if decision.activates_moon_bag else None
 
 
 def units_to_sell(books: Books, decision: TakeProfitDecision) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.core.money import SOL_MINT
+from apps.trading.domain import order_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +22,18 @@ class BookCheck:
     differences: str
 
 
+_IN_FLIGHT = ", ".join(f"'{status}'" for status in sorted(order_machine.IN_FLIGHT))
+
 _BALANCES = """
 WITH ledger AS (
     SELECT entry.wallet_id, entry.mint, sum(entry.delta) AS total
     FROM ledger_entry entry JOIN wallet w ON w.id = entry.wallet_id AND w.epoch = entry.epoch
     GROUP BY entry.wallet_id, entry.mint
 )
-SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'amount', COALESCE(ledger.total, 0), COALESCE(b.amount, 0)
+SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'amount', COALESCE(ledger.total, 0),
+       COALESCE(b.amount + b.held, 0)
 FROM balance b FULL JOIN ledger USING (wallet_id, mint)
-WHERE COALESCE(ledger.total, 0) <> COALESCE(b.amount, 0)
+WHERE COALESCE(ledger.total, 0) <> COALESCE(b.amount + b.held, 0)
 """
 
 _PAST_EPOCHS = """
@@ -39,11 +43,18 @@ GROUP BY entry.wallet_id, entry.epoch, entry.mint, w.epoch
 HAVING sum(entry.delta) <> 0 OR entry.epoch > w.epoch
 """
 
-_HELD = """
-SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'held', 0, held FROM balance WHERE held <> 0
+_HELD = f"""
+WITH reserved AS (
+    SELECT wallet_id, held_mint AS mint, sum(held_amount) AS total FROM trade_order
+    WHERE status IN ({_IN_FLIGHT}) AND held_amount <> 0 GROUP BY wallet_id, held_mint
+)
+SELECT concat_ws(' ', 'wallet', wallet_id, mint), 'held', COALESCE(reserved.total, 0), COALESCE(b.held, 0)
+FROM (SELECT wallet_id, mint, held FROM balance WHERE held <> 0) AS b FULL JOIN reserved USING (wallet_id, mint)
+WHERE COALESCE(reserved.total, 0) <> COALESCE(b.held, 0)
 """
 
 # A buy's protocol fee is inside what it spent; a sale's comes off what it brought in. A row taken back did nothing.
+# Rent that a swap locked is a deposit, no part of it: the orders' own check compares it with the chain.
 _TRANSACTIONS = f"""
 WITH effect AS (
     SELECT id, mint, sum(delta) AS delta FROM (
@@ -61,6 +72,7 @@ WITH effect AS (
 ), posted AS (
     SELECT entry.transaction_id AS id, entry.mint, sum(entry.delta) AS delta
     FROM ledger_entry entry JOIN transaction t ON t.id = entry.transaction_id AND t.origin <> 'correction'
+    WHERE entry.reason <> 'rent' OR t.transaction_type <> 'swap'
     GROUP BY entry.transaction_id, entry.mint HAVING sum(entry.delta) <> 0
 )
 SELECT concat_ws(' ', 'transaction', id, mint), 'effect', COALESCE(effect.delta, 0), COALESCE(posted.delta, 0)
@@ -70,7 +82,7 @@ WHERE COALESCE(effect.delta, 0) <> COALESCE(posted.delta, 0)
 
 _FEES = """
 WITH line AS (
-    SELECT transaction_id AS id, -sum(delta) FILTER (WHERE reason = 'network_fee') AS network,
+    SELECT transaction_id AS id, -sum(delta) FILTER (WHERE reason IN ('network_fee', 'priority_fee', 'tip')) AS network,
            -sum(delta) FILTER (WHERE reason = 'protocol_fee') AS protocol
     FROM ledger_entry WHERE transaction_id IS NOT NULL GROUP BY transaction_id
 )
@@ -168,14 +180,19 @@ WHERE (trade.agent_id, trade.wallet_id, trade.epoch, trade.mint, trade.close_rea
     IS DISTINCT FROM (p.agent_id, p.wallet_id, p.epoch, p.mint, p.close_reason, p.opened_at, p.closed_at)
 """
 
-_COUNTERS = """
-SELECT concat_ws(' ', 'agent', s.agent_id), 'open positions', count(p.id), s.open_positions
-FROM agent_state s LEFT JOIN position p ON p.agent_id = s.agent_id AND p.closed_at IS NULL
-GROUP BY s.agent_id HAVING count(p.id) <> s.open_positions
+_COUNTERS = f"""
+WITH slot AS (
+    SELECT agent_id FROM position WHERE closed_at IS NULL
+    UNION ALL
+    SELECT agent_id FROM trade_order WHERE slot_held AND status IN ({_IN_FLIGHT})
+)
+SELECT concat_ws(' ', 'agent', s.agent_id), 'open positions', count(slot.agent_id), s.open_positions
+FROM agent_state s LEFT JOIN slot USING (agent_id)
+GROUP BY s.agent_id HAVING count(slot.agent_id) <> s.open_positions
 """
 
 # Verdicts without a trade are kept for a time only (`retention`); the unique constraint already forbids two.
-_VERDICTS = """
+_VERDICTS = f"""
 SELECT concat_ws(' ', 'signal', s.id, 'agent', a.id), 'verdicts', 1, 0
 FROM trading_signal s
 JOIN agent a ON a.user_id = s.user_id AND a.created_at <= s.created_at
@@ -183,8 +200,11 @@ JOIN agent a ON a.user_id = s.user_id AND a.created_at <= s.created_at
 LEFT JOIN signal_execution e ON e.signal_id = s.id AND e.agent_id = a.id
 WHERE s.status = 'done' AND s.created_at > now() - make_interval(days => 30) AND e.id IS NULL
 UNION ALL
-SELECT concat_ws(' ', 'signal', e.signal_id, 'agent', e.agent_id), 'pending verdicts of a done signal', 0, 1
-FROM signal_execution e JOIN trading_signal s ON s.id = e.signal_id AND s.status = 'done' WHERE e.verdict = 'pending'
+SELECT concat_ws(' ', 'signal', e.signal_id, 'agent', e.agent_id), 'orders of a pending verdict', 1, count(o.id)
+FROM signal_execution e
+LEFT JOIN trade_order o ON o.signal_id = e.signal_id AND o.agent_id = e.agent_id AND o.purpose = 'entry'
+     AND o.status IN ({_IN_FLIGHT})
+WHERE e.verdict = 'pending' GROUP BY e.id HAVING count(o.id) <> 1
 UNION ALL
 SELECT concat_ws(' ', 'signal', e.signal_id, 'agent', e.agent_id), 'trade and position of an executed verdict', 1, 0
 FROM signal_execution e
@@ -209,6 +229,37 @@ SELECT concat_ws(' ', 'transaction', i.transaction_id), 'exit intents', 1, count
 FROM exit_intent i WHERE i.transaction_id IS NOT NULL GROUP BY i.transaction_id HAVING count(*) > 1
 """
 
+_ORDERS = f"""
+WITH booked AS (
+    SELECT o.id, sum(entry.delta) FILTER (WHERE entry.mint = '{SOL_MINT}') AS sol,
+           sum(entry.delta) FILTER (WHERE entry.mint = o.mint) AS tokens
+    FROM trade_order o JOIN ledger_entry entry ON entry.transaction_id = o.transaction_id
+    GROUP BY o.id
+)
+SELECT concat_ws(' ', 'order', o.id), fact.what, fact.expected, fact.found
+FROM trade_order o LEFT JOIN booked USING (id)
+CROSS JOIN LATERAL (VALUES
+    ('lamports booked', (o.fill ->> 'wallet_lamports_delta')::numeric, COALESCE(booked.sol, 0) * 1000000000),
+    ('tokens booked', (o.fill ->> 'wallet_token_delta')::numeric,
+     COALESCE(booked.tokens, 0) * power(10::numeric, o.decimals))
+) AS fact (what, expected, found)
+WHERE o.transaction_id IS NOT NULL AND fact.expected <> fact.found
+UNION ALL
+SELECT concat_ws(' ', 'order', o.id), 'a booked transaction', 1, 0
+FROM trade_order o WHERE o.status IN ('landed', 'finalized') AND o.transaction_id IS NULL
+UNION ALL
+SELECT concat_ws(' ', 'transaction', o.transaction_id), 'orders', 1, count(*)
+FROM trade_order o WHERE o.transaction_id IS NOT NULL GROUP BY o.transaction_id HAVING count(*) > 1
+UNION ALL
+SELECT concat_ws(' ', 'order', o.id), 'in flight in its wallet''s present books', w.epoch, o.epoch
+FROM trade_order o JOIN wallet w ON w.id = o.wallet_id
+WHERE o.status IN ({_IN_FLIGHT}) AND (w.released_at IS NOT NULL OR w.epoch <> o.epoch)
+UNION ALL
+SELECT concat_ws(' ', 'exit intent', i.id), 'orders it waits for', 1, 0
+FROM exit_intent i WHERE i.status = 'leased' AND i.lease_until IS NULL AND NOT EXISTS (
+    SELECT 1 FROM trade_order o WHERE o.intent_id = i.id AND o.status IN ({_IN_FLIGHT}))
+"""
+
 CHECKS = (
     BookCheck("balances", "Balances are the sum of their ledger entries", "SELECT count(*) FROM balance", _BALANCES),
     BookCheck(
@@ -217,7 +268,7 @@ CHECKS = (
         "SELECT count(*) FROM ledger_entry l JOIN wallet w ON w.id = l.wallet_id AND w.epoch <> l.epoch",
         _PAST_EPOCHS,
     ),
-    BookCheck("held", "Nothing is held without an order", "SELECT count(*) FROM balance", _HELD),
+    BookCheck("held", "What is held is what orders in flight put aside", "SELECT count(*) FROM balance", _HELD),
     BookCheck("transactions", "Transactions did what they say", "SELECT count(*) FROM transaction", _TRANSACTIONS),
     BookCheck(
         "fees",
@@ -247,5 +298,11 @@ CHECKS = (
         "Done exits were filled, each by a fill of its own",
         "SELECT count(*) FROM exit_intent WHERE status = 'done'",
         _EXITS,
+    ),
+    BookCheck(
+        "orders",
+        "Orders are booked as the chain says, to the lamport",
+        "SELECT count(*) FROM trade_order",
+        _ORDERS,
     ),
 )

@@ -1,6 +1,7 @@
 """The one function that opens positions: each entry, by signal or by hand, is decided again under lock and booked here.
 
-A chunk of entries is one transaction: locks, decisions, then a handful of set-based writes, verdicts among them.
+A chunk of entries is one transaction: locks, decisions, then a handful of set-based writes, verdicts among them. What a
+simulated wallet is filled with at once becomes an order of a live one, with its funds, its slot and a pending verdict.
 If the process dies anywhere, either all of a chunk stands or none of it.
 """
 
@@ -21,23 +22,25 @@ from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.agents import locks
 from apps.agents.locks import LockedState
+from apps.agents.models import TradingMode
 from apps.core import database_errors, outbox
 from apps.core.errors import SoldeskError
-from apps.core.money import (
-    lamports_to_sol,
-    quantize_price,
-    sol_to_lamports,
-)
+from apps.core.money import lamports_to_sol, sol_to_lamports
 from apps.signals.queue import LeasedSignal
 from apps.trading import presentation
-from apps.trading.domain import eligibility, entry_rules, fills, position_changes, stop_loss
+from apps.trading.domain import eligibility, entry_rules, fills, position_changes
 from apps.trading.domain.entry_rules import EntryDecision, EntryRequest
 from apps.trading.domain.fills import Fill, UnusableQuote
 from apps.trading.domain.position_changes import Books
-from apps.trading.selectors import under_lock
+from apps.trading.models import OrderPurpose
+from apps.trading.selectors import live_wallets, under_lock
 from apps.trading.selectors.candidates import Candidate
+from apps.trading.selectors.live_wallets import LiveWallet
 from apps.trading.selectors.under_lock import EntryFacts, Moment
-from apps.trading.services import gate, new_positions, position_feed, swap_rows, verdicts
+from apps.trading.services import gate, loss_limits, new_positions, position_feed, swap_rows, verdicts
+from apps.trading.services.live import new_orders, reserving
+from apps.trading.services.live.new_orders import NewOrder
+from apps.trading.services.loss_limits import Limits
 from apps.trading.services.new_positions import NewPosition
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.quoting import Share
@@ -52,6 +55,7 @@ EXECUTION_FAILED = "EXECUTION_FAILED"
 _CONSTRAINT_CODES = {
     "position_one_open": entry_rules.POSITION_EXISTS,
     "agent_state_open_positions": entry_rules.MAX_POSITIONS_EXCEEDED,
+    "trade_order_one_in_flight": entry_rules.POSITION_EXISTS,
 }
 
 
@@ -86,6 +90,7 @@ class _Chunk:
     positions: list[NewPosition] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     texts: QuoteTexts = field(default_factory=QuoteTexts)
+    reserved: list[NewOrder] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,10 @@ class _Situation:
     states: dict[UUID, LockedState]
     wallets: dict[UUID, LockedWallet]
     facts: dict[UUID, EntryFacts]
+    limits: Limits
     refusal: str | None
+    live: dict[tuple[UUID, str], LiveWallet]
+    actor_id: UUID | None
 
 
 def book_entries(
@@ -115,7 +123,7 @@ def book_entries(
     by_hand_signal: int | None = None,
     actor: User | None = None,
 ) -> list[Outcome]:
-    """Decide and book a chunk of simulated entries in one transaction; return what became of each order.
+    """Decide and book a chunk of entries in one transaction; return what became of each order.
 
     With a `signal`, an order whose pair already has a verdict is left out of the answer.
     Without one the buy is by hand: `actor` is written to the audit log, `by_hand_signal` only names the signal.
@@ -148,11 +156,14 @@ def book_entries(
             states=states,
             wallets=wallets,
             facts=facts,
+            limits=loss_limits.read(agent_ids),
             refusal=_signal_refusal(signal, moment, max_age_seconds),
+            live=live_wallets.read((item.id, token.mint) for item in wallets.values() if item.is_live),
+            actor_id=None if actor is None else actor.pk,
         )
         chunk = _Chunk()
         outcomes = [_decide(order, situation, chunk) for order in orders]
-        _write(chunk, outcomes, signal)
+        _write(chunk, outcomes, signal, situation.limits)
         if signal is None:
             _audit(outcomes, token, actor)
     return outcomes
@@ -160,7 +171,16 @@ def book_entries(
 
 def _audit(outcomes: Sequence[Outcome], token: TokenView, actor: User | None) -> None:
     for outcome in outcomes:
-        if outcome.fill is not None:
+        if outcome.order_id is not None:
+            audit.record(
+                actor=actor,
+                action="order.reserved_by_hand",
+                object_type="order",
+                object_id=str(outcome.order_id),
+                before=None,
+                after={"mint": token.mint, **(outcome.inputs or {})},
+            )
+        elif outcome.fill is not None:
             audit.record(
                 actor=actor,
                 action="position.bought_by_hand",
@@ -190,7 +210,11 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
         return Outcome.skipped(candidate.agent_id, [refusal])
     assert state is not None and wallet is not None  # noqa: S101 - `_refusal` has answered both
     facts = now.facts[candidate.agent_id]
+    barred = now.limits.refusal(candidate.agent_id, facts.trading_mode)
+    if barred is not None:
+        return Outcome.skipped(candidate.agent_id, [barred.code], dict(barred.inputs))
     balance = facts.balance_sol
+    live = now.live.get((wallet.id, now.token.mint))
     decision = entry_rules.decide(
         EntryRequest(
             config=candidate.config,
@@ -199,7 +223,8 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
             random=order.random,
             agent_mode=facts.trading_mode,
             wallet_type=wallet.wallet_type,
-            has_position=facts.has_position,
+            wallet_loaded=live is not None and live.loaded,
+            has_position=facts.has_position or (live is not None and live.buying),
             open_positions=state.open_positions,
             max_open_positions=state.max_open_positions,
         )
@@ -208,12 +233,18 @@ def _decide(order: EntryOrder, now: _Situation, chunk: _Chunk) -> Outcome:
     if not decision.allowed or decision.size_sol is None:
         return Outcome.skipped(candidate.agent_id, [decision.cause or decision.code], inputs)
     lamports = min(sol_to_lamports(decision.size_sol), order.share.lamports)
+    if live is not None:
+        return _reserve(order, wallet, lamports, balance, inputs, now, chunk)
     try:
         fill = fills.simulated_buy(order.share.quote, token_decimals=now.token.decimals, share=lamports)
     except UnusableQuote as unusable:
         return Outcome.failed(candidate.agent_id, unusable.code, inputs)
     if balance is None or fill.debit_sol > balance:
         return Outcome.skipped(candidate.agent_id, [entry_rules.INSUFFICIENT_BALANCE], inputs)
+    barred = now.limits.refusal(candidate.agent_id, facts.trading_mode, spending_sol=fill.debit_sol)
+    if barred is not None:
+        return Outcome.skipped(candidate.agent_id, [barred.code], inputs | barred.inputs)
+    now.limits.spend(candidate.agent_id, facts.trading_mode, fill.debit_sol)
     return _open(order, wallet, fill, inputs, now, chunk)
 
 
@@ -244,6 +275,19 @@ def _inputs(order: EntryOrder, decision: EntryDecision, now: _Situation) -> dict
         "priceImpact": str(quote.price_impact),
         "solUsd": None if now.sol_usd is None else str(now.sol_usd),
         "stopPercent": _first_stop_percent(order),
+        **_more_of_live(order),
+    }
+
+
+def _more_of_live(order: EntryOrder) -> dict[str, Any]:
+    """What a live order is judged by again when it is built: the impact it may have, the price it was decided at."""
+    candidate, quote = order.candidate, order.share.quote
+    if candidate.trading_mode != TradingMode.LIVE or candidate.config is None:
+        return {}
+    limit = candidate.config.purchase_limits.max_price_impact_fraction
+    return {
+        "maxPriceImpact": None if limit is None else str(limit),
+        "quotedTokens": quote.out_amount,
     }
 
 
@@ -251,6 +295,41 @@ def _first_stop_percent(order: EntryOrder) -> str | None:
     """The stop the position would begin with: the position's own column moves on, its story needs the first."""
     config = order.candidate.config
     return None if config is None or not config.stop_loss.enabled else str(config.stop_loss.default_percent)
+
+
+def _reserve(
+    order: EntryOrder,
+    wallet: LockedWallet,
+    lamports: int,
+    balance_sol: Decimal | None,
+    inputs: dict[str, Any],
+    now: _Situation,
+    chunk: _Chunk,
+) -> Outcome:
+    """Gather the order of a live wallet: what it may cost at most is put aside until it has ended."""
+    agent_id = order.candidate.agent_id
+    bound = reserving.bound_sol(lamports)
+    if balance_sol is None or bound > balance_sol:
+        return Outcome.skipped(agent_id, [entry_rules.INSUFFICIENT_BALANCE], inputs)
+    barred = now.limits.refusal(agent_id, TradingMode.LIVE, spending_sol=bound)
+    if barred is not None:
+        return Outcome.skipped(agent_id, [barred.code], inputs | barred.inputs)
+    now.limits.spend(agent_id, TradingMode.LIVE, bound)
+    by_signal = now.signal is not None
+    reserved = reserving.buy(
+        purpose=OrderPurpose.ENTRY if by_signal else OrderPurpose.MANUAL,
+        wallet=wallet,
+        mint=now.token.mint,
+        symbol=now.token.symbol,
+        decimals=now.token.decimals,
+        lamports=lamports,
+        price_impact=order.share.quote.price_impact,
+        inputs=inputs,
+        signal_id=now.signal_id,
+        requested_by_id=now.actor_id,
+    )
+    chunk.reserved.append(reserved)
+    return Outcome.pending(agent_id, reserved.id, inputs)
 
 
 def _open(
@@ -288,38 +367,21 @@ def _position(
     opened: Books,
     now: _Situation,
 ) -> NewPosition:
-    config, average = order.candidate.config, opened.average_price
-    bought, invested = opened.tokens(opened.bought_units), lamports_to_sol(opened.invested_lamports)
-    stop = stop_loss.StopState() if config is None else stop_loss.at_buy(average, config.stop_loss)
-    return NewPosition(
+    return new_positions.at_buy(
+        opened,
+        order.candidate.config,
         id=position_id,
-        agent_id=order.candidate.agent_id,
-        wallet_id=wallet.id,
-        epoch=wallet.epoch,
+        wallet=wallet,
         mint=now.token.mint,
         symbol=now.token.symbol,
-        decimals=now.token.decimals,
         signal_id=now.signal_id,
-        purchase_transaction_id=transaction_id,
-        purchase_price=average,
-        purchase_amount=bought,
-        remaining_amount=bought,
-        total_invested_sol=invested,
-        remaining_cost_sol=invested,
-        stop_percent=stop.stop_percent,
-        stop_price_sol=None
-        if stop.stop_percent is None
-        else quantize_price(stop_loss.level(average, stop.stop_percent)),
-        stop_updated_at=None if stop.stop_percent is None else now.at,
-        peak_price_sol=average,
-        peak_from_tick=now.last_tick,
-        opened_at=now.at,
-        created_at=now.at,
-        updated_at=now.at,
+        transaction_id=transaction_id,
+        at=now.at,
+        last_tick=now.last_tick,
     )
 
 
-def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None) -> None:
+def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None, limits: Limits) -> None:
     positions = chunk.positions
     numbered: dict[UUID, int] = {}
     if positions:
@@ -327,10 +389,13 @@ def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | No
         new_positions.insert(positions)
         books.post(chunk.postings)
         numbered = locks.count_positions({position.agent_id: 1 for position in positions}, messages=1)
+    if chunk.reserved:
+        locks.count_positions({order.agent_id: 1 for order in chunk.reserved})
+        new_orders.write(chunk.reserved)
     if signal is not None:
         verdicts.claim_all(signal.id, outcomes)
     outbox.append(
-        _messages(chunk, outcomes, signal),
+        [*_messages(chunk, outcomes, signal), *loss_limits.alerts(limits)],
         taken={outbox.agent_stream(agent_id): last for agent_id, last in numbered.items()},
     )
 

@@ -17,20 +17,28 @@ from uuid import UUID
 from django.db import transaction as database
 
 from apps.agents.domain.trading_config import TradingConfig
-from apps.core import bulk, outbox
-from apps.core.money import ZERO, lamports_to_sol, quantize_percent, quantize_price
-from apps.trading.domain import adjust_decision, entry_rules, fills, position_changes, stop_loss
+from apps.core import outbox
+from apps.core.money import ZERO
+from apps.trading.domain import adjust_decision, entry_rules, fills, position_changes
 from apps.trading.domain.adjust_decision import PurchaseDecision
 from apps.trading.domain.exit_decision import Action
 from apps.trading.domain.fills import Fill, Quote, UnusableQuote
-from apps.trading.domain.position_changes import Books
-from apps.trading.models import Position
 from apps.trading.selectors import adjusting
 from apps.trading.selectors.adjusting import Adjusting
-from apps.trading.services import exit_facts, exit_intents, exit_locks, gate, position_feed, swap_rows
+from apps.trading.services import (
+    added_positions,
+    exit_facts,
+    exit_intents,
+    exit_locks,
+    gate,
+    loss_limits,
+    swap_rows,
+)
+from apps.trading.services.added_positions import Added
 from apps.trading.services.exit_intents import LeasedExit
-from apps.trading.services.exit_locks import Claim, HeldPosition, Locked
+from apps.trading.services.exit_locks import Claim, Locked
 from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
+from apps.trading.services.loss_limits import Limits
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.swap_rows import Swap
 from apps.wallets.services import books
@@ -52,21 +60,9 @@ class _Situation:
 
     locked: Locked
     adjusting: dict[UUID, Adjusting]
+    limits: Limits
     at: datetime
     sol_usd: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Added:
-    """A position as a DCA leaves it: its books, and where its stop starts over (None: it has none)."""
-
-    position_id: UUID
-    wallet_address: str
-    books: Books
-    fill_price_sol: Decimal
-    stop_percent: Decimal | None
-    stop_price_sol: Decimal | None
-    last_tick: int
 
 
 @dataclass(slots=True)
@@ -75,7 +71,7 @@ class _Chunk:
 
     transactions: list[NewTransaction] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
-    added: list[_Added] = field(default_factory=list)
+    added: list[Added] = field(default_factory=list)
     done: dict[int, UUID] = field(default_factory=dict)
     booked: dict[int, dict[str, str]] = field(default_factory=dict)
     cancelled: dict[int, str] = field(default_factory=dict)
@@ -98,10 +94,10 @@ def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) ->
         locked = exit_locks.lock(exits)
         present = adjusting.read(item.position_id for item in exits)
         at = next(iter(present.values())).at
-        now = _Situation(locked, present, at, sol_usd)
+        now = _Situation(locked, present, loss_limits.read({item.agent_id for item in exits}), at, sol_usd)
         chunk = _Chunk()
         outcomes = [_settle(purchase, now, chunk) for purchase in purchases]
-        _write(chunk, at)
+        _write(chunk, at, now.limits)
     return outcomes
 
 
@@ -122,6 +118,11 @@ def _settle(purchase: Purchase, now: _Situation, chunk: _Chunk) -> Outcome:
         return Outcome(leased, Action.WAIT, unusable.code)
     if fill.debit_sol > (_free_sol(leased, now, chunk) or ZERO):
         return _cancelled(leased, entry_rules.INSUFFICIENT_BALANCE, chunk)
+    mode = now.locked.wallets[leased.wallet_id].wallet_type
+    barred = now.limits.refusal(leased.agent_id, mode, spending_sol=fill.debit_sol)
+    if barred is not None:
+        return _cancelled(leased, barred.code, chunk)
+    now.limits.spend(leased.agent_id, mode, fill.debit_sol)
     return _add(purchase, claim.reason, fill, config, now, chunk)
 
 
@@ -195,7 +196,7 @@ def _add(purchase: Purchase, reason: str, fill: Fill, config: TradingConfig, now
     chunk.postings.extend(swap_rows.buy_lines(swap))
     chunk.spent[wallet.id] += fill.debit_sol
     after = position_changes.added(present.books, fill, config.take_profit)
-    added = _restarted(position, wallet, after, fill, config, present.last_tick)
+    added = added_positions.restarted(position.id, wallet, after, fill, config, present.last_tick)
     chunk.added.append(added)
     chunk.done[leased.id] = swap.id
     chunk.booked[leased.id] = exit_facts.of_purchase(
@@ -209,70 +210,14 @@ def _add(purchase: Purchase, reason: str, fill: Fill, config: TradingConfig, now
     return Outcome(leased, Action.BOOK, transaction_id=swap.id, reason=reason, booked_at=now.at)
 
 
-def _restarted(
-    position: HeldPosition, wallet: LockedWallet, after: Books, fill: Fill, config: TradingConfig, last_tick: int
-) -> _Added:
-    """Return the position with its stop started over from the new average."""
-    percent = None
-    if config.stop_loss.enabled:
-        percent = stop_loss.after_dca(fill.price_sol, config.stop_loss).stop_percent
-    return _Added(
-        position_id=position.id,
-        wallet_address=wallet.address,
-        books=after,
-        fill_price_sol=fill.price_sol,
-        stop_percent=None if percent is None else quantize_percent(percent),
-        stop_price_sol=None if percent is None else quantize_price(stop_loss.level(after.average_price, percent)),
-        last_tick=last_tick,
-    )
-
-
-_ADD = """
-UPDATE position p
-SET purchase_price = v.average, purchase_amount = v.bought, remaining_amount = v.remaining,
-    total_invested_sol = v.invested, remaining_cost_sol = v.cost, dca_count = v.dcas, last_dca_at = %(at)s,
-    take_profit_start_level = v.first_level, take_profit_total_levels = v.total_levels,
-    peak_price_sol = v.fill_price, peak_from_tick = v.last_tick, peak_generation = p.generation + 1,
-    stop_percent = v.stop_percent, stop_price_sol = v.stop_price,
-    stop_updated_at = CASE WHEN v.stop_percent IS NULL THEN p.stop_updated_at ELSE %(at)s END,
-    generation = p.generation + 1, updated_at = %(at)s
-FROM unnest(%(ids)s::uuid[], %(averages)s::numeric[], %(bought)s::numeric[], %(remaining)s::numeric[],
-            %(invested)s::numeric[], %(costs)s::numeric[], %(dcas)s::int[], %(first_levels)s::int[],
-            %(total_levels)s::int[], %(fill_prices)s::numeric[], %(last_ticks)s::bigint[],
-            %(stop_percents)s::numeric[], %(stop_prices)s::numeric[])
-    AS v (id, average, bought, remaining, invested, cost, dcas, first_level, total_levels, fill_price, last_tick,
-          stop_percent, stop_price)
-WHERE p.id = v.id
-"""
-
-
-def _write(chunk: _Chunk, at: datetime) -> None:
+def _write(chunk: _Chunk, at: datetime, limits: Limits) -> None:
     exit_intents.cancel(chunk.cancelled)
     added = chunk.added
     if not added:
+        outbox.append(loss_limits.alerts(limits))
         return
     books.insert_transactions(chunk.transactions)
     books.post(chunk.postings)
-    bulk.execute(
-        _ADD,
-        {
-            "at": at,
-            "ids": [item.position_id for item in added],
-            "averages": [item.books.average_price for item in added],
-            "bought": [item.books.tokens(item.books.bought_units) for item in added],
-            "remaining": [item.books.tokens(item.books.remaining_units) for item in added],
-            "invested": [lamports_to_sol(item.books.invested_lamports) for item in added],
-            "costs": [lamports_to_sol(item.books.remaining_cost_lamports) for item in added],
-            "dcas": [item.books.dca_count for item in added],
-            "first_levels": [item.books.batch_start for item in added],
-            "total_levels": [item.books.total_levels for item in added],
-            "fill_prices": [item.fill_price_sol for item in added],
-            "last_ticks": [item.last_tick for item in added],
-            "stop_percents": [item.stop_percent for item in added],
-            "stop_prices": [item.stop_price_sol for item in added],
-        },
-    )
+    added_positions.write(added, at)
     exit_intents.finish(chunk.done, chunk.booked)
-    addresses = {item.position_id: item.wallet_address for item in added}
-    rows = Position.objects.filter(pk__in=addresses).order_by("agent_id", "pk")
-    outbox.append(position_feed.updated((row, addresses[row.pk]) for row in rows))
+    outbox.append([*added_positions.messages(added), *loss_limits.alerts(limits)])

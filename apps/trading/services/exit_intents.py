@@ -285,6 +285,32 @@ def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) 
     )
 
 
+def hand_to_orders(intent_ids: Collection[int]) -> None:
+    """Leave leased intents to their orders, in the transaction that reserves those: no lease runs out on them."""
+    if intent_ids:
+        bulk.execute("UPDATE exit_intent SET lease_until = NULL WHERE id = ANY(%s)", [list(intent_ids)])
+
+
+_TAKE_BACK = """
+WITH held AS (
+    SELECT i.id, v.code, v.seconds
+    FROM exit_intent i JOIN unnest(%s::bigint[], %s::text[], %s::float8[]) AS v (id, code, seconds) USING (id)
+    WHERE i.status = 'leased' AND i.lease_until IS NULL
+    ORDER BY i.kind DESC, i.position_id FOR NO KEY UPDATE OF i
+)
+UPDATE exit_intent i
+SET status = 'due', last_error = held.code, due_at = clock_timestamp() + make_interval(secs => held.seconds)
+FROM held WHERE i.id = held.id
+"""
+
+
+def take_back(ended: Mapping[int, tuple[str, float]]) -> None:
+    """Make intents due again whose orders ended and left something to do: each with a code and a pause in seconds."""
+    if ended:
+        codes, pauses = zip(*ended.values(), strict=True)
+        bulk.execute(_TAKE_BACK, [list(ended), [code[:60] for code in codes], list(pauses)])
+
+
 def retry_seconds(attempts: int) -> float:
     """Return how long an intent waits after its `attempts`-th failure: half a second, doubling, at most thirty.
 

@@ -5,7 +5,7 @@ Intents are locked closes first, each kind by position: the order in which `exit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -109,13 +109,18 @@ def lock(exits: Sequence[LeasedExit]) -> Locked:
     gate.lock_desk()
     locks.lock_states({item.agent_id for item in exits})
     wallets = books.lock_wallets({item.wallet_id for item in exits})
-    positions = bulk.fetch_all(_LOCK_POSITIONS, [[item.position_id for item in exits]])
+    positions = lock_positions(item.position_id for item in exits)
     claims = bulk.fetch_all(_LOCK_INTENTS, [[item.id for item in exits], [item.lease_until for item in exits]])
     return Locked(
         wallets=wallets,
-        positions={row[0]: HeldPosition(*row) for row in positions},
+        positions=positions,
         claims={row[0]: Claim(*row[1:]) for row in claims},
     )
+
+
+def lock_positions(position_ids: Iterable[UUID]) -> dict[UUID, HeldPosition]:
+    """Lock positions by id, in order; callers hold their agents and wallets."""
+    return {row[0]: HeldPosition(*row) for row in bulk.fetch_all(_LOCK_POSITIONS, [list(position_ids)])}
 
 
 def is_current(position: HeldPosition, wallet: LockedWallet) -> bool:

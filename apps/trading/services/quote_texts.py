@@ -28,9 +28,14 @@ class QuoteTexts:
         """Return a quote's texts; what JSON does not know (Decimal, times) is written as text."""
         known = self._made.get(id(quote))  # each entry keeps its quote, so that the id stays its own
         if known is None:
-            routes = {"routePlan": quote.payload.get("routePlan", [])}
-            known = self._made[id(quote)] = QuoteText(quote, _text(routes), _text(dict(quote.payload)))
+            known = self._made[id(quote)] = of(quote)
         return known
+
+
+def of(quote: Quote) -> QuoteText:
+    """Return the texts of one quote."""
+    routes = {"routePlan": quote.payload.get("routePlan", [])}
+    return QuoteText(quote, _text(routes), _text(dict(quote.payload)))
 
 
 def _text(value: object) -> str:

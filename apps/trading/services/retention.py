@@ -41,7 +41,8 @@ _EXPIRED = {
     ),
     "exit_intents": (
         "DELETE FROM exit_intent WHERE id IN (SELECT id FROM exit_intent WHERE finished_at < %s"
-        " AND status = 'cancelled' LIMIT %s)",
+        " AND status = 'cancelled' AND NOT EXISTS (SELECT 1 FROM trade_order o WHERE o.intent_id = exit_intent.id)"
+        " LIMIT %s)",
         CANCELLED_EXITS,
     ),
     "dead_tokens": (

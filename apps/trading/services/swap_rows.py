@@ -18,6 +18,9 @@ from apps.trading.services.quote_texts import QuoteText
 from apps.wallets.models import LedgerReason, TransactionType
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
 
+#: Mint, symbol, change in whole tokens, reason.
+Line = tuple[str, str, Decimal, LedgerReason]
+
 
 @dataclass(frozen=True, slots=True)
 class Swap:
@@ -140,19 +143,24 @@ def sale_lines(swap: Swap, tokens: Decimal) -> list[Posting]:
     )
 
 
-def chain_fees(fill: Fill) -> list[tuple[str, str, Decimal, LedgerReason]]:
+def chain_fees(fill: Fill) -> list[Line]:
     """Return what getting into the chain cost, part by part, and the rent it locked (or gave back)."""
     network = fill.network_fee_lamports - fill.priority_fee_lamports - fill.tip_lamports
+    return chain_lines(network, fill.priority_fee_lamports, fill.tip_lamports, fill.rent_lamports)
+
+
+def chain_lines(network: int, priority: int, tip: int, rent: int) -> list[Line]:
+    """Return what a transaction on chain cost beside its swap, in lamports, as (mint, symbol, delta, reason)."""
     parts = (
         (network, LedgerReason.NETWORK_FEE),
-        (fill.priority_fee_lamports, LedgerReason.PRIORITY_FEE),
-        (fill.tip_lamports, LedgerReason.TIP),
-        (fill.rent_lamports, LedgerReason.RENT),
+        (priority, LedgerReason.PRIORITY_FEE),
+        (tip, LedgerReason.TIP),
+        (rent, LedgerReason.RENT),
     )
     return [(SOL_MINT, "SOL", -lamports_to_sol(lamports), reason) for lamports, reason in parts]
 
 
-def _lines(swap: Swap, lines: list[tuple[str, str, Decimal, LedgerReason]]) -> list[Posting]:
+def _lines(swap: Swap, lines: list[Line]) -> list[Posting]:
     wallet = swap.wallet
     return [
         Posting(wallet.id, wallet.epoch, mint, symbol, delta, reason, swap.id)

@@ -133,13 +133,35 @@ def count(signal_id: int) -> dict[str, int]:
     return dict.fromkeys(Verdict.values, 0) | dict(rows)
 
 
+_SETTLE = """
+UPDATE signal_execution e
+SET verdict = v.verdict, code = COALESCE(v.reasons[1], ''), reasons = v.reasons, transaction_id = v.transaction_id,
+    position_id = v.position_id, executed_at = clock_timestamp(), inputs = COALESCE(e.inputs, '{}') || v.inputs
+FROM jsonb_to_recordset(%s::jsonb) AS v(signal_id bigint, agent_id uuid, verdict text, inputs jsonb, reasons text[],
+     transaction_id uuid, position_id uuid)
+WHERE e.signal_id = v.signal_id AND e.agent_id = v.agent_id AND e.verdict = 'pending'
+"""
+
+
+def settle(outcomes: Sequence[tuple[int, Outcome]]) -> None:
+    """Give pending pairs (signal id, outcome) the verdict their orders ended in; a pair that has one keeps it."""
+    if outcomes:
+        rows = [{**_row(item), "signal_id": signal_id, "inputs": item.inputs or {}} for signal_id, item in outcomes]
+        bulk.execute(_SETTLE, [orjson.dumps(rows).decode()])
+
+
 def message(signal: LeasedSignal, outcomes: Sequence[Outcome]) -> outbox.Message:
     """Tell the owner's feed what became of some pairs."""
+    return told(signal.user_id, signal.id, outcomes)
+
+
+def told(user_id: UUID, signal_id: int, outcomes: Sequence[Outcome]) -> outbox.Message:
+    """Tell a user's feed what became of some pairs of a signal."""
     return outbox.Message(
-        f"user:{signal.user_id}",
+        f"user:{user_id}",
         "executions",
         {
-            "signalId": signal.id,
+            "signalId": signal_id,
             "executions": [
                 {
                     "agentId": str(item.agent_id),

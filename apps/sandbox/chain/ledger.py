@@ -255,7 +255,10 @@ class Ledger:
             transfer(TransferParams(from_pubkey=self.faucet.pubkey(), to_pubkey=to, lamports=lamports)),
         ]
         message = MessageV0.try_compile(self.faucet.pubkey(), steps, [], self.blockhash("processed")[0])
-        return self.submit(VersionedTransaction(message, [self.faucet]), preflight=True)
+        transaction = VersionedTransaction(message, [self.faucet])
+        self.check(transaction, preflight=True)
+        self._land(transaction, self.keys_of(transaction))
+        return transaction.signatures[0]
 
     def restore(self, landed: Landed, states: Iterable[tuple[Pubkey, Account | None]]) -> None:
         """Put a transaction back that landed before, with the accounts as it left them."""
@@ -263,9 +266,10 @@ class Ledger:
             self.put_back(key, state)
         self._add(landed)
 
-    def changed_by(self, landed: Landed) -> list[tuple[Pubkey, Account | None]]:
-        """Return the accounts a transaction may have changed, as they are now: programs are never among them."""
-        states = [(key, self.account(key)) for key in landed.keys if self.states.knows(key)]
+    def changed_by(self, *landed: Landed) -> list[tuple[Pubkey, Account | None]]:
+        """Return the accounts transactions may have changed, as they are now: programs are never among them."""
+        keys = dict.fromkeys(key for each in landed for key in each.keys if self.states.knows(key))
+        states = [(key, self.account(key)) for key in keys]
         return [(key, state) for key, state in states if state is None or not state.executable]
 
     def pretend(self, transaction: VersionedTransaction, *, error: Any) -> Landed:

@@ -17,7 +17,7 @@ from solders.message import from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from apps.sandbox.chain import accounts, outcomes, wire
+from apps.sandbox.chain import accounts, fees, outcomes, wire
 from apps.sandbox.chain.ledger import COMMITMENTS, Landed, Ledger, Refused
 from apps.sandbox.chain.wire import INVALID_PARAMS
 
@@ -114,13 +114,14 @@ class Rpc:
             message = from_bytes_versioned(base64.b64decode(given.text(0, "message"), validate=True))
         except (ValueError, binascii.Error):
             raise Refused(INVALID_PARAMS, "invalid message") from None
-        fee = self._chain.fee_of(message) if self._chain.is_valid(message.recent_blockhash) else None
+        fee = fees.fee_of_message(message) if self._chain.is_valid(message.recent_blockhash) else None
         return self._told(fee, self._commitment(given.config(1)))
 
     def recent_fees(self, given: Parameters) -> Any:
-        """Nobody competes for blocks here: the lowest fee that landed is none."""
-        given.keys(0, most=128) if len(given) else ()
-        return [{"slot": self._slot_of("processed") - behind, "prioritizationFee": 0} for behind in range(149, -1, -1)]
+        """Return the lowest price that landed in each of the last slots, of these accounts if any are named."""
+        about = given.keys(0, most=128) if len(given) else ()
+        recent = self._chain.fees.recent(self._slot_of("processed"), about)
+        return [{"slot": slot, "prioritizationFee": price} for slot, price in recent]
 
     # -- accounts
 
@@ -285,7 +286,7 @@ class Rpc:
         except accounts.CannotEncode as error:
             raise Refused(INVALID_PARAMS, str(error)) from None
 
-    def _afterwards(self, tried: outcomes.Simulated, wanted: Config | None) -> list[Config | None] | None:
+    def _afterwards(self, tried: outcomes.Outcome, wanted: Config | None) -> list[Config | None] | None:
         if wanted is None:
             return None
         encoding = {"encoding": wanted.get("encoding", "base64")}

@@ -9,6 +9,7 @@ from typing import Any
 from solders.message import MessageV0, MessageV1
 from solders.transaction import VersionedTransaction
 
+from apps.sandbox.chain import lookups
 from apps.sandbox.chain.ledger import Landed, Refused
 from apps.sandbox.domain import base58
 
@@ -96,15 +97,16 @@ def _message(landed: Landed) -> dict[str, Any]:
 def _parsed_message(landed: Landed) -> dict[str, Any]:
     """Return the message with its keys described; instructions stay unparsed, as of programs nobody knows."""
     message, keys = landed.transaction.message, [str(key) for key in landed.keys]
-    own = len(message.account_keys)
-    writable_looked_up = len(landed.meta["loadedAddresses"]["writable"])
-    signers = message.header.num_required_signatures
+    own, signers = len(message.account_keys), message.header.num_required_signatures
+    writable = set(map(str, lookups.writable_of(landed.transaction, landed.keys)))
     return {
         "accountKeys": [
             {
                 "pubkey": key,
                 "signer": index < signers,
-                "writable": _is_writable(message, index) if index < own else index < own + writable_looked_up,
+                "writable": key in writable,
+                if index < own
+                else index < own + writable_looked_up,
                 "source": "transaction" if index < own else "lookupTable",
             }
             for index, key in enumerate(keys)
@@ -122,16 +124,9 @@ def _parsed_message(landed: Landed) -> dict[str, Any]:
     } | _lookups(message)
 
 
-def _is_writable(message: Any, index: int) -> bool:
-    """Tell from the header whether one of the message's own keys may be written."""
-    header, own = message.header, len(message.account_keys)
-    signers = header.num_required_signatures
-    if index < signers:
-        return bool(index < signers - header.num_readonly_signed_accounts)
-    return bool(index < own - header.num_readonly_unsigned_accounts)
-
-
 def _lookups(message: Any) -> dict[str, Any]:
+    if isinstance(message, MessageV1):
+        return {"transactionConfig": _config(message)}
     if not isinstance(message, MessageV0):
         return {}
     return {
@@ -143,4 +138,14 @@ def _lookups(message: Any) -> dict[str, Any]:
             }
             for lookup in message.address_table_lookups
         ]
+    }
+
+
+def _config(message: MessageV1) -> dict[str, int | None]:
+    config = message.config
+    return {
+        "computeUnitLimit": config.compute_unit_limit,
+        "heapSize": config.heap_size,
+        "loadedAccountsDataSizeLimit": config.loaded_accounts_data_size_limit,
+        "priorityFee": config.priority_fee,
     }

@@ -68,12 +68,11 @@ class Journal:
         )
 
     def _note_rolled_back(self, undone: list[Landed]) -> None:
-        keys = {key for landed in undone for key in landed.keys if self._chain.states.knows(key)}
         self._write(
             {
                 "slot": self._chain.slot,
                 "rolled_back": [str(landed.signature) for landed in undone],
-                "accounts": [[str(key), _packed(self._chain.account(key))] for key in keys],
+                "accounts": [[str(key), _packed(state)] for key, state in self._chain.changed_by(*undone)],
             }
         )
 

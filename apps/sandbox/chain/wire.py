@@ -105,8 +105,6 @@ def _parsed_message(landed: Landed) -> dict[str, Any]:
                 "pubkey": key,
                 "signer": index < signers,
                 "writable": key in writable,
-                if index < own
-                else index < own + writable_looked_up,
                 "source": "transaction" if index < own else "lookupTable",
             }
             for index, key in enumerate(keys)

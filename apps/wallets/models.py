@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import models
@@ -18,6 +19,7 @@ from apps.core.fields import (
     SolField,
     UsdField,
 )
+from apps.core.money import MONEY
 
 
 class Wallet(models.Model):
@@ -35,6 +37,12 @@ class Wallet(models.Model):
         default=0,
         db_default=0,
         help_text="Newest slot of the chain that these books reflect; older answers of a node are refused.",
+    )
+    unreconciled_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since when the chain holds something else than the books say, unexplained; nothing is bought until "
+        "it is explained.",
     )
     released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
@@ -305,3 +313,73 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.delta:+f} {self.mint} ({self.reason})"
+
+
+class DifferenceStatus(Badge):
+    """What became of a difference between a live wallet's books and the chain."""
+
+    SUSPECTED = "suspected", "Suspected: not every node says so"
+    OPEN = "open", "Unexplained"
+    GONE = "gone", "Gone by itself"
+    ADOPTED = "adopted", "Adopted"
+    IGNORED = "ignored", "Ignored"
+    WRITTEN_OFF = "written_off", "Written off"
+
+    @classmethod
+    def colours(cls) -> dict[str, str]:
+        return {
+            "suspected": "warning",
+            "open": "danger",
+            "gone": "muted",
+            "adopted": "success",
+            "ignored": "muted",
+            "written_off": "info",
+        }
+
+
+class WalletDifference(models.Model):
+    """What the chain holds of a mint in a live wallet beyond what its books say, or less, and what became of it.
+
+    Written by reconciliation (`services.reconciling`); ended by it when books and chain agree again, or by an operator
+    (`services.differences`). OPEN ones stop the wallet's buys, SUSPECTED ones only tell. At most one of a wallet, epoch
+    and mint is either; an IGNORED one stands for exactly its amount.
+    """
+
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="differences", db_index=False)
+    epoch = models.PositiveIntegerField()
+    mint = MintField()
+    symbol = models.CharField(max_length=50, blank=True)
+    status = models.CharField(max_length=11, choices=DifferenceStatus.choices)
+    books_amount = AmountField(help_text="Whole tokens by the books when it was last looked at.")
+    chain_amount = AmountField(help_text="Whole tokens the chain said; SOL includes wrapped SOL, and no rent.")
+    slot = models.BigIntegerField(help_text="The slot the chain said it for.")
+    nodes = models.CharField(max_length=500, blank=True, help_text="The nodes that say so.")
+    looks = models.PositiveIntegerField(default=1, help_text="How many looks in a row have found it.")
+    told_at = models.DateTimeField(null=True, blank=True, help_text="When its alert was sent.")
+    first_seen_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    last_seen_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+    cost_sol = SolField(null=True, blank=True, help_text="What adopted tokens had cost, in SOL; empty for unknown.")
+    transaction = models.ForeignKey(
+        Transaction, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+
+    class Meta:
+        db_table = "wallet_difference"
+        ordering = ["-first_seen_at", "-id"]
+        indexes = [models.Index(fields=["wallet", "epoch", "mint"], name="wallet_difference_of_mint")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["wallet", "epoch", "mint"],
+                condition=models.Q(status__in=["open", "suspected"]),
+                name="wallet_difference_one_unexplained",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.difference:+f} {self.symbol or self.mint}"
+
+    @property
+    def difference(self) -> Decimal:
+        """Whole tokens the chain has more than the books; negative: less."""
+        return MONEY.subtract(self.chain_amount, self.books_amount)

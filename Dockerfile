@@ -3,7 +3,9 @@ FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
     STATIC_ROOT=/app/staticfiles
-RUN useradd --create-home --uid 10001 soldesk
+# Volumes take over the owner of the folder they are mounted on: the signer's socket, and its keys.
+RUN useradd --create-home --uid 10001 soldesk \
+    && install --directory --owner soldesk --mode 0700 /run/soldesk /var/lib/soldesk
 WORKDIR /app
 
 COPY requirements.lock .

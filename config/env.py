@@ -15,12 +15,13 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.runtime import discover
+from config.runtime import discover, private_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEVELOPMENT_PREFIX = "development-"
 DEMO_PASSWORD = "soldesk-demo"  # noqa: S105 - the published password of the demo desk, refused in production
 
+private_keys.drop(os.environ)
 discover.apply_running_stack(os.environ)
 #: A list given as `a,b` or as JSON; `_split_list` reads it.
 Listed = Annotated[list[str], NoDecode]

@@ -1,4 +1,4 @@
-"""`python -m config.runtime`: `up`, `down-clean`, `env` and `scratch`; the Makefile's targets call these."""
+"""`python -m config.runtime`: `up`, `down-clean`, `env`, `stopped` and `scratch`; the Makefile's targets call these."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from config.runtime import discover, environment, launch, procfile
+from config.runtime import discover, environment, launch, private_keys, procfile
 from config.runtime import home as homes
 from config.runtime import stack as stacks
-from config.runtime.embedded import scratch_services
+from config.runtime.embedded import EmbeddedServices, scratch_services
 from config.runtime.errors import StartError
 from config.runtime.supervisor import supervise
 from config.runtime.users import service_user
@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> int:
     down.set_defaults(run=run_down_clean)
     env = commands.add_parser("env", help="print export lines that point a shell at the running desk")
     env.set_defaults(run=run_env)
+    stopped = commands.add_parser("stopped", help="run a command on this desk's own database while the desk is stopped")
+    stopped.add_argument("command", nargs=argparse.REMAINDER)
+    stopped.set_defaults(run=run_stopped)
     scratch = commands.add_parser("scratch", help="run a command on a PostgreSQL and a Redis that live as long as it")
     scratch.add_argument("command", nargs=argparse.REMAINDER)
     scratch.set_defaults(run=run_scratch)
@@ -49,6 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def run_up(options: argparse.Namespace) -> int:
     """Start the stack of this home and supervise it until Ctrl-C."""
+    keys_descriptor = private_keys.set_aside()
     if options.tied:
         launch.end_with_parent()
     path = homes.locate(environment.read(os.environ))
@@ -63,7 +67,7 @@ def run_up(options: argparse.Namespace) -> int:
             "SANDBOX_RPC_PORT=8909 FLOWER_PORT=5556 make up`."
         )
     _wait_for_former(home)
-    return supervise(stacks.assemble(home, os.environ, options.procfile))
+    return supervise(stacks.assemble(home, os.environ, options.procfile, keys_descriptor))
 
 
 def run_down_clean(options: argparse.Namespace) -> int:
@@ -93,6 +97,20 @@ def run_env(_options: argparse.Namespace) -> int:
     for name, value in discover.stack_environment(record).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def run_stopped(options: argparse.Namespace) -> int:
+    """Run a command with the home's own services and nothing else of the desk; return its exit code."""
+    settings = environment.read(os.environ)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if settings.get("DATABASE_URL") and settings.get("REDIS_URL"):
+        return subprocess.run(command, check=False).returncode
+    services = EmbeddedServices(homes.locate(settings))
+    services.start()
+    try:
+        return subprocess.run(command, env=os.environ | services.env, check=False).returncode
+    finally:
+        services.stop()
 
 
 def run_scratch(options: argparse.Namespace) -> int:

@@ -22,13 +22,17 @@ _libc = ctypes.CDLL(None)  # loaded before any fork: after a change of account t
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One command with everything it is started with; `death_signal` is what it gets when its parent is gone."""
+    """One command with everything it is started with; `death_signal` is what it gets when its parent is gone.
+
+    `descriptors` are files that stay open in it.
+    """
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     folder: Path = field(default_factory=lambda: Path("/"))
     user: ServiceUser | None = None
     death_signal: signal.Signals = signal.SIGKILL
+    descriptors: tuple[int, ...] = ()
 
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments for `subprocess` and `asyncio` alike."""
@@ -36,6 +40,7 @@ class Launch:
             "env": dict(self.environment),
             "cwd": self.folder,
             "start_new_session": True,
+            "pass_fds": self.descriptors,
             "preexec_fn": _tie_to_parent(self.death_signal),
             **(self.user.options() if self.user else {}),
         }

@@ -16,22 +16,26 @@ from pydantic import ValidationError
 
 from config.runtime import environment as settings_source
 from config.runtime import home as homes
-from config.runtime import ports, procfile
+from config.runtime import ports, private_keys, procfile
 from config.runtime.embedded import services
 from config.runtime.errors import StartError
 from config.runtime.launch import Launch, Service
+from config.runtime.signer_socket import default_socket
 
 STEPS = ("migrate", "seed")  # run once, in this order, before the rest
 DEMO_ONLY = ("sandbox",)
 PORT_VARIABLES = {"web": "PORT", "sandbox": "SANDBOX_PORT", "chain": "SANDBOX_RPC_PORT", "flower": "FLOWER_PORT"}
 CHAIN_PORTS = 4  # the sandbox's two nodes, each with its WebSocket one port above
-TOLD = ("PRICE_SHARDS",)  # what commands of another shell must know as the desk does
+TOLD = ("PRICE_SHARDS", "SIGNER_SOCKET")  # what commands of another shell must know as the desk does
 SECRETS = ("SECRET_KEY", "JWT_SECRET", "METRICS_TOKEN", "SANDBOX_SIGNAL_KEY")
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Everything of one run; `commands` and `steps` are the Procfile's, by process name."""
+    """Everything of one run; `commands` and `steps` are the Procfile's, by process name.
+
+    `keys_descriptor` is an open file of private keys, for the signer and nobody else.
+    """
 
     home: homes.Home
     services: tuple[Service, ...]
@@ -42,13 +46,20 @@ class Stack:
     urls: dict[str, str]
     sign_in: tuple[str, str]
     flower_sign_in: str
+    keys_descriptor: int | None = None
 
-    def launch(self, command: str) -> Launch:
+    def launch(self, name: str, command: str) -> Launch:
         """Return how an application process is started."""
-        return Launch(procfile.arguments(command, self.environment), self.environment, settings_source.ROOT)
+        words = procfile.arguments(command, self.environment)
+        if name != private_keys.PROCESS or self.keys_descriptor is None:
+            return Launch(words, self.environment, settings_source.ROOT)
+        environment = {**self.environment, private_keys.VARIABLE: str(self.keys_descriptor)}
+        return Launch(words, environment, settings_source.ROOT, descriptors=(self.keys_descriptor,))
 
 
-def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile.PROCFILE) -> Stack:
+def assemble(
+    home: homes.Home, environ: Mapping[str, str], path: Path = procfile.PROCFILE, keys_descriptor: int | None = None
+) -> Stack:
     """Decide what runs. The caller holds the home's lock.
 
     Raises:
@@ -84,6 +95,8 @@ def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile
     environment |= {PORT_VARIABLES[name]: str(number) for name, number in numbers.items()}
     environment["PRICE_SHARDS"] = str(typed.price_shards)
     environment["METRICS_DIR"] = str(home.fresh_folder("metrics"))
+    environment.setdefault("SIGNER_SOCKET", str(default_socket(home.path)))
+    private_keys.drop(environment)
     widths = {"chain": CHAIN_PORTS}
     ports.require_free(
         {PORT_VARIABLES[name]: range(number, number + widths.get(name, 1)) for name, number in visible.items()}
@@ -98,6 +111,7 @@ def assemble(home: homes.Home, environ: Mapping[str, str], path: Path = procfile
         urls=_urls(visible),
         sign_in=(typed.admin_email, "" if typed.production else typed.admin_password.get_secret_value()),
         flower_sign_in=environment["FLOWER_BASIC_AUTH"],
+        keys_descriptor=keys_descriptor,
     )
 
 

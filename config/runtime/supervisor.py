@@ -111,7 +111,7 @@ class Supervisor:
         async def ready(_child: Child) -> bool:
             return False
 
-        step = self._child(name, lambda: self._stack.launch(command), ready)
+        step = self._child(name, lambda: self._stack.launch(name, command), ready)
         self._steps.append(step)
         code = await step.run_once()
         if code != 0:
@@ -187,7 +187,7 @@ class Supervisor:
             age = time.monotonic() - child.started_at
             return child.announced or age > (QUIET_WORKER_SECONDS if name.startswith("worker") else SETTLED_SECONDS)
 
-        return self._child(name, lambda: self._stack.launch(command), ready, announcement=WORKER_READY)
+        return self._child(name, lambda: self._stack.launch(name, command), ready, announcement=WORKER_READY)
 
     # -- bookkeeping
 

@@ -31,10 +31,13 @@ from apps.wallets.signer.reasons import Refused
 from apps.wallets.signer.server import Door, make_folder
 from apps.wallets.signer.service import Programs, Rules, Signer
 from apps.wallets.signer.settings import OWN_FILE, SignerSettings
+from config.runtime import home as homes
+from config.runtime.users import service_user
 
 log = structlog.get_logger("signer")
 _PR_SET_DUMPABLE = 4
 _IDLE_CHECK_SECONDS = 20.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 60.0
 DEMO_VARIABLE = "WALLET_1"
 
 
@@ -108,11 +111,13 @@ def demo_wallet(folder: Path) -> str:
 
 
 async def _run(settings: SignerSettings) -> None:
-    make_folder(settings.folder, 0o700)
+    if settings.in_home:
+        homes.open_home(settings.home, service_user())
+        make_folder(settings.folder, 0o700)
     given = variables(settings)
     keys = Keyring(settings.keys_folder)
     keys.open(given)
-    if settings.soldesk_demo and settings.demo_wallet and not settings.rpc_urls and not keys.told():
+    if settings.makes_demo_wallet and not keys.told():
         keys.open({DEMO_VARIABLE: demo_wallet(settings.folder)})
     given.clear()
     limits = Limits(settings.max_trade_lamports, settings.max_day_lamports, settings.exit_reserve_lamports)
@@ -147,12 +152,15 @@ def make(settings: SignerSettings, keys: Keyring, caps: Caps, session: aiohttp.C
 
 
 async def _chores(signer: Signer, idle_seconds: float) -> None:
-    """Learn the provider's programs, and lock what lies idle."""
+    """Learn the provider's programs as soon as there is a key, and lock what lies idle."""
+    pause = _FIRST_PAUSE_SECONDS
     while True:
-        try:
-            await signer.programs.allowed()
-        except Refused as refusal:
-            log.warning("signer_waits_for_programs", reason=str(refusal.reason))
+        if signer.keys.told() and not signer.programs.count:
+            try:
+                await signer.programs.allowed()
+            except Refused as refusal:
+                log.warning("signer_waits_for_programs", reason=str(refusal.reason))
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         if idle_seconds:
             signer.keys.lock_idle(idle_seconds)
-        await asyncio.sleep(_IDLE_CHECK_SECONDS if signer.programs.count else 1.0)
+        await asyncio.sleep(_IDLE_CHECK_SECONDS if signer.programs.count else pause)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.runtime import home
+from config.runtime import home as homes
 from config.runtime.environment import ROOT
 from config.runtime.signer_socket import default_socket
 
@@ -79,8 +79,21 @@ class SignerSettings(BaseSettings):
         return [item.strip() for item in value.split(",") if item.strip()]
 
     @property
+    def home(self) -> Path:
+        return homes.locate({"SOLDESK_HOME": self.soldesk_home})
+
+    @property
     def folder(self) -> Path:
-        return home.locate({"SOLDESK_HOME": self.soldesk_home}) / "signer"
+        return self.home / "signer"
+
+    @property
+    def makes_demo_wallet(self) -> bool:
+        return self.soldesk_demo and self.demo_wallet and not self.rpc_urls
+
+    @property
+    def in_home(self) -> bool:
+        """Whether any of its files is in the desk's home."""
+        return None in (self.key_dir, self.state_file, self.socket) or self.makes_demo_wallet
 
     @property
     def nodes(self) -> list[str]:
@@ -104,7 +117,7 @@ class SignerSettings(BaseSettings):
 
     @property
     def socket_path(self) -> Path:
-        return self.socket or default_socket(home.locate({"SOLDESK_HOME": self.soldesk_home}))
+        return self.socket or default_socket(self.home)
 
     @property
     def max_trade_lamports(self) -> int:

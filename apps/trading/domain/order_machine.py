@@ -23,6 +23,8 @@ EXPIRED = "expired"
 IN_FLIGHT = frozenset((RESERVED, BUILT, SIGNED, SENT, UNRESOLVED))
 #: Signed bytes exist and may land, whatever this process does.
 MAY_LAND = frozenset((SIGNED, SENT, UNRESOLVED))
+#: `sent` is written before the bytes leave: what has not come so far was never sent.
+SENT_ONCE = frozenset((SENT, UNRESOLVED, LANDED))
 TERMINAL = frozenset((FINALIZED, FAILED, EXPIRED))
 
 #: Steps an order may take. What is not signed may fail freely, what is signed only by the chain's own word: `failed`

@@ -36,12 +36,15 @@ from apps.trading.services.verdicts import Outcome
 POSITION_CLOSED = exit_decision.POSITION_CLOSED
 WALLET_RESET = exit_decision.WALLET_RESET
 SLIPPAGE_EXCEEDED = "SLIPPAGE_EXCEEDED"
+NOT_SENT_IN_TIME = "NOT_SENT_IN_TIME"
 FAILED_ON_CHAIN = "FAILED_ON_CHAIN"
 PARTLY_SOLD = "PARTLY_SOLD"
 BUY_UNRESOLVED = "BUY_UNRESOLVED"
 #: What the swap program says when less would come out than was promised.
 _SLIPPAGE_ERROR = 6001
 MAX_ENTRY_ATTEMPTS = 3
+#: What may be otherwise at the next attempt.
+_PASSING = frozenset((SLIPPAGE_EXCEEDED, NOT_SENT_IN_TIME))
 #: A position that is sold out waits so long before it is looked at again whether its last buy has ended.
 _BUY_PAUSE_SECONDS = 1.0
 #: What we said ourselves before anything was signed: a refusal, no failure.
@@ -163,7 +166,7 @@ def without_fill(order: LockedOrder, status: str, code: str, now: Situation, chu
         chunk.again.append(_next_attempt(order, now))
         return
     chunk.counts[order.agent_id] -= int(order.slot_held)
-    refused = order.signature is None and code in _REFUSALS
+    refused = order.status not in order_machine.SENT_ONCE and code in _REFUSALS
     if order.intent_id is not None and refused:
         chunk.cancelled[order.intent_id] = code
     elif order.intent_id is not None:
@@ -221,7 +224,7 @@ def _tries_again(order: LockedOrder, status: str, code: str, now: Situation) -> 
     if order.purpose != OrderPurpose.ENTRY or order.signal_at is None or order.attempt >= MAX_ENTRY_ATTEMPTS:
         return False
     young = (now.at - order.signal_at).total_seconds() <= settings.MAX_SIGNAL_AGE_SECONDS
-    return young and (status == order_machine.EXPIRED or code == SLIPPAGE_EXCEEDED)
+    return young and (status == order_machine.EXPIRED or code in _PASSING)
 
 
 def _next_attempt(order: LockedOrder, now: Situation) -> NewOrder:

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
 .PHONY: help install up test test-stack fuzz lint checks check-style check-format check-types check-layers check-migrations \
-  check-schema schema down-clean lock shell audit bench
+  check-schema schema down-clean lock shell audit backup restore bench
 
 help:
 	@echo "make up          start everything, with logs; Ctrl-C stops it"
@@ -12,6 +12,7 @@ help:
 	@echo "make fuzz        the API judged by its own document, over thousands of requests (FUZZ_ARGS=...)"
 	@echo "make lint        style, types, import layers, migrations, API schema"
 	@echo "make audit       recompute every balance and position of the running desk"
+	@echo "make backup      keep the running desk (TO=folder); make restore brings it back into an empty one (FROM=folder)"
 	@echo "make bench       measure signals on the running desk (BENCH_ARGS=...)"
 	@echo "make shell       a Python shell on the running desk"
 	@echo "make down-clean  forget all data, after a question (YES=1 skips it)"
@@ -75,6 +76,15 @@ lock:
 
 shell: install
 	@$(PYTHON) manage.py shell
+
+# Of the desk that runs from here; TO is a new folder.
+backup: install
+	@$(PYTHON) manage.py backup "$(or $(TO),backups/$(shell date -u +%Y%m%d-%H%M%S))" $(BACKUP_ARGS)
+
+# Into an empty desk that is stopped: its database runs for this command alone.
+restore: install
+	@test -n "$(FROM)" || { echo "make restore FROM=folder" >&2; exit 1; }
+	@$(PYTHON) -m config.runtime stopped -- $(PYTHON) manage.py restore "$(FROM)" $(RESTORE_ARGS)
 
 audit: install
 	@$(PYTHON) manage.py audit

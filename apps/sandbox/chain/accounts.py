@@ -1,6 +1,6 @@
 """How accounts look on the wire: raw bytes in the encoding asked for, or parsed where a token program owns them.
 
-Token-2022 accounts carry extensions behind the part both programs share; only their names are told.
+Token-2022 accounts carry extensions behind the part both programs share: `extensions` reads them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from solders.account import Account
 from solders.pubkey import Pubkey
 from solders.token.state import Mint, TokenAccount, TokenAccountState
 
+from apps.sandbox.chain import extensions
 from apps.sandbox.domain import base58
 
 TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
@@ -99,6 +100,9 @@ def _parsed(account: Account, decimals: int | None) -> dict[str, Any] | None:
         kind, info = "mint", _mint_info(told)
     else:
         return None
+    if account.owner == TOKEN_2022:
+        told_of = extensions.presented(bytes(account.data))
+        info |= {"extensions": told_of} if told_of else {}
     return {
         "program": _PROGRAM_NAMES[account.owner],
         "space": len(account.data),

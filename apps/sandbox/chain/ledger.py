@@ -29,6 +29,7 @@ from solders.transaction import VersionedTransaction
 from apps.sandbox.chain import accounts, lookups
 from apps.sandbox.chain.fees import LandedFees
 from apps.sandbox.chain.outcomes import Balances, Outcome, balances, meta_of, preflight_data, sentence
+from apps.sandbox.chain.refused import INVALID_PARAMS, Refused
 from apps.sandbox.chain.states import NOTHING, States
 
 VALID_BLOCKS = 150
@@ -39,14 +40,6 @@ SKIPPED_EVERY = 64
 CONFIRMED_AFTER, FINALIZED_AFTER = 1, 32
 COMMITMENTS = ("processed", "confirmed", "finalized")
 FAUCET_LAMPORTS = 500_000_000 * 10**9
-
-
-class Refused(Exception):
-    """A transaction the node does not take; code, message and data as JSON-RPC tells them."""
-
-    def __init__(self, code: int, message: str, data: Any = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.data = code, message, data
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +192,7 @@ class Ledger:
         try:
             return lookups.keys_of(transaction, self.account)
         except lookups.NoSuchAddress as error:
-            raise Refused(-32602, str(error)) from None
+            raise Refused(INVALID_PARAMS, str(error)) from None
 
     def simulate(self, transaction: VersionedTransaction, *, verify: bool, any_blockhash: bool = False) -> Outcome:
         """Execute a transaction and forget it."""

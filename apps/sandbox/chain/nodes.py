@@ -18,7 +18,8 @@ from solders.transaction import VersionedTransaction
 
 from apps.sandbox.chain import lies, wire
 from apps.sandbox.chain.faults import NodeFault, NodeFaultBook, NodeFaultKind
-from apps.sandbox.chain.ledger import Ledger, Refused
+from apps.sandbox.chain.ledger import Ledger
+from apps.sandbox.chain.refused import Refused
 from apps.sandbox.chain.rpc import INVALID_REQUEST, MIN_CONTEXT_SLOT_NOT_REACHED, Rpc, failure
 from apps.sandbox.chain.subscriptions import Subscriptions
 

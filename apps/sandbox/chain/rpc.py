@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from solders.account import Account
@@ -17,19 +17,20 @@ from solders.message import from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from apps.sandbox.chain import accounts, fees, outcomes, wire
-from apps.sandbox.chain.ledger import COMMITMENTS, Landed, Ledger, Refused
-from apps.sandbox.chain.wire import INVALID_PARAMS
+from apps.sandbox.chain import accounts, fees, filters, outcomes, wire
+from apps.sandbox.chain.ledger import COMMITMENTS, Landed, Ledger
+from apps.sandbox.chain.parameters import Config, Parameters, read_key
+from apps.sandbox.chain.refused import INVALID_PARAMS, Refused
 
 log = logging.getLogger("sandbox.rpc")
 
 API_VERSION = "3.1.8"
 METHOD_NOT_FOUND, INVALID_REQUEST, INTERNAL_ERROR = -32601, -32600, -32603
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
-MOST_ACCOUNTS, MOST_STATUSES, MOST_SIGNATURES = 100, 256, 1_000
+MOST_ACCOUNTS, MOST_STATUSES, MOST_SIGNATURES, MOST_LARGEST = 100, 256, 1_000, 20
+#: How many slots back the status of a transaction is known without a search of history.
+RECENT_STATUS_SLOTS = 150
 _DEFAULT_COMMITMENT = "finalized"
-
-Config = dict[str, Any]
 
 
 class Rpc:
@@ -148,6 +149,32 @@ class Rpc:
             raise Refused(INVALID_PARAMS, "Invalid param: not a Token mint")
         return self._told(accounts.ui_amount(told.supply, told.decimals), commitment)
 
+    def token_largest_accounts(self, given: Parameters) -> Any:
+        commitment, mint = self._commitment(given.config(1)), given.key(0)
+        told = accounts.mint(self._state(mint, commitment))
+        if told is None:
+            raise Refused(INVALID_PARAMS, "Invalid param: not a Token mint")
+        amounts = []
+        for key in self._chain.states.of_mint(mint):
+            held = accounts.token_account(self._state(key, commitment))
+            if held is not None and held.mint == mint:
+                amounts.append((held.amount, str(key)))
+        largest = sorted(amounts, reverse=True)[:MOST_LARGEST]
+        return self._told(
+            [{"address": key, **accounts.ui_amount(amount, told.decimals)} for amount, key in largest], commitment
+        )
+
+    def program_accounts(self, given: Parameters) -> Any:
+        program, config = given.key(0), given.config(1)
+        commitment = self._commitment(config)
+        passes = filters.read(config.get("filters"))
+        found = []
+        for key in sorted(self._chain.states.touched(), key=str):
+            account = self._state(key, commitment)
+            if account is not None and account.owner == program and passes(account):
+                found.append({"pubkey": str(key), "account": self._present(account, config)})
+        return self._told(found, commitment) if config.get("withContext") else found
+
     def token_account_balance(self, given: Parameters) -> Any:
         commitment = self._commitment(given.config(1))
         account = self._state(given.key(0), commitment)
@@ -162,9 +189,9 @@ class Rpc:
         owner, wanted, config = given.key(0), given.config(1), given.config(2)
         commitment = self._commitment(config)
         if "mint" in wanted:
-            mint, program = _key(wanted["mint"]), None
+            mint, program = read_key(wanted["mint"]), None
         elif "programId" in wanted:
-            mint, program = None, _key(wanted["programId"])
+            mint, program = None, read_key(wanted["programId"])
         else:
             raise Refused(INVALID_PARAMS, "Invalid params: a mint or a programId is needed")
         found = []
@@ -210,9 +237,12 @@ class Rpc:
         return self._told(value, commitment)
 
     def signature_statuses(self, given: Parameters) -> Any:
-        return self._told(
-            [self._status(signature) for signature in given.signatures(0, most=MOST_STATUSES)], "processed"
+        oldest = (
+            0 if given.config(1).get("searchTransactionHistory") else self._slot_of("processed") - RECENT_STATUS_SLOTS
         )
+        statuses = [self._status(signature) for signature in given.signatures(0, most=MOST_STATUSES)]
+        recent = [None if status is not None and status["slot"] < oldest else status for status in statuses]
+        return self._told(recent, "processed")
 
     def transaction(self, given: Parameters) -> Any:
         config: Config = {"encoding": given[1]} if len(given) > 1 and isinstance(given[1], str) else given.config(1)
@@ -290,7 +320,7 @@ class Rpc:
         if wanted is None:
             return None
         encoding = {"encoding": wanted.get("encoding", "base64")}
-        states = (tried.after.get(_key(address)) for address in wanted.get("addresses", ()))
+        states = (tried.after.get(read_key(address)) for address in wanted.get("addresses", ()))
         return [None if state is None else self._present(state, encoding) for state in states]
 
     def _status(self, signature: Signature) -> Config | None:
@@ -310,63 +340,6 @@ class Rpc:
         return next(level for level in reversed(COMMITMENTS) if landed.slot <= self._slot_of(level))
 
 
-class Parameters(Sequence[Any]):
-    """The parameters of a request by place; reading one that is wrong refuses it by name."""
-
-    def __init__(self, given: Any) -> None:
-        if given is not None and not isinstance(given, list):
-            raise Refused(INVALID_PARAMS, "Invalid params: expected an array")
-        self._given: list[Any] = given or []
-
-    def __len__(self) -> int:
-        return len(self._given)
-
-    def __getitem__(self, place: Any) -> Any:
-        return self._given[place]
-
-    def config(self, place: int) -> Config:
-        given = self._given[place] if len(self._given) > place else None
-        if given is not None and not isinstance(given, dict):
-            raise Refused(INVALID_PARAMS, "Invalid params: expected an object")
-        return given or {}
-
-    def text(self, place: int, name: str) -> str:
-        if len(self._given) <= place or not isinstance(self._given[place], str):
-            raise Refused(INVALID_PARAMS, f"Invalid params: {name} is missing")
-        return str(self._given[place])
-
-    def whole(self, place: int, name: str) -> int:
-        if len(self._given) <= place or type(self._given[place]) is not int or not 0 <= self._given[place] < 2**64:
-            raise Refused(INVALID_PARAMS, f"Invalid params: {name} must be a whole number")
-        return int(self._given[place])
-
-    def read(self, place: int, parse: Callable[[str], Any], name: str) -> Any:
-        try:
-            return parse(self.text(place, name))
-        except ValueError as error:
-            raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
-
-    def key(self, place: int) -> Pubkey:
-        return _key(self.text(place, "address"))
-
-    def keys(self, place: int, *, most: int) -> list[Pubkey]:
-        return [_key(text) for text in self._listed(place, most)]
-
-    def signatures(self, place: int, *, most: int) -> Iterable[Signature]:
-        try:
-            return [Signature.from_string(text) for text in self._listed(place, most)]
-        except ValueError as error:
-            raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
-
-    def _listed(self, place: int, most: int) -> list[str]:
-        given = self._given[place] if len(self._given) > place else None
-        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-            raise Refused(INVALID_PARAMS, "Invalid params: expected an array of strings")
-        if len(given) > most:
-            raise Refused(INVALID_PARAMS, f"Too many inputs provided; max {most}")
-        return given
-
-
 METHODS: dict[str, Callable[[Rpc, Parameters], Any]] = {
     "getAccountInfo": Rpc.account_info,
     "getBalance": Rpc.balance,
@@ -378,12 +351,14 @@ METHODS: dict[str, Callable[[Rpc, Parameters], Any]] = {
     "getLatestBlockhash": Rpc.latest_blockhash,
     "getMinimumBalanceForRentExemption": Rpc.rent,
     "getMultipleAccounts": Rpc.multiple_accounts,
+    "getProgramAccounts": Rpc.program_accounts,
     "getRecentPrioritizationFees": Rpc.recent_fees,
     "getSignatureStatuses": Rpc.signature_statuses,
     "getSignaturesForAddress": Rpc.signatures_for_address,
     "getSlot": Rpc.slot,
     "getTokenAccountBalance": Rpc.token_account_balance,
     "getTokenAccountsByOwner": Rpc.token_accounts_by_owner,
+    "getTokenLargestAccounts": Rpc.token_largest_accounts,
     "getTokenSupply": Rpc.token_supply,
     "getTransaction": Rpc.transaction,
     "getVersion": Rpc.version,
@@ -392,13 +367,6 @@ METHODS: dict[str, Callable[[Rpc, Parameters], Any]] = {
     "sendTransaction": Rpc.send_transaction,
     "simulateTransaction": Rpc.simulate_transaction,
 }
-
-
-def _key(text: Any) -> Pubkey:
-    try:
-        return Pubkey.from_string(text)
-    except (ValueError, TypeError) as error:
-        raise Refused(INVALID_PARAMS, f"Invalid param: {error}") from None
 
 
 def failure(number: Any, code: int, message: str, data: Any = None) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from solders.signature import Signature
 
 from apps.sandbox.chain import accounts, lies
 from apps.sandbox.chain.faults import SOCKET, NodeFaultBook, NodeFaultKind, Says
-from apps.sandbox.chain.ledger import COMMITMENTS, FINALIZED_AFTER, Landed, Ledger, Refused
-from apps.sandbox.chain.rpc import API_VERSION, METHOD_NOT_FOUND, Parameters
-from apps.sandbox.chain.wire import INVALID_PARAMS
+from apps.sandbox.chain.ledger import COMMITMENTS, FINALIZED_AFTER, Landed, Ledger
+from apps.sandbox.chain.parameters import Parameters
+from apps.sandbox.chain.refused import INVALID_PARAMS, Refused
+from apps.sandbox.chain.rpc import API_VERSION, METHOD_NOT_FOUND
 
 log = logging.getLogger("sandbox.subscriptions")
 

@@ -10,10 +10,10 @@ from solders.message import MessageV0, MessageV1
 from solders.transaction import VersionedTransaction
 
 from apps.sandbox.chain import lookups
-from apps.sandbox.chain.ledger import Landed, Refused
+from apps.sandbox.chain.ledger import Landed
+from apps.sandbox.chain.refused import INVALID_PARAMS, Refused
 from apps.sandbox.domain import base58
 
-INVALID_PARAMS = -32602
 UNSUPPORTED_VERSION = -32015
 
 

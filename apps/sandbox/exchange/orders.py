@@ -18,7 +18,8 @@ from solders.message import to_bytes_versioned
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from apps.sandbox.chain.ledger import Landed, Refused
+from apps.sandbox.chain.ledger import Landed
+from apps.sandbox.chain.refused import Refused
 from apps.sandbox.exchange.venue import Swapped, Venue
 
 MOST_REMEMBERED = 20_000

@@ -17,7 +17,8 @@ from spl.token.constants import TOKEN_PROGRAM_ID, WRAPPED_SOL_MINT
 from spl.token.models import CloseAccountParams, SyncNativeParams
 
 from apps.sandbox.chain import accounts
-from apps.sandbox.chain.ledger import FINALIZED_AFTER, SKIPPED_EVERY, VALID_BLOCKS, Ledger, Refused
+from apps.sandbox.chain.ledger import FINALIZED_AFTER, SKIPPED_EVERY, VALID_BLOCKS, Ledger
+from apps.sandbox.chain.refused import Refused
 from apps.sandbox.chain.rpc import Rpc
 
 SOL = 10**9

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from apps.agents.models import TradingMode
-from apps.console import exit_figures, figures, health
+from apps.console import exit_figures, figures, health, place
 from apps.core import formatting, heartbeats
 from apps.core.http.usage import calls_left
 from apps.prices import selectors as prices
@@ -97,16 +97,17 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def environment(request: HttpRequest) -> list[str] | None:
-    """The badge in the header: where am I?"""
-    if settings.DEMO_DESK:
-        return ["Sandbox", "warning"]
-    return None if settings.SOLDESK_ENV == "production" else [settings.SOLDESK_ENV.capitalize(), "info"]
+def environment(request: HttpRequest) -> list[Any]:
+    """The badge in the header: whose money is it? The strip above the page has its colour (soldesk.css)."""
+    where = place.here()
+    name = where.word.lower().replace(" ", "-")
+    markup = '<span class="sd-place" data-place="{}" data-tone="{}" title="{}">{}</span>'
+    return [format_html(markup, name, where.tone, where.sentence, where.word), "place"]
 
 
 def title_prefix(request: HttpRequest) -> str:
     """What the browser's tab begins with."""
-    return "[Sandbox]" if settings.DEMO_DESK else ""
+    return f"[{place.here().word}]"
 
 
 def health_cards(health: figures.Health) -> list[Card]:

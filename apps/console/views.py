@@ -17,7 +17,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import User
-from apps.console import panel
+from apps.console import panel, place
 from apps.console.admission import DESK_PERMISSION
 from apps.core.api import wire
 from apps.core.errors import SoldeskError
@@ -73,9 +73,17 @@ def desk(request: HttpRequest) -> HttpResponse:
     host = request.get_host().partition(":")[0]
     sandbox = urlsplit(settings.SANDBOX_URL)
     links = {"sandbox": f"http://{host}:{sandbox.port}/" if sandbox.port else ""}
-    response = render(request, "desk/desk.html", {"options": options, "links": links})
+    response = render(request, "desk/desk.html", {"options": options, "links": links, "place": place.here()})
     response["Content-Security-Policy"] = _POLICY.format(feed=_feed_origin(request))
     return response
+
+
+@require_GET
+@operators_only()
+def where(request: HttpRequest) -> HttpResponse:
+    """Which cluster the desk's nodes are of: the page asks again until one has told."""
+    found = place.here()
+    return _json({"word": found.word, "tone": found.tone, "sentence": found.sentence, "known": found.is_known})
 
 
 @require_GET

@@ -6,6 +6,7 @@ import { Exits } from "./exits.js";
 import { Feed } from "./feed.js";
 import { amount, exact, percent, price, sol } from "./format.js";
 import { Header, Signals, Trades } from "./panels.js";
+import { watchPlace } from "./place.js";
 import { Positions } from "./positions.js";
 
 const SOL_MINT = "So11111111111111111111111111111111111111112";
@@ -23,6 +24,7 @@ const SWITCHES = {
   halted: ["Halt trading", "Nothing is bought any more, from this moment on.", "Halt", "bad"],
 };
 
+watchPlace();
 const header = new Header();
 const exits = new Exits();
 const signals = new Signals();

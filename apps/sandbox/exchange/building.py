@@ -32,14 +32,12 @@ from apps.sandbox.chain.program.route import (
 from apps.sandbox.domain import quotes
 from apps.sandbox.domain.mints import HARMLESS, MintRules
 from apps.sandbox.exchange import mints
-from apps.sandbox.exchange.venue import Venue
+from apps.sandbox.exchange.venue import TIP, Venue
 
 ASSOCIATED_TOKEN_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 COMPUTE_UNIT_LIMIT = 160_000
 DEFAULT_PRIORITY_FEE_LAMPORTS = 16_000
 MICROLAMPORTS = 10**6
-#: One of the accounts where block engines take their tips.
-TIP = Pubkey.from_string("96gYZGLnJYVFmbjzopPSU6QiEV5fGqZNyN9nmNhvrZU5")
 _SOL = Pubkey.from_string(SOL_MINT)
 _CREATE_IDEMPOTENT, _SYNC_NATIVE, _CLOSE_ACCOUNT = bytes((1,)), bytes((17,)), bytes((9,))
 _READ_ONLY_PLACES = frozenset(

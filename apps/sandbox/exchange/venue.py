@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from solders.account import Account
 from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM
 from solders.transaction import VersionedTransaction
 
 from apps.core.money import SOL_MINT
@@ -26,6 +27,8 @@ from apps.sandbox.exchange import mints
 
 _NOT_PRICED = PRICED.pack(0, 0, 0)
 _SOL = Pubkey.from_string(SOL_MINT)
+#: One of the accounts where block engines take their tips.
+TIP = Pubkey.from_string("96gYZGLnJYVFmbjzopPSU6QiEV5fGqZNyN9nmNhvrZU5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Venue:
             self.platform_fee_account,
             self._token_account(HARMLESS, _SOL, Pubkey.from_string(address("platform")), 0),
         )
+        self._found(TIP, self._account(b"", SYSTEM))
         for listing in market.listings.values():
             self._place(listing.token)
         market.on_listed.append(self._place)

@@ -28,9 +28,9 @@ urlpatterns = [
     path("api/schema/", Document.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
-    path(API, include("apps.accounts.api.urls")),
+    path(API, include("apps.signals.api.urls")),  # first: each route passed over costs a signal's request time
     path(API, include("apps.agents.api.urls")),
-    path(API, include("apps.signals.api.urls")),
+    path(API, include("apps.accounts.api.urls")),
     path(API, include("apps.wallets.api.urls")),
     path(API, include("apps.prices.api.urls")),
     path(API, include("apps.trading.api.urls")),

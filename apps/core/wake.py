@@ -14,6 +14,7 @@ from functools import cache
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 
 from apps.core import task_messages
@@ -64,7 +65,7 @@ class _Waker:
                 self.send(*wakes)
 
     def _broker(self) -> QuickRedis:
-        url = current_app.conf.broker_url
+        url = settings.CELERY_BROKER_URL
         if self._redis is None or self._redis.url != url:
             self._redis = QuickRedis(
                 url,

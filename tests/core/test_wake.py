@@ -32,10 +32,10 @@ def fresh_publisher(monkeypatch):
 
 
 @pytest.fixture
-def own_redis(tmp_path, monkeypatch):
+def own_redis(tmp_path, settings):
     own = OwnRedis(tmp_path)
     own.start()
-    monkeypatch.setattr(current_app.conf, "broker_url", own.url)
+    settings.CELERY_BROKER_URL = own.url
     yield own
     own.kill()
 

@@ -8,7 +8,6 @@ import time
 from decimal import Decimal
 
 import pytest
-from celery import current_app
 from django.db import connection
 
 from apps.accounts.models import AuditEntry
@@ -195,7 +194,7 @@ def redis_away(settings, monkeypatch):
         nobody.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
         settings.REDIS_URL = url
-        monkeypatch.setattr(current_app.conf, "broker_url", url)
+        settings.CELERY_BROKER_URL = url
         monkeypatch.setattr(wake, "_waker", wake._Waker())
         yield
 

@@ -1,14 +1,27 @@
 """Pages of lists: bare arrays, counts and links in headers, nothing twice and nothing lost."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
 from apps.core.api import paging
 from apps.signals.models import TradingSignal
+from apps.trading.models import ClosedTrade
+from apps.wallets.models import Origin, Transaction
 from tests.apiclient import api_of
-from tests.factories import fund, make_agent, make_token, make_user, wallet_of
+from tests.factories import (
+    close_position,
+    fund,
+    make_agent,
+    make_position,
+    make_signal,
+    make_token,
+    make_user,
+    take_profit,
+    wallet_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +120,67 @@ def test_counts_are_exact_to_a_bound_and_then_say_so(api, user, monkeypatch):
     make_signals(user, 1)
     answer = api.get("/trading-signals")
     assert (answer.headers["X-Total-Count"], answer.headers["X-Total-Capped"]) == ("4", "true")
+
+
+@pytest.fixture
+def full_books(user):
+    """An agent whose lists have rows of every kind: by the engine and by hand, full and with gaps."""
+    agent = make_agent(user)
+    signal = make_signal(user, make_token())
+    TradingSignal.objects.create(
+        user=user,
+        token_address="x",
+        signal_type="é€🎉",
+        signal_strength=1,
+        symbol="S",
+        activation_reason='"quoted"\n',
+        source="hand",
+    )
+    position = make_position(agent, make_token(), signal=signal)
+    take_profit(position, tokens="10", proceeds="0.2")
+    close_position(position, proceeds="1.1")
+    wallet = wallet_of(agent)
+    common = {"agent": agent, "wallet": wallet, "epoch": wallet.epoch, "transaction_time": timezone.now()}
+    for routes in (None, [], {"n": 2**70, "f": 1.10, "e": 1e-9, "b": 'é"\\', "deep": [{"a": [None, True]}]}, "text", 0):
+        Transaction.objects.create(transaction_type="burn", origin=Origin.HAND, routes=routes, **common)
+    Transaction.objects.create(
+        transaction_type="swap",
+        value_usd=Decimal("1E-8"),
+        input_mint="in",
+        input_amount=Decimal("1E-18"),
+        output_amount=Decimal("99999999999999999999"),
+        price_impact=Decimal("-0.00000001"),
+        fees_sol=Decimal("0E-9"),
+        transaction_hash="h",
+        **common,
+    )
+    ClosedTrade.objects.create(
+        agent=agent,
+        origin=Origin.HAND,
+        epoch=0,
+        mint="m",
+        symbol="M",
+        amount=Decimal("1E-18"),
+        purchase_price=Decimal("6.632E-11"),
+        sale_price=1,
+        change_percent=-3,
+        profit_sol=Decimal("-0.1"),
+        purchase_time=timezone.now(),
+        sale_time=timezone.now(),
+    )
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "kinds"),
+    [
+        ("/agent-transactions", "?agentId={agent}", 8),
+        ("/agent-historical-swaps", "?agentId={agent}", 2),
+        ("/trading-signals", "?limit=1000", 2),
+    ],
+)
+def test_a_list_shows_each_row_to_the_byte_as_it_is_shown_alone(api, full_books, path, query, kinds):
+    listed = api.get(path + query.format(agent=full_books.pk))
+    alone = [api.get(f"{path}/{row['id']}") for row in listed.json]
+    assert len(alone) >= kinds
+    assert listed.text == b"[" + b",".join(answer.text for answer in alone) + b"]"

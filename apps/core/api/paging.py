@@ -45,6 +45,10 @@ def page(request: Request, rows: QuerySet[Any], shape: type[Shape], *, newest_by
     if cursor:
         offset = 0
         ordered = ordered.filter(_after(cursor, rows.model, newest_by))
+    columns = shape.columns()
+    if columns:
+        wanted = dict.fromkeys([*columns, newest_by, "pk"])
+        ordered = ordered.prefetch_related(None).values_list(*wanted, named=True)
     found = list(ordered[offset : offset + limit + 1])
     shown, more = found[:limit], len(found) > limit
     next_cursor = _cursor_of(shown[-1], newest_by) if more else None
@@ -53,7 +57,8 @@ def page(request: Request, rows: QuerySet[Any], shape: type[Shape], *, newest_by
     links = _links(request, limit, offset, next_cursor, by_cursor=cursor is not None)
     if links:
         headers["Link"] = ", ".join(links)
-    return Response(shape.present_many(shown), headers=headers)
+    present = shape.present_columns if columns else shape.present
+    return Response([present(row) for row in shown], headers=headers)
 
 
 def whole(rows: Sequence[Any], shape: type[Shape]) -> Response:
@@ -79,7 +84,7 @@ def _whole(request: Request, name: str, otherwise: int, *, lowest: int) -> int:
     return int(text)
 
 
-def _cursor_of(row: Model, newest_by: str) -> str:
+def _cursor_of(row: Any, newest_by: str) -> str:
     moment: datetime = getattr(row, newest_by)
     packed = json.dumps([moment.isoformat(), str(row.pk)], separators=(",", ":"))
     return base64.urlsafe_b64encode(packed.encode()).decode().rstrip("=")

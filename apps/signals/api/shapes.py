@@ -44,6 +44,7 @@ class SignalExportQuery(SignalQuery):
 class SignalShape(Shape):
     """A trading signal."""
 
+    from_columns = True
     id = WholeNumber()
     created_at = Moment()
     updated_at = Moment()

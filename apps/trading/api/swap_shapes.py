@@ -111,3 +111,11 @@ class SwapShape(Shape):
     def present(cls, row: ClosedTrade) -> dict[str, Any]:
         """Present a closed trade as the feed does."""
         return presentation.closed_trade(row, None if row.wallet is None else row.wallet.address)
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        return [field.attname for field in ClosedTrade._meta.concrete_fields] + ["wallet__address"]
+
+    @classmethod
+    def present_columns(cls, values: Any) -> dict[str, Any]:
+        return presentation.closed_trade(values, values.wallet__address)

@@ -125,6 +125,7 @@ class Capitals(serializers.ChoiceField):
 class TransactionShape(Shape):
     """One movement of a wallet."""
 
+    from_columns = True
     id = Identifier()
     agent_id = Identifier()
     wallet_address = serializers.CharField(source="wallet.address", allow_null=True)

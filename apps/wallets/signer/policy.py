@@ -133,8 +133,8 @@ class _Walk:
             elif self.closes is None and step.program == SYSTEM:
                 self._transfer(step)
             elif self.closes is None and step.program == routes.PROGRAM:
-                self._once("route")
                 self.swap = routes.read(step)
+                self._once("route")
             else:
                 raise Refused(Reason.PROGRAM_NOT_ALLOWED, f"The program {step.program} has no place in this.")
 

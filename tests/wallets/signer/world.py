@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from solders.account import Account
 from solders.instruction import AccountMeta, Instruction
@@ -240,8 +238,6 @@ def token_account_of(world: World, owner: Pubkey, key: Pubkey, mint: Pubkey, amo
     from solders.token.state import TokenAccount, TokenAccountState
 
     held = TokenAccount(mint, owner, amount, None, TokenAccountState.Initialized, None, 0, None)
-    account = Account(
-        lamports=world.ledger.rent(165), data=bytes(held), owner=chain_accounts.TOKEN, executable=False
-    )
+    account = Account(lamports=world.ledger.rent(165), data=bytes(held), owner=chain_accounts.TOKEN, executable=False)
     world.ledger.issue(key, account)
     return account

@@ -7,7 +7,6 @@ transactions, under the locks of every booking.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -15,12 +14,11 @@ from uuid import UUID
 from apps.trading.domain.landed_swap import LandedSwap
 from apps.trading.services.live.together import Together
 
-_THREADS = 4
-
 Landing = tuple[UUID, LandedSwap]
 Ending = tuple[UUID, str, str, str]
 
 
+Reclaim = tuple[UUID, str, str]
 Item = TypeVar("Item", Landing, Ending)
 
 
@@ -36,14 +34,13 @@ class Services:
     settle_landed: Callable[[list[Landing]], Collection[UUID]]
     settle_ended: Callable[[list[Ending]], Collection[UUID]]
     reverse_landed: Callable[[UUID], object]
+    reserve_reclaim: Callable[[UUID, str, str], object]
 
 
 class Bookings:
     """The books for one event loop."""
 
     def __init__(self, services: Services) -> None:
-        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="orders-books")
-
         def refusals(orders: Sequence[UUID]) -> list[str]:
             told = services.refusals(list(orders))
             return [told.get(order_id, "") for order_id in orders]
@@ -51,11 +48,14 @@ class Bookings:
         def reverse(orders: Sequence[UUID]) -> list[None]:
             return [_nothing(services.reverse_landed(order_id)) for order_id in orders]
 
-        self._threads = threads
-        self._gate = Together(refusals, threads)
-        self._landed = Together(_each(services.settle_landed), threads)
-        self._ended = Together(_each(services.settle_ended), threads)
-        self._reverse = Together(reverse, threads)
+        def reclaim(wanted: Sequence[Reclaim]) -> list[None]:
+            return [_nothing(services.reserve_reclaim(*each)) for each in wanted]
+
+        self._gate = Together("gate", refusals)
+        self._landed = Together("landed", _each(services.settle_landed))
+        self._ended = Together("ended", _each(services.settle_ended))
+        self._reverse = Together("reversed", reverse)
+        self._reclaim = Together("reclaim", reclaim)
 
     async def refusal(self, order_id: UUID) -> str:
         """Return why the gate does not let an order on now, "" when it does.
@@ -77,9 +77,14 @@ class Bookings:
         """Take a landing back that the finalized chain does not have."""
         await self._reverse.ask(order_id)
 
+    async def reclaim(self, sale_id: UUID, token_account: str, program: str) -> None:
+        """Reserve an order that closes an empty token account after a sale."""
+        await self._reclaim.ask((sale_id, token_account, program))
+
     def close(self) -> None:
         """Let the threads end when what they do is done."""
-        self._threads.shutdown(wait=False)
+        for each in (self._gate, self._landed, self._ended, self._reverse, self._reclaim):
+            each.close()
 
 
 def _each(service: Callable[[list[Item]], Collection[UUID]]) -> Callable[[Sequence[Item]], list[bool]]:

@@ -42,6 +42,7 @@ _MICRO = 1_000_000
 
 TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105 - a code
 BUILD_REFUSED = "BUILD_REFUSED"
+PRICE_IMPACT_TOO_HIGH = "PRICE_IMPACT_TOO_HIGH"
 
 
 class CannotBuild(Exception):
@@ -120,6 +121,7 @@ class Builder:
             raise CannotBuild(BUILD_REFUSED, error.message) from error
         except (ProviderError, NodeError) as error:
             raise TryLater(error.code, error.message, getattr(error, "retry_after_seconds", 1.0)) from error
+        _check_impact(order, offer)
         route = self._route(offer)
         if route is LandingRoute.NODE:
             swap = swap_bytes.with_blockhash(swap, now.blockhash)
@@ -191,6 +193,19 @@ class Builder:
                     pass  # the last known figure is as good as any
                 self._fees = (time.monotonic(), lamports)
             return lamports
+
+
+def _check_impact(order: LiveOrder, offer: OfferedSwap) -> None:
+    """Refuse an offer that moves the price further than the order was decided to.
+
+    Raises:
+        CannotBuild: PRICE_IMPACT_TOO_HIGH.
+    """
+    most = (order.inputs or {}).get("maxPriceImpact")
+    if most is not None and offer.price_impact > Decimal(str(most)):
+        raise CannotBuild(
+            PRICE_IMPACT_TOO_HIGH, f"The price impact is {offer.price_impact.normalize():f}, at most {most} is allowed."
+        )
 
 
 async def signed_by(asked: Any) -> Signed:

@@ -25,9 +25,8 @@ from apps.trading.services.live.live_order import LiveOrder
 
 log = structlog.get_logger(__name__)
 
-#: How long a dead process keeps its orders; renewed three times as often.
+#: How long a dead process keeps its orders; renewed four times as often.
 LEASE_SECONDS = 3.0
-RENEW_SECONDS = 1.0
 CHANNEL = "trade_orders"
 _MOST_IN_ONE_COMMIT = 500
 _RECONNECT_SECONDS = 0.5
@@ -53,11 +52,17 @@ WITH due AS (
 )
 SELECT {_COLUMNS} FROM o JOIN wallet w ON w.id = o.wallet_id ORDER BY o.side DESC, o.due_at
 """
+#: Rows that a booking has locked are left for the next round: to wait for them would hold up every step.
 _RENEW = """
-UPDATE trade_order SET lease_until = now() + %s
-FROM unnest(%s::uuid[], %s::timestamptz[]) AS mine(id, lease)
-WHERE trade_order.id = mine.id AND trade_order.lease_until = mine.lease
-RETURNING trade_order.id, trade_order.lease_until, trade_order.status
+WITH mine AS (
+    SELECT o.id FROM trade_order o JOIN unnest(%(ids)s::uuid[], %(leases)s::timestamptz[]) AS v(id, lease)
+    ON o.id = v.id AND o.lease_until = v.lease FOR NO KEY UPDATE OF o SKIP LOCKED
+), renewed AS (
+    UPDATE trade_order SET lease_until = now() + %(lease)s FROM mine WHERE trade_order.id = mine.id
+    RETURNING trade_order.id, trade_order.lease_until
+)
+SELECT o.id, COALESCE(r.lease_until, o.lease_until), r.id IS NOT NULL, o.status
+FROM trade_order o LEFT JOIN renewed r ON r.id = o.id WHERE o.id = ANY(%(ids)s)
 """
 #: What a step may write beside the status; a name outside of it is a defect.
 _WRITABLE = frozenset(
@@ -147,6 +152,7 @@ class Claims:
 
     def __init__(self, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self._lease = timedelta(seconds=lease_seconds)
+        self.renew_seconds = lease_seconds / 4
         self._waiting: list[_Work] = []
         self._called = asyncio.Event()
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
@@ -203,7 +209,10 @@ class Claims:
                 while self._waiting:
                     batch = self._waiting[:_MOST_IN_ONE_COMMIT]
                     del self._waiting[: len(batch)]
-                    await self._commit(sorted((work for work in batch if not work.result.done()), key=_turn))
+                    for kind in _KINDS:
+                        same = [work for work in batch if isinstance(work, kind) and not work.result.done()]
+                        if same:
+                            await self._commit(sorted(same, key=_place))
         finally:
             if self._connection is not None:
                 await self._connection.close()
@@ -270,13 +279,17 @@ class Claims:
             return _CLAIM, {"ended": sorted(order_machine.TERMINAL), "most": work.most, "lease": self._lease}
         if isinstance(work, _Renewal):
             ids, leases = [order.id for order in work.orders], [order.lease_until for order in work.orders]
-            return _RENEW, [self._lease, ids, leases]
+            return _RENEW, {"lease": self._lease, "ids": ids, "leases": leases}
         return _update(work)
 
 
-def _turn(work: _Work) -> int:
-    """Steps first: they name the lease that a renewal replaces; a claim last, so that it takes nothing of ours."""
-    return (_Step, _Renewal, _Claim).index(type(work))
+#: Steps first: they name the lease that a renewal replaces; claims last, so that they take nothing of ours. Each kind
+#: has its own transaction, and steps go by order id as every booking does: nobody waits for each other in a circle.
+_KINDS = (_Step, _Renewal, _Claim)
+
+
+def _place(work: _Work) -> int:
+    return work.order.id.int if isinstance(work, _Step) else 0
 
 
 def _fail(batch: Sequence[_Work], error: Exception) -> None:
@@ -304,15 +317,15 @@ def _update(step: _Step) -> tuple[sql.Composable, list[Any]]:
     ]
 
 
-def _renewed(orders: Collection[LiveOrder], rows: list[tuple[UUID, datetime, str]]) -> list[LiveOrder]:
-    """Give each order its new lease; return those that are not ours or not where we left them."""
-    found = {order_id: (lease, status) for order_id, lease, status in rows}
+def _renewed(orders: Collection[LiveOrder], rows: list[tuple[UUID, datetime, bool, str]]) -> list[LiveOrder]:
+    """Give each order its new lease; return those that are not ours or have ended."""
+    found = {row[0]: row[1:] for row in rows}
     lost = []
     for order in orders:
-        lease, status = found.get(order.id, (None, None))
-        if lease is None or status in order_machine.TERMINAL:
+        lease, renewed, status = found.get(order.id, (None, False, ""))
+        if status in order_machine.TERMINAL or not (renewed or lease == order.lease_until):
             lost.append(order)
-        else:
+        elif lease is not None:
             order.lease_until = lease
     return lost
 

@@ -111,7 +111,7 @@ class Driver:
 
     async def _renew_always(self) -> None:
         while True:
-            await asyncio.sleep(claiming.RENEW_SECONDS)
+            await asyncio.sleep(self._claims.renew_seconds)
             mine = [held.order for held in self._held.values()]
             try:
                 lost = await self._claims.renew(mine)

@@ -47,6 +47,8 @@ class LiveOrder:
     created_at: datetime
     age_seconds: float
     lease_until: datetime
+    #: When a node first showed it on the chain, by this process's clock.
+    shown_at: float | None = None
 
     @property
     def is_buy(self) -> bool:

@@ -6,7 +6,6 @@ the chain). It is made after a sale was finalized, when nothing of the token is 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -28,6 +27,7 @@ from apps.core import bulk
 from apps.core.http import Lane
 from apps.trading.domain import order_machine
 from apps.trading.models import Order, OrderPurpose, OrderSide
+from apps.trading.services.live.bookings import Bookings
 from apps.trading.services.live.building import Builder, CannotBuild, TryLater
 from apps.trading.services.live.chain_clock import ChainClock
 from apps.trading.services.live.live_order import LiveOrder
@@ -51,7 +51,8 @@ SELECT EXISTS (SELECT 1 FROM trade_order WHERE wallet_id = %s AND mint = %s AND 
 class Reclaims:
     """Makes reclaim orders, and their transactions."""
 
-    def __init__(self, pool: NodePool, clock: ChainClock, builder: Builder) -> None:
+    def __init__(self, pool: NodePool, clock: ChainClock, builder: Builder, bookings: Bookings) -> None:
+        self._bookings = bookings
         self._pool = pool
         self._clock = clock
         self._builder = builder
@@ -84,7 +85,7 @@ class Reclaims:
         try:
             empty = [each for each in await self._accounts(order) if _closable(each, order.mint)]
             for account in empty:
-                await asyncio.to_thread(reserve, order.id, account.address, account.program)
+                await self._bookings.reclaim(order.id, account.address, account.program)
         except Exception as error:  # noqa: BLE001 - rent left behind costs no order its end; the next sale looks again
             log.warning("reclaim_not_made", order_id=str(order.id), error=type(error).__name__)
 

@@ -1,12 +1,14 @@
 """What became of signed bytes: the chain's word, and how much of it is enough.
 
-A landed swap is believed from one node's transaction at `confirmed`, because it can be reversed; that it failed, or
-that it can land no more, ends an order for good and must be said by two nodes, or be final. Nobody's word is proof of
-absence but `chain.expiry`'s (CONCURRENCY 19).
+Two nodes that show the same are believed at `confirmed`. One that shows a swap the other does not have is believed
+after a while, because a landing can be reversed; that it failed, or that it can land no more, ends an order for good:
+no single node that another contradicts is believed in that. Absence is proven by `chain.expiry` (CONCURRENCY 19).
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +23,9 @@ from apps.trading.services.live.chain_clock import ChainClock
 from apps.trading.services.live.live_order import LiveOrder
 
 log = structlog.get_logger(__name__)
+
+#: A node that lags gets this long before the other one's word on a landed swap is enough.
+LONE_WORD_SECONDS = 3.0
 
 
 class Fate(StrEnum):
@@ -47,17 +52,27 @@ class Resolver:
             return False
 
     async def landed(self, order: LiveOrder) -> LandedSwap | None:
-        """Return what the chain says the order did; None while no node shows it, or a failure is not sure yet.
+        """Return what the chain says the order did; None while no node shows it, or it is not sure enough yet.
 
         Raises:
             UnreadableSwap: it landed as something else than the swap that was ordered.
         """
-        document = await self._transaction(order, CONFIRMED)
-        if document is None:
+        told = await self._tell(order, CONFIRMED)
+        document = told.document
+        if document is None or told.contradict:
             return None
-        if _error(document) is not None:
-            document = await self._sure_failure(order)
-        return None if document is None else _read(order, document)
+        order.shown_at = order.shown_at or time.monotonic()
+        if _error(document) is not None and told.alone:
+            return await self.sealed(order)  # only one node says that it failed: it has to be final, and undoubted
+        if not told.doubted:
+            return _read(order, document)
+        if time.monotonic() - order.shown_at < LONE_WORD_SECONDS:
+            return None
+        try:
+            return _read(order, document)
+        except UnreadableSwap as error:
+            log.warning("order_lone_word_unreadable", order_id=str(order.id), code=error.code)
+            return None  # more likely that node is wrong than the chain
 
     async def sealed(self, order: LiveOrder) -> LandedSwap | None:
         """Return what the finalized chain says the order did, None while it does not say it.
@@ -65,8 +80,10 @@ class Resolver:
         Raises:
             UnreadableSwap: as `landed`.
         """
-        document = await self._transaction(order, FINALIZED)
-        return None if document is None else _read(order, document)
+        told = await self._tell(order, FINALIZED)
+        if told.document is None or told.contradict or told.doubted:
+            return None
+        return _read(order, told.document)
 
     async def past_its_height(self, order: LiveOrder) -> bool:
         """Whether the chain's height is beyond the last one at which the order's bytes are taken; False if unknown."""
@@ -94,25 +111,59 @@ class Resolver:
             return Fate.EXPIRED
         return Fate.LANDED if isinstance(proven, expiry.Landed) else Fate.UNKNOWN
 
-    async def _transaction(self, order: LiveOrder, commitment: str) -> dict[str, Any] | None:
-        assert order.signature is not None  # noqa: S101 - a constraint of the table
-        try:
-            return await self._pool.transaction(order.signature, commitment, lane=Lane.EXIT_QUOTE)
-        except NodeError as error:
-            log.warning("order_transaction_unknown", order_id=str(order.id), reason=error.code)
-            return None
-
-    async def _sure_failure(self, order: LiveOrder) -> dict[str, Any] | None:
-        """Return the failed transaction if two nodes show it and none shows it well, or if it is final."""
+    async def _tell(self, order: LiveOrder, commitment: str) -> _Told:
         signature = order.signature or ""
-        told = await self._pool.each(
-            lambda name: self._pool.transaction(signature, CONFIRMED, node=name, lane=Lane.EXIT_QUOTE)
-        )
-        seen = [document for document in told.values() if isinstance(document, dict)]
-        failed = [document for document in seen if _error(document) is not None]
-        if len(failed) == len(seen) >= 2:
-            return failed[0]
-        return await self._transaction(order, FINALIZED)
+        told = await self._pool.each(lambda name: self._witness(name, signature, commitment))
+        return _Told(tuple(each for each in told.values() if isinstance(each, _Witness)))
+
+    async def _witness(self, node: str, signature: str, commitment: str) -> _Witness:
+        """Ask one node for the transaction; one without it may still know how it went, having no history.
+
+        Raises:
+            NodeError: it does not answer.
+        """
+        document = await self._pool.transaction(signature, commitment, node=node, lane=Lane.EXIT_QUOTE)
+        if document is not None:
+            return _Witness(document, knows=True, failed=_error(document) is not None)
+        (status,) = await self._pool.statuses([signature], search_history=True, node=node, lane=Lane.EXIT_QUOTE)
+        if status is None or not (status.finalized if commitment == FINALIZED else status.confirmed):
+            return _Witness(None, knows=False, failed=False)
+        return _Witness(None, knows=True, failed=status.err is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """What one node that answered says: the transaction, at least how it went, or that it knows nothing of it."""
+
+    document: dict[str, Any] | None
+    knows: bool
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What all nodes that answered say of one transaction."""
+
+    witnesses: tuple[_Witness, ...]
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        return next((each.document for each in self.witnesses if each.document is not None), None)
+
+    @property
+    def alone(self) -> bool:
+        """Whether only one node knows it."""
+        return sum(each.knows for each in self.witnesses) < 2
+
+    @property
+    def doubted(self) -> bool:
+        """Whether only one node knows it although others were asked and answered."""
+        return self.alone and len(self.witnesses) > 1
+
+    @property
+    def contradict(self) -> bool:
+        """Whether one node says it failed and another that it went well: one is wrong, and nobody knows which."""
+        return len({each.failed for each in self.witnesses if each.knows}) > 1
 
 
 def _error(document: dict[str, Any]) -> Any:

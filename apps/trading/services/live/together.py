@@ -36,9 +36,9 @@ class Together(Generic[Item, Result]):
     is one order's fault.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], threads: ThreadPoolExecutor) -> None:
+    def __init__(self, name: str, work: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
         self._work = work
-        self._threads = threads
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"orders-{name}")
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -54,6 +54,11 @@ class Together(Generic[Item, Result]):
             self._working = asyncio.ensure_future(self._run())
         return await result
 
+    def close(self) -> None:
+        """Close the thread's connection once what it does is done; nothing may be asked any more."""
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown()
+
     async def _run(self) -> None:
         while self._waiting:
             batch = self._waiting[:_MOST_AT_ONCE]
@@ -63,7 +68,7 @@ class Together(Generic[Item, Result]):
     async def _do(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             answers = await asyncio.get_running_loop().run_in_executor(
-                self._threads, _with_a_live_connection, self._work, [item for item, _ in batch]
+                self._thread, _with_a_live_connection, self._work, [item for item, _ in batch]
             )
         except (OperationalError, InterfaceError) as error:
             away = DatabaseAway(type(error).__name__)

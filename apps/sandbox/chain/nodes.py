@@ -42,6 +42,11 @@ class Node:
         self._seen: OrderedDict[Signature, VersionedTransaction] = OrderedDict()
         self.subscriptions = Subscriptions(chain, faults, name)
 
+    @property
+    def sockets(self) -> int:
+        """How many WebSockets are open."""
+        return self.subscriptions.clients
+
     def app(self) -> web.Application:
         app = web.Application(client_max_size=1024 * 1024)
         app.add_routes([web.post("/", self._post), web.get("/", self._get)])

@@ -138,6 +138,10 @@ class Subscriptions:
                 result = {**result, "value": {"err": lies.FAILED_WITH if told is Says.FAILED else None}}
         wanted.client.tell(_notification(wanted, result))
 
+    @property
+    def clients(self) -> int:
+        return len(self._clients)
+
     def drop(self) -> None:
         """Cut every client off."""
         for client in list(self._clients):

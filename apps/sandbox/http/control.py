@@ -1,11 +1,11 @@
-"""The control API: prices, extra tokens, faults and the signal source. What plays on a token is in `scenarios.py`.
+"""The control API: prices, extra tokens and the signal source; what plays is in `scenarios.py`, what goes wrong in
+`fault_routes.py`, the chain in `chain.py`.
 
 Every refusal is JSON with a code and, where there is one, the field. A browser page of another origin may not steer.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -18,14 +18,13 @@ from apps.sandbox.domain.listing import Listing
 from apps.sandbox.domain.market import UnknownToken
 from apps.sandbox.domain.mints import MintExtension, MintRules
 from apps.sandbox.domain.pools import PoolOutOfRange
-from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT, Rest, TokenOrder
 from apps.sandbox.domain.views import MarketView
-from apps.sandbox.faults import ONLY_OF, FaultKind
+from apps.sandbox.http import chain, fault_routes
 from apps.sandbox.http.body import BadRequest, Fields
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
 from apps.sandbox.http.scenarios import LEAST_PRICE, MOST_PRICE, playing_documents
-from apps.sandbox.http.targets import held_mints, listed, one_mint, price_document
+from apps.sandbox.http.targets import held_mints, one_mint, price_document
 
 MAX_ADDED_TOKENS = 500
 MAX_PREFIX_LENGTH = 12
@@ -144,6 +143,7 @@ async def restore(request: web.Request) -> web.Response:
     runtime = request.app[RUNTIME]
     runtime.market.restore()
     runtime.faults.clear()
+    runtime.chain.faults.clear()
     runtime.engine.follow_scripts()
     runtime.engine.moved()
     return json_response(state_document(runtime))
@@ -161,70 +161,6 @@ async def steer_market(request: web.Request) -> web.Response:
     return json_response({"autonomous": runtime.market.autonomous})
 
 
-async def list_faults(request: web.Request) -> web.Response:
-    """GET /control/faults."""
-    return json_response({"faults": _fault_documents(request.app[RUNTIME])})
-
-
-async def add_fault(request: web.Request) -> web.Response:
-    """POST /control/faults: switch a fault on at one source, at several, or at "all"."""
-    runtime = request.app[RUNTIME]
-    fields = await Fields.of(request)
-    sources = _sources(fields.texts("source", at_most=len(Source)))
-    kind = FaultKind(fields.choice("kind", list(FaultKind)))
-    sources = [source for source in sources if all(kind not in kinds or source is at for at, kinds in ONLY_OF.items())]
-    if not sources:
-        raise BadRequest("INVALID_FIELD", f"{kind} is no fault of that source", field="source")
-    probability = fields.number("probability", least=Decimal(0), most=Decimal(1), default=Decimal(1))
-    duration = fields.number("duration_seconds", least=Decimal("0.01"), most=Decimal(86_400))
-    times = fields.integer("count", least=1, most=1_000_000)
-    latency_ms = fields.integer("latency_ms", least=0, most=600_000, default=1_000)
-    status = fields.integer("status", least=500, most=599, default=503)
-    retry_after = fields.integer("retry_after_seconds", least=0, most=3_600, default=2)
-    factor = fields.number("factor", least=Decimal("1e-9"), most=Decimal("1e9"), default=Decimal(10))
-    age = fields.number("age_seconds", least=Decimal(0), most=Decimal(86_400), default=Decimal(60))
-    slots = fields.integer("slots", least=0, most=10_000, default=4)
-    mints = frozenset(listed(mint, runtime.market) for mint in fields.texts("mints", at_most=1_000))
-    fields.done()
-    added = [
-        runtime.faults.add(
-            source=source,
-            kind=kind,
-            view=runtime.market.view,
-            probability=float(probability),
-            mints=mints,
-            duration_seconds=None if duration is None else float(duration),
-            times=times,
-            latency_ms=latency_ms,
-            status=status,
-            retry_after_seconds=retry_after,
-            factor=factor,
-            age_seconds=float(age),
-            slots=slots,
-        )
-        for source in sources
-    ]
-    runtime.engine.moved()
-    now = time.time()
-    return json_response({"faults": [fault.as_document(now) for fault in added]}, status=201)
-
-
-async def remove_faults(request: web.Request) -> web.Response:
-    """DELETE /control/faults (optionally ?source=) and /control/faults/{id}."""
-    runtime = request.app[RUNTIME]
-    number, source = request.match_info.get("number"), request.query.get("source")
-    if number is not None:
-        if not number.isdecimal() or not runtime.faults.remove(int(number)):
-            raise BadRequest("UNKNOWN_FAULT", "no fault of that number is on", field="id", status=404)
-        removed = 1
-    elif source is not None:
-        removed = sum(runtime.faults.clear(one) for one in _sources([source]))
-    else:
-        removed = runtime.faults.clear()
-    runtime.engine.moved()
-    return json_response({"removed": removed})
-
-
 async def steer_signals(request: web.Request) -> web.Response:
     """POST /control/signals: pause or resume the signal source, or change its pace."""
     runtime = request.app[RUNTIME]
@@ -238,22 +174,6 @@ async def steer_signals(request: web.Request) -> web.Response:
 
 
 # Shared
-
-
-def _sources(names: list[str]) -> list[Source]:
-    if not names:
-        raise BadRequest("REQUIRED_FIELD", "source is required", field="source")
-    if names == ["all"]:
-        return list(Source)
-    for name in names:
-        if name not in list(Source):
-            raise BadRequest("INVALID_FIELD", f"source must be all or one of {', '.join(Source)}", field="source")
-    return [Source(name) for name in names]
-
-
-def _fault_documents(runtime: Runtime) -> list[dict[str, Any]]:
-    now = time.time()
-    return [fault.as_document(now) for fault in runtime.faults.active()]
 
 
 def _token_document(listing: Listing, view: MarketView) -> dict[str, Any]:
@@ -299,7 +219,8 @@ def state_document(runtime: Runtime) -> dict[str, Any]:
         ],
         "playing": playing_documents(runtime),
         "held": held_mints(runtime),
-        "faults": _fault_documents(runtime),
+        "faults": fault_routes.documents(runtime),
+        "chain": chain.document(runtime),
         "signals": runtime.signals.as_document(),
     }
 
@@ -312,9 +233,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/control/price", set_price),
         web.post("/control/reset", restore),
         web.post("/control/market", steer_market),
-        web.get("/control/faults", list_faults),
-        web.post("/control/faults", add_fault),
-        web.delete("/control/faults", remove_faults),
-        web.delete("/control/faults/{number}", remove_faults),
+        *fault_routes.routes(),
+        *chain.routes(),
         web.post("/control/signals", steer_signals),
     ]

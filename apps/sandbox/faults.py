@@ -40,6 +40,7 @@ class FaultKind(StrEnum):
     EXPIRED_BLOCKHASH = "expired_blockhash"
     REPLACED_FEE_PAYER = "replaced_fee_payer"
     RFQ_ROUTE = "rfq_route"
+    LOOKUP_TABLE = "lookup_table"
     DRAINED_WALLET = "drained_wallet"
     SWAPPED_DESTINATION = "swapped_destination"
     ADDED_INSTRUCTION = "added_instruction"
@@ -71,6 +72,7 @@ TAMPERING = (
     FaultKind.SWAPPED_DESTINATION,
     FaultKind.DRAINED_WALLET,
     FaultKind.ADDED_INSTRUCTION,
+    FaultKind.LOOKUP_TABLE,
     FaultKind.EXPIRED_BLOCKHASH,
 )
 LANDING = frozenset(

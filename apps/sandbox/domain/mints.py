@@ -21,6 +21,7 @@ class MintExtension(StrEnum):
     TRANSFER_HOOK = "transfer_hook"
     NON_TRANSFERABLE = "non_transferable"
     DEFAULT_FROZEN = "default_frozen"
+    MINT_CLOSE_AUTHORITY = "mint_close_authority"
 
 
 #: What the token takes of every transfer that has a transfer fee.

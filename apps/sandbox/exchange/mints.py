@@ -21,6 +21,7 @@ _TRANSFER_FEE_AMOUNT, _IMMUTABLE_OWNER, _NON_TRANSFERABLE_ACCOUNT, _TRANSFER_HOO
 _FROZEN = 2
 _NUMBER = {
     MintExtension.TRANSFER_FEE: 1,
+    MintExtension.MINT_CLOSE_AUTHORITY: 3,
     MintExtension.DEFAULT_FROZEN: 6,
     MintExtension.NON_TRANSFERABLE: 9,
     MintExtension.PERMANENT_DELEGATE: 12,
@@ -87,7 +88,7 @@ def _content(extension: MintExtension, developer: Pubkey) -> bytes:
             return bytes((_FROZEN,))
         case MintExtension.NON_TRANSFERABLE:
             return b""
-        case MintExtension.PERMANENT_DELEGATE:
+        case MintExtension.PERMANENT_DELEGATE | MintExtension.MINT_CLOSE_AUTHORITY:
             return bytes(developer)
         case MintExtension.TRANSFER_HOOK:
             return bytes(developer) + bytes(developer)

@@ -25,7 +25,7 @@ from apps.sandbox.exchange.venue import Swapped, Venue
 MOST_REMEMBERED = 20_000
 #: An answer is not kept back longer than this.
 PATIENCE_SECONDS = 20.0
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS, _MOST_LOOKS = 0.01, 100
 
 
 class ExecuteCode(IntEnum):
@@ -100,6 +100,7 @@ class SwapOrders:
         self._venue, self._ledger = venue, venue.ledger
         self._orders: OrderedDict[str, HandedOut] = OrderedDict()
         self._later: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     def remember(self, request_id: str, order: HandedOut) -> None:
         """Remember an order; the oldest of too many are forgotten."""
@@ -147,7 +148,7 @@ class SwapOrders:
                 return Executed(ExecuteCode.FAILED_TO_LAND, signature)
             if landed.slot <= self._ledger.slot_of("confirmed"):
                 return self._executed(landed)
-            await asyncio.sleep(_LOOK_SECONDS)
+            await self._next_slot()
         return Executed(ExecuteCode.TIMED_OUT, signature)
 
     def execute_later(self, transaction: VersionedTransaction, *, slots: int) -> None:
@@ -156,7 +157,7 @@ class SwapOrders:
 
         async def wait() -> None:
             while self._ledger.slot < wanted:
-                await asyncio.sleep(_LOOK_SECONDS)
+                await self._next_slot()
             await self.execute(transaction)
 
         task = asyncio.create_task(wait())
@@ -167,6 +168,19 @@ class SwapOrders:
         """Return what would be said of a transaction if it landed now, without sending it."""
         pretended = self._ledger.pretend(transaction, error=None)
         return Executed(ExecuteCode.FINE, pretended.signature, pretended, tuple(self._venue.swaps_of(pretended)))
+
+    async def _next_slot(self) -> None:
+        """Wait for the next slot, but not for ever; however many wait, one looks."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
+
+    async def _look(self) -> None:
+        slot = self._ledger.slot
+        for _ in range(_MOST_LOOKS):
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._ledger.slot != slot:
+                return
 
     def _executed(self, landed: Landed) -> Executed:
         swaps = tuple(self._venue.swaps_of(landed))

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from struct import pack
 
 from solders.account import Account
+from solders.address_lookup_table_account import ID as LOOKUP_PROGRAM
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.message import to_bytes_versioned
+from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.system_program import ID as SYSTEM
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
@@ -45,6 +49,8 @@ def tampered(venue: Venue, built: BuiltSwap, kinds: Sequence[FaultKind]) -> Buil
                 built = build(venue, built.quote, taker=built.taker, terms=terms)
             case FaultKind.REPLACED_FEE_PAYER | FaultKind.RFQ_ROUTE:
                 built = _paid_by_maker(venue, built)
+            case FaultKind.LOOKUP_TABLE:
+                built = _through_table(venue, built)
             case FaultKind.EXPIRED_BLOCKHASH:
                 built = _too_old(venue, built)
     return built
@@ -84,6 +90,31 @@ def _paid_by_maker(venue: Venue, built: BuiltSwap) -> BuiltSwap:
     message, signatures = built.transaction.message, list(built.transaction.signatures)
     signatures[0] = MAKER.sign_message(to_bytes_versioned(message))
     return replace(built, transaction=VersionedTransaction.populate(message, signatures))
+
+
+def _through_table(venue: Venue, built: BuiltSwap) -> BuiltSwap:
+    """Name every account that need not sign through a table of this pair's own."""
+    pair = (built.quote.input_mint, built.quote.output_mint)
+    place = Pubkey(sha256("\n".join(("lookup table", str(built.taker), *pair)).encode()).digest())
+    programs = {step.program_id for step in built.steps}
+    named = dict.fromkeys(meta.pubkey for step in built.steps for meta in step.accounts if not meta.is_signer)
+    listed = [key for key in named if key not in programs and key not in (built.taker, built.payer)]
+    data = _table_header(venue.ledger.slot - 1) + b"".join(map(bytes, listed))
+    rent = venue.ledger.rent(len(data))
+    venue.ledger.issue(place, Account(lamports=rent, data=data, owner=LOOKUP_PROGRAM, executable=False))
+    message = MessageV0.try_compile(
+        built.payer,
+        list(built.steps),
+        [AddressLookupTableAccount(place, listed)],
+        built.transaction.message.recent_blockhash,
+    )
+    unsigned = [Signature.default()] * message.header.num_required_signatures
+    return replace(built, transaction=VersionedTransaction.populate(message, unsigned))
+
+
+def _table_header(slot: int) -> bytes:
+    """Return what stands before a table's keys: it is one, in use, last extended in a slot, and nobody's."""
+    return pack("<IQQBB32sH", 1, U64_MAX, slot, 0, 0, b"", 0)
 
 
 def _too_old(venue: Venue, built: BuiltSwap) -> BuiltSwap:

@@ -48,6 +48,7 @@ def test_a_token_listed_again_with_other_rules_changes_its_mint(desk):
     ("extension", "number", "length"),
     [
         (MintExtension.TRANSFER_FEE, 1, 108),
+        (MintExtension.MINT_CLOSE_AUTHORITY, 3, 32),
         (MintExtension.DEFAULT_FROZEN, 6, 1),
         (MintExtension.NON_TRANSFERABLE, 9, 0),
         (MintExtension.PERMANENT_DELEGATE, 12, 32),

@@ -323,6 +323,20 @@ def test_a_transaction_can_be_expired_when_it_is_handed_out(chain_market, owner,
     assert balance(chain_market, owner) == 10 * SOL
 
 
+def test_accounts_can_come_through_a_lookup_table_as_on_mainnet(chain_market, owner, mint):
+    plain = ordered(chain_market, owner, mint)
+    chain_market.control.fault("jupiter_order", "lookup_table", count=1, mints=[mint])
+    order = ordered(chain_market, owner, mint)
+    message = transaction_of(order).message
+    (lookup,) = message.address_table_lookups
+    assert len(message.account_keys) + len(lookup.writable_indexes) + len(lookup.readonly_indexes) == len(
+        transaction_of(plain).message.account_keys
+    )
+    assert len(order["transaction"]) < len(plain["transaction"])
+    assert executed(chain_market, order, owner).json()["totalOutputAmount"] == order["outAmount"]
+    assert held(chain_market, owner.pubkey(), mint) == int(order["outAmount"])
+
+
 def test_quotes_without_a_taker_do_not_use_a_fault_of_orders_up(chain_market, owner, mint):
     chain_market.control.fault("jupiter_order", "server_error", count=1, status=502)
     chain_market.control.order(input_mint=SOL_MINT, output_mint=mint, amount=SOL)

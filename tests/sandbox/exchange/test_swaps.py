@@ -308,7 +308,7 @@ def test_after_a_journal_resumes_tokens_pools_and_balances_are_there_and_trading
     again.market.add([token])
     assert (again.tokens(owner, mint), again.lamports(owner)) == (held, lamports)
     assert bytes(ledger.account(again.venue.places(mint).vault).data) == pool
-    built = again.build(owner, mint, "sell", held)
+    built = again.build(owner, mint, "sell", held or 0)
     landed = again.land(built, owner)
     assert landed.error is None
     assert again.lamports(owner) == lamports + built.quote.paid_out_amount - landed.meta["fee"]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from apps.core.errors import Conflict, Invalid, NotFound, SoldeskError
 from apps.trading.domain import loss_limits
 
 #: Codes that mean "clashes with what is there now" and answer 409.
 CONFLICT_CODES = frozenset(
-    {"POSITION_EXISTS", "TRADING_HALTED", "TRADING_REDUCING", "WALLET_RESET", *loss_limits.CODES}
+    {
+        "POSITION_EXISTS",
+        "TRADING_HALTED",
+        "TRADING_REDUCING",
+        "WALLET_NOT_RECONCILED",
+        "WALLET_RESET",
+        *loss_limits.CODES,
+    }
 )
 
 
@@ -79,6 +88,19 @@ class ClosePending(SoldeskError):
             extra={"intentId": intent_id, "lastError": last_error or None},
         )
         self.intent_id = intent_id
+
+
+class BuyPending(SoldeskError):
+    """A live buy that has not landed yet: its order goes on to its end (202)."""
+
+    def __init__(self, *, order_id: UUID) -> None:
+        super().__init__(
+            "BUY_PENDING",
+            "The token is being bought; it takes longer than usual",
+            status=202,
+            extra={"orderId": str(order_id)},
+        )
+        self.order_id = order_id
 
 
 class CloseCancelled(Conflict):

@@ -150,7 +150,12 @@ class Balance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.symbol or self.mint}"
+        return f"{self.total.normalize():f} {self.symbol or self.mint}"
+
+    @property
+    def total(self) -> Decimal:
+        """What the wallet has: free and put aside."""
+        return self.amount + self.held
 
 
 class TransactionType(Badge):

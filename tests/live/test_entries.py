@@ -6,9 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from apps.signals import services as signals
+from apps.core.money import SOL_MINT
 from apps.trading.models import Order, Position, SignalExecution
-from apps.trading.services import entries
 from apps.trading.services.live import settling
 from apps.wallets.models import LedgerEntry, Transaction
 from tests import factories
@@ -23,18 +22,10 @@ def token(market):
     return market.add_token()
 
 
-def send(user, token):
-    signal = signals.create_signal(
-        user=user, api_key=None, token_address=token.mint, symbol=token.symbol, signal_type="T", signal_strength=3
-    )
-    entries.process_signal(signal.pk)
-    return signal
-
-
 def test_an_entry_of_a_live_wallet_is_reserved_and_books_nothing_yet(token):
     agent = trading.live_agent()
 
-    signal = send(agent.user, token)
+    signal = trading.send(agent.user, token)
 
     order = Order.objects.get()
     assert (order.status, order.purpose, order.side, order.in_base_units) == ("reserved", "entry", "buy", 10**9)
@@ -52,7 +43,7 @@ def test_an_entry_of_a_live_wallet_is_reserved_and_books_nothing_yet(token):
 
 def test_what_landed_is_booked_by_the_chain_with_each_fee_a_line_of_its_own(token):
     agent = trading.live_agent()
-    send(agent.user, token)
+    trading.send(agent.user, token)
     order = trading.sign(Order.objects.get())
     swap = trading.landed(order, tokens=7_654_321, lamports=999_000_000)
 
@@ -65,7 +56,7 @@ def test_what_landed_is_booked_by_the_chain_with_each_fee_a_line_of_its_own(toke
     assert position.remaining_amount == Decimal(7_654_321).scaleb(-token.decimals)
     assert position.total_invested_sol == Decimal(999_000_000 + fees).scaleb(-9)
     assert trading.sol_lamports(agent) == 10 * 10**9 + swap.wallet_lamports_delta
-    lines = LedgerEntry.objects.filter(transaction=order.transaction, mint=swap_sol()).values_list("reason", "delta")
+    lines = LedgerEntry.objects.filter(transaction=order.transaction, mint=SOL_MINT).values_list("reason", "delta")
     assert {reason: int(delta.scaleb(9)) for reason, delta in lines} == {
         "swap": -999_000_000,
         "network_fee": -trading.NETWORK,
@@ -82,13 +73,9 @@ def test_what_landed_is_booked_by_the_chain_with_each_fee_a_line_of_its_own(toke
     assert differences() == []
 
 
-def swap_sol() -> str:
-    return "So11111111111111111111111111111111111111112"
-
-
 def test_settling_again_changes_nothing(token):
     agent = trading.live_agent()
-    send(agent.user, token)
+    trading.send(agent.user, token)
     order = trading.sign(Order.objects.get())
     swap = trading.landed(order)
     settling.settle_landed([(order.pk, swap)])
@@ -104,7 +91,7 @@ def test_settling_again_changes_nothing(token):
 
 def test_an_order_that_fails_gives_back_funds_and_slot_and_the_verdict_says_why(token):
     agent = trading.live_agent()
-    send(agent.user, token)
+    trading.send(agent.user, token)
     order = Order.objects.get()
 
     assert settling.settle_ended([(order.pk, "failed", "BUILD_REFUSED", "no route")]) == {order.pk}

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from decimal import Decimal
 from typing import Any
 
 from apps.accounts.models import User
 from apps.agents.models import Agent
 from apps.core import base58, bulk
+from apps.core.money import SOL_MINT
+from apps.signals import services as signals
+from apps.signals.models import TradingSignal
 from apps.trading.domain import order_machine
 from apps.trading.domain.landed_swap import LandedSwap
-from apps.trading.models import Order, OrderPurpose, OrderSide
+from apps.trading.models import Order, OrderPurpose, OrderSide, Position
+from apps.trading.services import entries
+from apps.trading.services.live import settling
 from tests import factories
+from tests.sandbox_server import SandboxToken
 
 _slots = itertools.count(1_000)
 NETWORK, PRIORITY, TIP, RENT = 5_000, 30_000, 10_000, 2_039_280
@@ -39,6 +46,26 @@ def live_agent(
     factories.make_live_key(address=wallet.address, loaded=loaded)
     factories.fund(wallet, sol)
     return agent
+
+
+def hold(token: SandboxToken, **options: Any) -> Position:
+    """Open a live position of one SOL as a signal does, landed at the market's price and final."""
+    agent = live_agent(**options)
+    send(agent.user, token)
+    order = sign(Order.objects.get(agent=agent))
+    tokens = int(Decimal(order.in_base_units).scaleb(token.decimals - 9) / token.price_sol)
+    settling.settle_landed([(order.pk, landed(order, tokens=tokens))])
+    Order.objects.filter(pk=order.pk).update(status=order_machine.FINALIZED)
+    return Position.objects.select_related("wallet").get(agent=agent)
+
+
+def send(user: User, token: SandboxToken) -> TradingSignal:
+    """Send a signal and let it be traded."""
+    signal = signals.create_signal(
+        user=user, api_key=None, token_address=token.mint, symbol=token.symbol, signal_type="T", signal_strength=3
+    )
+    entries.process_signal(signal.pk)
+    return signal
 
 
 def sign(order: Order, status: str = order_machine.SENT) -> Order:
@@ -95,6 +122,6 @@ def sol_lamports(agent: Agent) -> int:
     wallet = factories.wallet_of(agent, "live")
     ((total,),) = bulk.fetch_all(
         "SELECT COALESCE(sum(amount + held) * 1000000000, 0)::bigint FROM balance WHERE wallet_id = %s AND mint = %s",
-        [wallet.pk, "So11111111111111111111111111111111111111112"],
+        [wallet.pk, SOL_MINT],
     )
     return int(total)

@@ -161,6 +161,20 @@ class ClosePendingShape(Shape):
         }
 
 
+class BuyPendingShape(Shape):
+    """A live buy that takes longer; its order is under way and will come to an end."""
+
+    success = Flag()
+    code = serializers.ChoiceField(choices=["BUY_PENDING"])
+    message = serializers.CharField()
+    order_id = Identifier(help_text="The order that is under way.")
+
+    @classmethod
+    def present(cls, row: Any) -> dict[str, Any]:
+        """Present the error that says it takes longer."""
+        return {"success": True, "code": row.code, "message": row.message, "orderId": str(row.order_id)}
+
+
 class BuyBody(Body):
     agent_id = Identifier()
     token_address = Text(max_length=255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -21,7 +22,7 @@ from apps.signals import selectors as signals
 from apps.signals.errors import InvalidMint
 from apps.trading.api import shapes
 from apps.trading.domain import entry_rules
-from apps.trading.errors import CONFLICT_CODES, ClosePending
+from apps.trading.errors import CONFLICT_CODES, BuyPending, ClosePending
 from apps.trading.models import CloseReason
 from apps.trading.selectors import positions
 from apps.trading.services import exits, hand_buys
@@ -143,6 +144,8 @@ class ExecuteTrade(APIView):
     @extend_schema(
         summary="Buy a token for an agent now",
         operation_id="execute_trade",
+        description="Answers 202 when a live buy has not landed after 15 seconds: its order goes on to its end. Asking"
+        " again with the same Idempotency-Key waits for the same order.",
         parameters=[IDEMPOTENCY],
         request=shapes.BuyBody,
         responses=answers(
@@ -156,10 +159,22 @@ class ExecuteTrade(APIView):
             *(f"409 {code}" for code in sorted(CONFLICT_CODES)),
             *(f"400 {code}" for code in entry_rules.MESSAGES if code not in ELSEWHERE),
             *PROVIDERS,
+            also={202: shapes.BuyPendingShape},
         ),
     )
     @idempotent(books_at_once=False)
     def post(self, request: Request) -> Response:
+        once = once_of(request)
+        try:
+            if once.begun is not None:
+                bought = hand_buys.wait_for_order(UUID(once.begun["order"]), timeout_seconds=WAIT_SECONDS)
+            else:
+                bought = self._buy(request)
+        except BuyPending as pending:
+            return Response(shapes.BuyPendingShape.present(pending), status=202)
+        return Response(_bought(bought))
+
+    def _buy(self, request: Request) -> EntryResult:
         body = shapes.BuyBody.read(request)
         if not base58.is_address(body["token_address"]):
             raise InvalidMint
@@ -167,7 +182,8 @@ class ExecuteTrade(APIView):
         signal_id = body.get("signal_id") or None
         if signal_id is not None:
             signals.get_signal(user=caller(request), signal_id=signal_id)
-        bought = hand_buys.buy_by_hand(
+        once = once_of(request)
+        return hand_buys.buy_by_hand(
             agent=agent,
             token_address=body["token_address"],
             actor=caller(request),
@@ -175,9 +191,10 @@ class ExecuteTrade(APIView):
             token_symbol=body.get("token_symbol"),
             signal_id=signal_id,
             position_size_sol=body.get("position_size"),
-            on_booked=lambda result: once_of(request).keep(_bought(result)),
+            on_booked=lambda result: once.keep(_bought(result)),
+            on_reserved=lambda order_id: once.begin({"order": str(order_id)}),
+            timeout_seconds=WAIT_SECONDS,
         )
-        return Response(_bought(bought))
 
 
 def _bought(result: EntryResult) -> dict[str, Any]:

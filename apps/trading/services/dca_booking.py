@@ -17,12 +17,14 @@ from uuid import UUID
 from django.db import transaction as database
 
 from apps.agents.domain.trading_config import TradingConfig
+from apps.agents.models import TradingMode
 from apps.core import outbox
 from apps.core.money import ZERO
 from apps.trading.domain import adjust_decision, entry_rules, fills, position_changes
 from apps.trading.domain.adjust_decision import PurchaseDecision
 from apps.trading.domain.exit_decision import Action
 from apps.trading.domain.fills import Fill, Quote, UnusableQuote
+from apps.trading.models import OrderPurpose
 from apps.trading.selectors import adjusting
 from apps.trading.selectors.adjusting import Adjusting
 from apps.trading.services import (
@@ -38,6 +40,9 @@ from apps.trading.services.added_positions import Added
 from apps.trading.services.exit_intents import LeasedExit
 from apps.trading.services.exit_locks import Claim, Locked
 from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
+from apps.trading.services.live import reserving, reserving_exits
+from apps.trading.services.live.new_orders import NewOrder
+from apps.trading.services.live.reserving_exits import LiveFacts
 from apps.trading.services.loss_limits import Limits
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.swap_rows import Swap
@@ -61,6 +66,7 @@ class _Situation:
     locked: Locked
     adjusting: dict[UUID, Adjusting]
     limits: Limits
+    live: LiveFacts
     at: datetime
     sol_usd: Decimal | None
 
@@ -77,10 +83,11 @@ class _Chunk:
     cancelled: dict[int, str] = field(default_factory=dict)
     spent: dict[UUID, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
     texts: QuoteTexts = field(default_factory=QuoteTexts)
+    reserved: list[NewOrder] = field(default_factory=list)
 
 
 def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) -> list[Outcome]:
-    """Decide and book a chunk of simulated DCAs in one transaction; return what became of each.
+    """Decide and book a chunk of DCAs in one transaction; return what became of each.
 
     What is not booked and not cancelled stays leased: the caller gives it back. Locks: desk state (shared), agent
     states, wallets, positions, intents. `sol_usd` None leaves USD empty.
@@ -94,7 +101,8 @@ def book_purchases(purchases: Sequence[Purchase], *, sol_usd: Decimal | None) ->
         locked = exit_locks.lock(exits)
         present = adjusting.read(item.position_id for item in exits)
         at = next(iter(present.values())).at
-        now = _Situation(locked, present, loss_limits.read({item.agent_id for item in exits}), at, sol_usd)
+        limits = loss_limits.read({item.agent_id for item in exits})
+        now = _Situation(locked, present, limits, reserving_exits.read_facts(locked, exits), at, sol_usd)
         chunk = _Chunk()
         outcomes = [_settle(purchase, now, chunk) for purchase in purchases]
         _write(chunk, at, now.limits)
@@ -110,6 +118,8 @@ def _settle(purchase: Purchase, now: _Situation, chunk: _Chunk) -> Outcome:
     config = now.adjusting[leased.position_id].config
     if decision.action is not Action.BOOK or config is None:
         return _cancelled(leased, decision.code, chunk)
+    if now.locked.wallets[leased.wallet_id].is_live:
+        return _reserve(purchase, decision.lamports, now, chunk)
     try:
         fill = fills.simulated_buy(
             purchase.quote, token_decimals=now.locked.positions[leased.position_id].decimals, share=decision.lamports
@@ -124,6 +134,47 @@ def _settle(purchase: Purchase, now: _Situation, chunk: _Chunk) -> Outcome:
         return _cancelled(leased, barred.code, chunk)
     now.limits.spend(leased.agent_id, mode, fill.debit_sol)
     return _add(purchase, claim.reason, fill, config, now, chunk)
+
+
+def _reserve(purchase: Purchase, lamports: int, now: _Situation, chunk: _Chunk) -> Outcome:
+    """Gather the order of a live DCA: what it may cost at most is put aside until it has ended."""
+    leased, quote = purchase.exit, purchase.quote
+    obstacle = now.live.obstacle(leased, buys=True)
+    if obstacle is not None:
+        return obstacle
+    bound = reserving.bound_sol(lamports)
+    if bound > (_free_sol(leased, now, chunk) or ZERO):
+        return _cancelled(leased, entry_rules.INSUFFICIENT_BALANCE, chunk)
+    barred = now.limits.refusal(leased.agent_id, TradingMode.LIVE, spending_sol=bound)
+    if barred is not None:
+        return _cancelled(leased, barred.code, chunk)
+    now.limits.spend(leased.agent_id, TradingMode.LIVE, bound)
+    chunk.spent[leased.wallet_id] += bound
+    position, config = now.locked.positions[leased.position_id], now.adjusting[leased.position_id].config
+    limit = None if config is None else config.purchase_limits.max_price_impact_fraction
+    chunk.reserved.append(
+        reserving.buy(
+            purpose=OrderPurpose.DCA,
+            wallet=now.locked.wallets[position.wallet_id],
+            mint=position.mint,
+            symbol=position.symbol,
+            decimals=position.decimals,
+            lamports=lamports,
+            price_impact=quote.price_impact,
+            inputs={
+                "reason": leased.reason,
+                "generation": position.generation,
+                "quotedLamports": quote.in_amount,
+                "quotedTokens": quote.out_amount,
+                "maxPriceImpact": None if limit is None else str(limit),
+            },
+            intent_id=leased.id,
+            position_id=position.id,
+            signal_id=position.signal_id,
+            attempt=now.live.next_attempt(leased.id),
+        )
+    )
+    return Outcome(leased, Action.BOOK, reason=leased.reason)
 
 
 def _cancelled(leased: LeasedExit, code: str, chunk: _Chunk) -> Outcome:
@@ -212,6 +263,7 @@ def _add(purchase: Purchase, reason: str, fill: Fill, config: TradingConfig, now
 
 def _write(chunk: _Chunk, at: datetime, limits: Limits) -> None:
     exit_intents.cancel(chunk.cancelled)
+    reserving_exits.write(chunk.reserved)
     added = chunk.added
     if not added:
         outbox.append(loss_limits.alerts(limits))

@@ -72,10 +72,17 @@ class LeasedExit:
     kind: str
     trigger_price_sol: Decimal | None
     created_at: datetime
+    is_live: bool
+    needs_confirmation: bool
 
     @property
     def is_adjust(self) -> bool:
         return self.kind == IntentKind.ADJUST
+
+    @property
+    def is_certain(self) -> bool:
+        """A close that needs no quote to be sure of."""
+        return not self.is_adjust and not self.needs_confirmation
 
 
 # A sale in part between judging and firing changes nothing for a close; a DCA does, it moved the average.
@@ -147,14 +154,18 @@ def fire(exits: Iterable[FiredExit]) -> dict[UUID, int]:
     return {position_id: intent_id for intent_id, position_id, _ in rows}
 
 
-# Live positions belong to the orders process. Where exits are halted nothing is taken: a close stays due, and is sold
-# within a second of their coming back; an adjust lapses.
+# Where exits are halted nothing is taken: a close stays due, and is sold within a second of their coming back; an
+# adjust lapses. A live position waits while an order for the same side of its token is in flight, whatever it is for.
 _LEASE = """
 WITH due AS (
     SELECT i.id FROM exit_intent i
     JOIN position p ON p.id = i.position_id
-    JOIN wallet w ON w.id = p.wallet_id AND w.wallet_type = 'simulation'
-    WHERE (i.status = 'due' AND i.due_at <= clock_timestamp()
+    JOIN wallet w ON w.id = p.wallet_id
+    WHERE (w.wallet_type = 'simulation' OR NOT %(write_offs)s AND NOT EXISTS (
+             SELECT 1 FROM trade_order o WHERE o.wallet_id = p.wallet_id AND o.mint = p.mint
+             AND o.side = CASE i.reason WHEN 'dca' THEN 'buy' ELSE 'sell' END
+             AND o.status IN ('built', 'reserved', 'sent', 'signed', 'unresolved')))
+      AND (i.status = 'due' AND i.due_at <= clock_timestamp()
            OR i.status = 'leased' AND i.lease_until < clock_timestamp())
       AND i.kind = %(kind)s AND (%(ids)s::bigint[] IS NULL OR i.id = ANY(%(ids)s::bigint[]))
       AND (i.reason = 'write_off') = %(write_offs)s AND NOT p.mint = ANY(%(without)s)
@@ -173,7 +184,8 @@ SET status = 'leased', lease_until = statement_timestamp() + %(lease)s, attempts
 FROM due, position p
 WHERE i.id = due.id AND p.id = i.position_id
 RETURNING i.id, i.position_id, i.reason, i.attempts, i.lease_until, p.agent_id, p.wallet_id, p.mint, p.decimals,
-          p.remaining_amount, p.closed_at IS NULL, i.kind, i.trigger_price_sol, i.created_at
+          p.remaining_amount, p.closed_at IS NULL, i.kind, i.trigger_price_sol, i.created_at,
+          (SELECT wallet_type = 'live' FROM wallet WHERE id = p.wallet_id), i.needs_confirmation
 """
 
 
@@ -286,9 +298,15 @@ def give_back(exits: Sequence[LeasedExit], code: str, *, at_once: bool = False) 
 
 
 def hand_to_orders(intent_ids: Collection[int]) -> None:
-    """Leave leased intents to their orders, in the transaction that reserves those: no lease runs out on them."""
+    """Leave leased intents to their orders, in the transaction that reserves those: no lease runs out on them.
+
+    What was doubted is not doubted any more.
+    """
     if intent_ids:
-        bulk.execute("UPDATE exit_intent SET lease_until = NULL WHERE id = ANY(%s)", [list(intent_ids)])
+        bulk.execute(
+            "UPDATE exit_intent SET lease_until = NULL, needs_confirmation = false WHERE id = ANY(%s)",
+            [list(intent_ids)],
+        )
 
 
 _TAKE_BACK = """

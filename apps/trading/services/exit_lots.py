@@ -1,16 +1,18 @@
 """From due intents to what is to be quoted: leased, worked out, put into lots that share a quote. Books nothing.
 
-Closes and take profits of one token share quotes; DCAs of one token share theirs. What cannot be done any more ends
+Closes and take profits of one token share quotes; DCAs of one token share theirs. A live close that is certain waits
+for no quote: it becomes an order. What cannot be done any more ends
 here, before it costs a quote; what passes is decided again under lock.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from apps.core import bulk
 from apps.core.money import to_base_units
 from apps.trading.domain import adjust_decision, eligibility, exit_decision, position_changes, price_impact
 from apps.trading.domain.exit_decision import Action
@@ -24,6 +26,8 @@ from apps.trading.services.exit_outcomes import Outcome
 from apps.trading.services.quoting import Wanted
 
 ZERO_BALANCE = "ZERO_BALANCE"
+#: A live position that is sold out stays open while a buy of it may still land.
+BUY_UNRESOLVED = "BUY_UNRESOLVED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +49,38 @@ class BuyLot:
     wanted: tuple[Wanted, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OrderLot:
+    """Certain closes of one live wallet: each becomes an order at once, its quote comes when that is built.
+
+    `reads_chain`: one of them has failed before, so that the wallet is read again first.
+    """
+
+    wallet_id: UUID
+    address: str
+    chain_slot: int
+    exits: tuple[LeasedExit, ...]
+    reads_chain: bool
+
+    @property
+    def mint(self) -> str:
+        return self.exits[0].mint
+
+
 @dataclass(slots=True)
 class Lots:
-    """What was leased: lots to be quoted, and what became of the rest already, to be written by `exit_settling`."""
+    """What was leased: lots to be quoted or ordered, and what became of the rest, to be written by `exit_settling`."""
 
     sales: list[SaleLot] = field(default_factory=list)
     buys: list[BuyLot] = field(default_factory=list)
+    orders: list[OrderLot] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def taken(self) -> int:
         """How many intents were leased."""
-        quoted = sum(len(lot.exits) for lot in self.sales) + sum(len(lot.exits) for lot in self.buys)
-        return quoted + len(self.outcomes)
+        lots: tuple[Sequence[SaleLot | BuyLot | OrderLot], ...] = (self.sales, self.buys, self.orders)
+        return sum(len(lot.exits) for each in lots for lot in each) + len(self.outcomes)
 
 
 def take(
@@ -90,12 +113,17 @@ class _Plan:
         self._present = present
         self._sales: dict[str, list[tuple[LeasedExit, int]]] = defaultdict(list)
         self._buys: dict[str, list[tuple[LeasedExit, Wanted]]] = defaultdict(list)
+        self._orders: dict[UUID, list[LeasedExit]] = defaultdict(list)
         self._outcomes: list[Outcome] = []
 
     def close(self, item: LeasedExit) -> None:
         units = to_base_units(item.remaining_amount, item.decimals)
         if not item.is_open:
             self._cancel(item, exit_decision.POSITION_CLOSED)
+        elif units == 0 and item.is_live:
+            self._outcomes.append(Outcome(item, Action.REQUOTE, BUY_UNRESOLVED))
+        elif units > 0 and item.is_live and item.is_certain:
+            self._orders[item.wallet_id].append(item)
         elif units > 0:
             self._sales[item.mint].append((item, units))
         else:
@@ -125,6 +153,7 @@ class _Plan:
         return Lots(
             sales=[lot for mint, wanted in self._sales.items() for lot in _sale_lots(mint, wanted)],
             buys=[BuyLot(mint, *_unzip(wanted)) for mint, wanted in self._buys.items()],
+            orders=_order_lots(self._orders),
             outcomes=self._outcomes,
         )
 
@@ -160,6 +189,19 @@ def _sale_lots(mint: str, wanted: Sequence[tuple[LeasedExit, int]]) -> Iterable[
         members = [units_of[int(str(member.key))] for member in group.members]
         exits, shares = zip(*members, strict=True)
         yield SaleLot(mint, group.amount, exits, shares)
+
+
+_WALLETS = "SELECT id, address, chain_slot FROM wallet WHERE id = ANY(%s)"
+
+
+def _order_lots(wanted: Mapping[UUID, Sequence[LeasedExit]]) -> list[OrderLot]:
+    if not wanted:
+        return []
+    return [
+        OrderLot(wallet_id, address, slot, tuple(exits), any(item.attempts > 1 for item in exits))
+        for wallet_id, address, slot in bulk.fetch_all(_WALLETS, [list(wanted)])
+        for exits in [wanted[wallet_id]]
+    ]
 
 
 def _unzip(wanted: Sequence[tuple[LeasedExit, Wanted]]) -> tuple[tuple[LeasedExit, ...], tuple[Wanted, ...]]:

@@ -1,5 +1,7 @@
 """Exits at work: what is due is leased, all tokens quoted at once, each booked as soon as its quote is there.
 
+Live positions go the same way: certain closes become orders at once, what needs a quote does after it. Decisions stay
+with the worker that has the sweep, the wake-ups and threads that book; the orders process only carries them out.
 Quotes run with a deadline each and threads only book: a quote that hangs occupies nothing and delays no other.
 `start_due` is for workers and returns at once; `run_due` does one pass in the caller's thread.
 """
@@ -16,7 +18,8 @@ import structlog
 from apps.trading.services import exit_intents, exit_lanes, exit_lots, exit_quotes, exit_settling
 from apps.trading.services.exit_lanes import Lane
 from apps.trading.services.exit_outcomes import Outcome
-from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales
+from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales, ReadCloses
+from apps.trading.services.live import recalling
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +45,24 @@ def run_due(
     inside a transaction.
     """
     sale_seconds = min(quote_seconds, exit_quotes.SALE_SECONDS)
+    recalling.recall_unsigned()
     lots = exit_lots.take(limit=limit, intent_ids=intent_ids)
     sales: SimpleQueue[QuotedSales | None] = SimpleQueue()
     buys: SimpleQueue[QuotedBuys | None] = SimpleQueue()
+    closes: SimpleQueue[ReadCloses | None] = SimpleQueue()
+    for order in lots.orders:
+        exit_quotes.ask_chain(order, closes.put)
     for sale in lots.sales:
         exit_quotes.ask_sales(sale, sales.put, within_seconds=sale_seconds)
     for buy in lots.buys:
         exit_quotes.ask_buys(buy, buys.put)
     outcomes = exit_settling.settle_refused(lots.outcomes)
+    exit_lanes.take_all(
+        closes,
+        len(lots.orders),
+        within_seconds=exit_quotes.CHAIN_SECONDS + _GRACE_SECONDS,
+        book=lambda arrived: outcomes.extend(exit_settling.settle_closes(arrived)),
+    )
     exit_lanes.take_all(
         sales,
         len(lots.sales),
@@ -69,6 +82,7 @@ def run_due(
 def start_due() -> int:
     """Take all that is due and let this process's loop and booking threads do it; return how many were taken."""
     taken = 0
+    recalling.recall_unsigned()
     while True:
         batch = _start_batch(exit_intents.BATCH, without=_sales.hanging())
         taken += batch
@@ -86,6 +100,9 @@ def _start_batch(most: int, *, without: Collection[str] = ()) -> int:
         log.warning("exits_crowded", in_flight=_sales.in_flight)
         return 0
     lots = exit_lots.take(limit=room, buys=_buys.in_flight < MOST_BUYS, without=without)
+    for order in lots.orders:
+        _closes.expect(order)
+        exit_quotes.ask_chain(order, _closes.put)
     for sale in lots.sales:
         _sales.expect(sale)
         exit_quotes.ask_sales(sale, _sales.put)
@@ -98,20 +115,23 @@ def _start_batch(most: int, *, without: Collection[str] = ()) -> int:
 
 def stop(timeout_seconds: float = 10.0) -> None:
     """Wait for what is under way in this process, then end its booking threads."""
+    _closes.stop(timeout_seconds)
     _sales.stop(timeout_seconds)
     _buys.stop(timeout_seconds)
 
 
 _new_sales = partial(Lane[QuotedSales], "exit-booker", threads=2, book=exit_settling.settle_sales)
 _new_buys = partial(Lane[QuotedBuys], "dca-booker", threads=1, book=exit_settling.settle_buys)
+_new_closes = partial(Lane[ReadCloses], "order-reserver", threads=1, book=exit_settling.settle_closes)
 _sales = _new_sales()
 _buys = _new_buys()
+_closes = _new_closes()
 
 
 def _forget() -> None:
     """A forked child has neither the threads nor the exits of its parent."""
-    global _sales, _buys
-    _sales, _buys = _new_sales(), _new_buys()
+    global _sales, _buys, _closes
+    _sales, _buys, _closes = _new_sales(), _new_buys(), _new_closes()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -26,17 +26,19 @@ from apps.trading.services import bisecting, dca_booking, exit_alarms, exit_inte
 from apps.trading.services.dca_booking import Purchase
 from apps.trading.services.exit_intents import LeasedExit
 from apps.trading.services.exit_outcomes import CHUNK, LEASE_LOST, Outcome
-from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales
+from apps.trading.services.exit_quotes import QuotedBuys, QuotedSales, ReadCloses
+from apps.trading.services.live import reserving_exits
+from apps.trading.services.live.reserving_exits import Close
 from apps.trading.services.sale_booking import Sale
 
 log = structlog.get_logger(__name__)
 
-Bookable = TypeVar("Bookable", Sale, Purchase)
-BookableContra = TypeVar("BookableContra", Sale, Purchase, contravariant=True)
+Bookable = TypeVar("Bookable", Sale, Purchase, Close)
+BookableContra = TypeVar("BookableContra", Sale, Purchase, Close, contravariant=True)
 
 
 class _Book(Protocol[BookableContra]):
-    """What books a chunk: `book_sales` or `book_purchases`."""
+    """What books a chunk: `book_sales`, `book_purchases` or, for orders, `reserve_closes`."""
 
     def __call__(self, part: Sequence[BookableContra], /, *, sol_usd: Decimal | None) -> list[Outcome]: ...
 
@@ -78,6 +80,16 @@ def settle_buys(arrived: Iterable[QuotedBuys]) -> list[Outcome]:
             code = exit_quotes.error_code(error, mint=item.lot.mint, exits=len(exits))
             outcomes += [Outcome(leased, Action.WAIT, code) for leased in exits]
     return _settle(purchases, dca_booking.book_purchases, outcomes)
+
+
+def settle_closes(arrived: Iterable[ReadCloses]) -> list[Outcome]:
+    """Reserve orders for live closes; return what became of each."""
+    closes = [
+        Close(one, None if item.on_chain is None else item.on_chain.get(one.mint, 0))
+        for item in arrived
+        for one in item.lot.exits
+    ]
+    return _settle(closes, reserving_exits.reserve_closes, [])
 
 
 def _settle(wanted: Sequence[Bookable], book: _Book[Bookable], outcomes: list[Outcome]) -> list[Outcome]:

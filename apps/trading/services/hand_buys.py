@@ -21,7 +21,8 @@ from apps.prices import services as prices
 from apps.trading import metrics
 from apps.trading.domain import entry_rules, exit_decision, loss_limits, price_impact, sizing
 from apps.trading.domain.entry_rules import EntryRequest
-from apps.trading.errors import EntryRefused
+from apps.trading.errors import BuyPending, EntryRefused
+from apps.trading.models import Order, OrderStatus
 from apps.trading.selectors import candidates
 from apps.trading.selectors.candidates import Candidate
 from apps.trading.services import booking, entry_orders, gate, quoting
@@ -29,7 +30,11 @@ from apps.trading.services.booking import EntryOrder, TokenView
 from apps.trading.services.quoting import Share, Wanted
 from apps.trading.services.verdicts import Outcome
 from apps.wallets import selectors as wallets
-from apps.wallets.models import Wallet
+from apps.wallets.models import Transaction, Wallet
+
+WAIT_SECONDS = 15.0
+_SHORTEST_LOOK_SECONDS = 0.01
+_LONGEST_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +66,76 @@ def buy_by_hand(
     signal_id: int | None = None,
     position_size_sol: Decimal | None = None,
     on_booked: Callable[[EntryResult], None] = lambda _: None,
+    on_reserved: Callable[[UUID], None] = lambda _: None,
+    timeout_seconds: float = WAIT_SECONDS,
 ) -> EntryResult:
     """Buy a token for one agent now, paused or not, through the same gate and booking as a signal's entry.
 
     `position_size_sol` None works the size out from balance and configuration. `on_booked` runs in the transaction of
-    the booking, and by raising undoes it.
+    the booking, and by raising undoes it. A live buy is an order: `on_reserved` runs in the transaction that reserves
+    it, with its id, and then its end is waited for. Not to be called in a transaction.
 
     Raises:
+        BuyPending: a live order has not landed within `timeout_seconds`; it goes on to its end.
         EntryRefused: with the code of the rule, TOKEN_NOT_TRADABLE, or PRICE_IMPACT_TOO_HIGH.
         TokenNotTradable: nobody quotes the token for this amount.
         ProviderError: the aggregator gave no quote; nothing was booked.
     """
     with _measured():
-        return _buy(agent, token_address, actor, wallet_address, token_symbol, signal_id, position_size_sol, on_booked)
+        bought = _buy(
+            agent,
+            token_address,
+            actor,
+            wallet_address,
+            token_symbol,
+            signal_id,
+            position_size_sol,
+            on_booked,
+            on_reserved,
+        )
+        return bought if isinstance(bought, EntryResult) else wait_for_order(bought, timeout_seconds=timeout_seconds)
+
+
+def wait_for_order(order_id: UUID, *, timeout_seconds: float = WAIT_SECONDS) -> EntryResult:
+    """Wait until a live buy has landed and is booked, and return it.
+
+    Raises:
+        BuyPending: it has not ended within `timeout_seconds`.
+        EntryRefused: it ended without landing; with the code of the rule, or EXECUTION_FAILED and the cause.
+    """
+    until, look = time.monotonic() + timeout_seconds, _SHORTEST_LOOK_SECONDS
+    while True:
+        order = Order.objects.select_related("transaction__position").get(pk=order_id)
+        if order.status in (OrderStatus.FAILED, OrderStatus.EXPIRED):
+            raise _ended(order)
+        if order.transaction is not None:
+            return _landed(order, order.transaction)
+        if time.monotonic() >= until:
+            raise BuyPending(order_id=order_id)
+        time.sleep(min(look, max(0.0, until - time.monotonic())))
+        look = min(look * 2, _LONGEST_LOOK_SECONDS)
+
+
+def _ended(order: Order) -> EntryRefused:
+    if order.code in _MESSAGES:
+        return _refusal(order.code)
+    return _refusal(booking.EXECUTION_FAILED, order.code or order.status)
+
+
+def _landed(order: Order, booked: Transaction) -> EntryResult:
+    position = booked.position
+    assert position is not None and booked.input_amount is not None  # noqa: S101 - a buy that landed has both
+    assert booked.output_amount is not None and booked.output_price is not None  # noqa: S101
+    return EntryResult(
+        transaction_id=booked.pk,
+        position_id=position.pk,
+        input_amount=booked.input_amount,
+        output_amount=booked.output_amount,
+        purchase_price=booked.output_price,
+        stop_loss_percentage=position.stop_percent,
+        signal_id=order.signal_id,
+        transaction_hash=booked.transaction_hash,
+    )
 
 
 @contextmanager
@@ -82,6 +144,8 @@ def _measured() -> Iterator[None]:
     asked_at = time.monotonic()
     try:
         yield
+    except BuyPending:
+        raise
     except SoldeskError as error:
         if not isinstance(error, EntryRefused) or error.code == entry_orders.TOKEN_NOT_TRADABLE:
             metrics.entries_failed([error.code], time.monotonic() - asked_at)
@@ -98,7 +162,9 @@ def _buy(
     signal_id: int | None,
     position_size_sol: Decimal | None,
     on_booked: Callable[[EntryResult], None],
-) -> EntryResult:
+    on_reserved: Callable[[UUID], None],
+) -> EntryResult | UUID:
+    """Return what was booked, or the id of the order a live wallet buys by."""
     item = candidates.of_agent(agent_id=agent.pk, mint=token_address)
     if item is None:
         raise _refusal(entry_rules.AGENT_NOT_FOUND)
@@ -117,6 +183,9 @@ def _buy(
             (outcome,) = booking.book_entries(
                 token=token, orders=[order], sol_usd=sol_usd, by_hand_signal=signal_id, actor=actor
             )
+            if outcome.order_id is not None:
+                on_reserved(outcome.order_id)
+                return outcome.order_id
             result = _result(outcome, item, signal_id)
             on_booked(result)
     except DatabaseError as error:
@@ -172,6 +241,7 @@ _MESSAGES = {
     entry_orders.TOKEN_NOT_TRADABLE: "Nobody quotes this token.",
     price_impact.PRICE_IMPACT_TOO_HIGH: "The buy would move the price more than the agent allows, at every size tried.",
     exit_decision.WALLET_RESET: "The wallet was reset meanwhile; nothing was booked.",
+    booking.EXECUTION_FAILED: "The buy did not land; nothing was bought.",
 }
 
 

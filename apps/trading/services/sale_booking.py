@@ -1,7 +1,7 @@
 """The one function that books sales: every close and every take profit is decided again under lock and booked here.
 
 A chunk of sales is one transaction: locks, decisions, then a handful of set-based writes. If the process dies anywhere,
-either all of a chunk stands or none of it, and what does not stand is still due.
+either all of a chunk stands or none of it, and what does not stand is still due. A live sale is reserved as an order.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from apps.trading.services.exit_intents import LeasedExit
 from apps.trading.services.exit_locks import Claim, HeldPosition, Locked
 from apps.trading.services.exit_outcomes import LEASE_LOST, Outcome
 from apps.trading.services.gate import Gate
+from apps.trading.services.live import reserving_exits
+from apps.trading.services.live.new_orders import NewOrder
+from apps.trading.services.live.reserving_exits import LiveFacts
 from apps.trading.services.quote_texts import QuoteTexts
 from apps.trading.services.sold_positions import Effect, Sold
 from apps.trading.services.swap_rows import Swap
@@ -60,6 +63,7 @@ class _Situation:
 
     locked: Locked
     adjusting: dict[UUID, Adjusting]
+    live: LiveFacts
     switches: Gate
     at: datetime
     sol_usd: Decimal | None
@@ -73,6 +77,7 @@ class _Chunk:
     postings: list[Posting] = field(default_factory=list)
     sold: list[Sold] = field(default_factory=list)
     raised: list[outbox.Message] = field(default_factory=list)
+    reserved: list[NewOrder] = field(default_factory=list)
     done: dict[int, UUID] = field(default_factory=dict)
     booked: dict[int, dict[str, str]] = field(default_factory=dict)
     cancelled: dict[int, str] = field(default_factory=dict)
@@ -80,7 +85,7 @@ class _Chunk:
 
 
 def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcome]:
-    """Decide and book a chunk of simulated sales in one transaction; return what became of each.
+    """Decide and book a chunk of sales in one transaction; return what became of each.
 
     A close sells exactly what its position still holds, a take profit exactly what was quoted for its levels. What is
     not booked and not cancelled stays leased: the caller gives it back. Locks: desk state (shared), agent states,
@@ -97,6 +102,7 @@ def book_sales(sales: Sequence[Sale], *, sol_usd: Decimal | None) -> list[Outcom
         now = _Situation(
             locked=locked,
             adjusting=adjusting.read(item.position_id for item in exits if item.is_adjust),
+            live=reserving_exits.read_facts(locked, exits),
             switches=gate.read({item.agent_id for item in exits}),
             at=at,
             sol_usd=sol_usd,
@@ -127,7 +133,35 @@ def _settle(sale: Sale, now: _Situation, chunk: _Chunk) -> Outcome:
         effect = _effect_of_take_profit(now.adjusting[position.id], fill, decision.profit) if decision.profit else None
     if effect is None:
         return Outcome(sale.exit, decision.action, decision.code)
+    if now.locked.wallets[position.wallet_id].is_live:
+        return _reserve(sale, claim, None if isinstance(decision, CloseDecision) else decision.profit, now, chunk)
     return _book(sale, fill, claim.reason, effect, now, chunk)
+
+
+def _reserve(sale: Sale, claim: Claim, profit: TakeProfitDecision | None, now: _Situation, chunk: _Chunk) -> Outcome:
+    """Gather the order of a live sale: the quote has decided that it is right, the chain will say what it brings."""
+    obstacle = now.live.obstacle(sale.exit)
+    if obstacle is not None:
+        return obstacle
+    position = now.locked.positions[sale.exit.position_id]
+    chunk.reserved.append(
+        reserving_exits.sale(
+            sale.exit,
+            claim,
+            position,
+            now.locked.wallets[position.wallet_id],
+            now.live,
+            base_units=sale.base_units,
+            price_impact=sale.quote.price_impact,
+            progress=None if profit is None else _progress(now.adjusting[position.id], profit),
+        )
+    )
+    return Outcome(sale.exit, Action.BOOK, reason=claim.reason)
+
+
+def _progress(present: Adjusting, profit: TakeProfitDecision) -> dict[str, object]:
+    bag = position_changes.bag_to_set_aside(present.books, profit)
+    return {"levels": len(profit.levels), "moonBagUnits": None if bag is None else str(bag)}
 
 
 def _decide_close(sale: Sale, fill: Fill, claim: Claim, now: _Situation) -> CloseDecision:
@@ -221,6 +255,7 @@ def _book(sale: Sale, fill: Fill, reason: str, effect: Effect, now: _Situation, 
 
 def _write(chunk: _Chunk, at: datetime) -> None:
     exit_intents.cancel(chunk.cancelled)
+    reserving_exits.write(chunk.reserved)
     if not chunk.sold:
         return
     books.insert_transactions(chunk.transactions)

@@ -17,6 +17,7 @@ from apps.accounts.services import audit
 from apps.agents import locks
 from apps.agents.models import TradingMode
 from apps.core import bulk, outbox
+from apps.trading.domain import order_machine
 from apps.trading.models import BalanceSnapshot, ClosedTrade, CloseReason
 from apps.trading.services import exit_intents, position_feed
 from apps.wallets.adapters import chain
@@ -26,6 +27,7 @@ from apps.wallets.services import books, chain_deposits
 from apps.wallets.services.books import LockedWallet, Posting
 
 WALLET_RESET = "WALLET_RESET"
+_ENDED = sorted(order_machine.TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,22 @@ def _seen_on_chain(wallet: Wallet) -> chain_deposits.Observation | None:
     return chain_deposits.observe(wallet)
 
 
+# What has landed but is not final yet may still be taken back, into the books it was booked in.
+_UNDER_WAY = f"""
+SELECT 1 FROM balance WHERE wallet_id = %s AND held <> 0
+UNION ALL
+SELECT 1 FROM trade_order WHERE wallet_id = %s AND status NOT IN ({", ".join(f"'{status}'" for status in _ENDED)})
+LIMIT 1
+"""
+
+
 def end_epoch(wallet: LockedWallet) -> ResetCounts:
     """Close everything of a locked wallet's epoch and raise it, in the caller's transaction (agent state locked too).
 
     Raises:
-        OrdersOpen: part of a balance is reserved for an order under way.
+        OrdersOpen: an order is under way, or not final yet.
     """
-    held = bulk.fetch_all("SELECT 1 FROM balance WHERE wallet_id = %s AND held <> 0 LIMIT 1", [wallet.id])
-    if held:
+    if bulk.fetch_all(_UNDER_WAY, [wallet.id, wallet.id]):
         raise OrdersOpen
     closed = _close_positions(wallet)
     balances = _post_out(wallet)

@@ -57,7 +57,7 @@ class BalanceShape(Shape):
     wallet_address = serializers.CharField(source="wallet.address")
     token_address = serializers.CharField(source="mint")
     token_symbol = serializers.CharField(source="symbol")
-    balance = PlainDecimal(source="amount")
+    balance = PlainDecimal(source="total")
     last_updated = Moment(source="updated_at")
 
 

@@ -25,7 +25,7 @@ from apps.trading.domain import (
     token_safety,
 )
 from apps.trading.models import CloseReason, OrderPurpose, OrderSide, Verdict
-from apps.trading.services import exit_alarms, gate, new_closed_trades, sold_positions, verdicts
+from apps.trading.services import exit_alarms, exit_lots, gate, new_closed_trades, sold_positions, verdicts
 from apps.trading.services.live import reserving
 from apps.trading.services.live.landed_rows import Booked
 from apps.trading.services.live.new_orders import NewOrder
@@ -39,7 +39,7 @@ SLIPPAGE_EXCEEDED = "SLIPPAGE_EXCEEDED"
 NOT_SENT_IN_TIME = "NOT_SENT_IN_TIME"
 FAILED_ON_CHAIN = "FAILED_ON_CHAIN"
 PARTLY_SOLD = "PARTLY_SOLD"
-BUY_UNRESOLVED = "BUY_UNRESOLVED"
+BUY_UNRESOLVED = exit_lots.BUY_UNRESOLVED
 #: What the swap program says when less would come out than was promised.
 _SLIPPAGE_ERROR = 6001
 MAX_ENTRY_ATTEMPTS = 3
@@ -188,6 +188,8 @@ def _sell_again(order: LockedOrder, code: str, chunk: Chunk) -> None:
     if order.intent_id is None:
         return
     chunk.due_again[order.intent_id] = code, exit_ladder.pause_seconds(order.attempt)
+    if code == exit_decision.EXITS_HALTED or not order.intent_open:
+        return
     chunk.exited(order, code)
     if (
         order.purpose == OrderPurpose.CLOSE

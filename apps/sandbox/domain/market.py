@@ -198,6 +198,24 @@ class Market:
         listing = self.listing(mint)
         self._take(listing, listing.pool.after_sale(base_units))
 
+    def take_back_buy(self, mint: str, lamports: int, base_units: int) -> None:
+        """Undo a buy that paid out `base_units`.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+        """
+        listing = self.listing(mint)
+        self._take(listing, listing.pool.before_buy(lamports, base_units))
+
+    def take_back_sale(self, mint: str, base_units: int, lamports: int) -> None:
+        """Undo a sale that paid out `lamports`.
+
+        Raises:
+            UnknownToken: when the mint is not listed.
+        """
+        listing = self.listing(mint)
+        self._take(listing, listing.pool.before_sale(base_units, lamports))
+
     def play(self, mints: Sequence[str], script: Script, *, now: float, speed: float = 1.0) -> None:
         """Let tokens play a script from `now` on; it replaces whatever they were playing.
 

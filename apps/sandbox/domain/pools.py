@@ -69,11 +69,19 @@ class Pool:
 
     def after_buy(self, lamports: int) -> Pool:
         """Return the pool after `lamports` were swapped for tokens; as it is where it could not carry that."""
-        return self._after(-self.buy(lamports), -(-lamports * (BPS - self.fee_bps) // BPS))
+        return self._after(-self.buy(lamports), self._kept(lamports))
+
+    def before_buy(self, lamports: int, base_units: int) -> Pool:
+        """Return the pool as if a buy that paid out `base_units` had not been."""
+        return self._after(base_units, -self._kept(lamports))
 
     def after_sale(self, base_units: int) -> Pool:
         """Return the pool after `base_units` were swapped for lamports; as it is where it could not carry that."""
-        return self._after(-(-base_units * (BPS - self.fee_bps) // BPS), -self.sell(base_units))
+        return self._after(self._kept(base_units), -self.sell(base_units))
+
+    def before_sale(self, base_units: int, lamports: int) -> Pool:
+        """Return the pool as if a sale that paid out `lamports` had not been."""
+        return self._after(-self._kept(base_units), lamports)
 
     def moved(self, log_return: float) -> Pool:
         """Return the pool after synthetic flow moved its price by `log_return`, along the curve.
@@ -146,6 +154,10 @@ class Pool:
         if min(reserves) < _SMALLEST_RESERVE or max(reserves) > U64_MAX:
             raise PoolOutOfRange("the reserves do not fit a 64-bit pool")
         return self
+
+    def _kept(self, amount_in: int) -> int:
+        """Return what of an input stays in the reserves: all but the pool's fee, rounded up."""
+        return -(-amount_in * (BPS - self.fee_bps) // BPS)
 
     def _after(self, base_units: int, lamports: int) -> Pool:
         base_reserve, sol_reserve = self.base_reserve + base_units, self.sol_reserve + lamports

@@ -84,6 +84,7 @@ class Venue:
         market.on_listed.append(self._place)
         ledger.before_running.append(self._price)
         ledger.on_landed.append(self._settle)
+        ledger.on_rolled_back.append(self._take_back)
 
     def places(self, mint: str) -> TokenPlaces:
         """Return where a token is.
@@ -177,6 +178,17 @@ class Venue:
             self.market.take_sale(swapped.input_mint, swapped.in_amount)
             if swapped.output_mint != SOL_MINT:
                 self.market.take_buy(swapped.output_mint, pool.sell(swapped.in_amount) - swapped.fee_lamports)
+
+    def _take_back(self, undone: Sequence[Landed]) -> None:
+        """Let the market forget what a fork took back; a swap between two tokens stays: the SOL between is not known."""
+        for landed in reversed(undone):
+            for swapped in self.swaps_of(landed):
+                if swapped.input_mint == SOL_MINT:
+                    paid = swapped.in_amount - swapped.fee_lamports
+                    self.market.take_back_buy(swapped.output_mint, paid, swapped.out_amount)
+                elif swapped.output_mint == SOL_MINT:
+                    gross = swapped.out_amount + swapped.fee_lamports
+                    self.market.take_back_sale(swapped.input_mint, swapped.in_amount, gross)
 
     def swaps_of(self, landed: Landed) -> list[Swapped]:
         """Return the swaps of a transaction that landed, read from its balances; none of one that failed."""

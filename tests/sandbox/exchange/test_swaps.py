@@ -218,6 +218,21 @@ def test_the_price_moves_along_the_curve_once_a_swap_has_landed_and_not_before(d
     assert back.product >= after.product
 
 
+def test_what_a_fork_takes_back_the_market_forgets_and_feels_again_when_it_lands_again(desk):
+    owner, mint = desk.wallet(), desk.token(liquidity_sol=100)
+    desk.pass_slots()
+    before = desk.market.view.pools[mint]
+    first = desk.land(desk.build(owner, mint, "buy", SOL), owner)
+    half = desk.tokens(owner, mint) // 2
+    desk.pass_slots()
+    desk.land(desk.build(owner, mint, "sell", half), owner)
+    desk.ledger.roll_back(first.signature)
+    assert desk.market.view.pools[mint] == before  # without the tokens the sale cannot land again
+    assert (desk.tokens(owner, mint), desk.venue.swaps_of(first)[0].in_amount) == (None, SOL)
+    desk.send(first.transaction)
+    assert desk.market.view.pools[mint] == before.after_buy(SOL - SOL // 1_000)
+
+
 def test_a_failed_swap_leaves_the_price_alone(desk):
     owner, mint = desk.wallet(), desk.token()
     built = desk.build(owner, mint, "buy", SOL)

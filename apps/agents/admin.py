@@ -24,7 +24,8 @@ from apps.agents.forms import AgentForm, field_name
 from apps.agents.models import Agent, AgentState, TradingMode
 from apps.core.adminkit import base, buttons, cells, columns
 
-SWITCHES = ("name", "trading_mode", "automated_trading_simulation", "automated_trading_live")
+#: What the form changes; the mode has a button that asks (`console.pages.going_live`).
+SWITCHES = ("name", "automated_trading_simulation", "automated_trading_live")
 
 
 class ArchivedFilter(admin.SimpleListFilter):
@@ -81,7 +82,7 @@ class AgentAdmin(base.DeskAdmin):
     list_select_related: Sequence[str] = ("user", "state")
     search_fields = ("name", "user__email", "=id")
     search_help_text = "Name, owner or id"
-    lines = ("user", "created_at", "updated_at", "archived_at")
+    lines = ("trading_mode", "user", "created_at", "updated_at", "archived_at")
     actions = ("pause_selected", "resume_selected")
     actions_row: Sequence[str] = ("pause", "resume")
     actions_detail: Sequence[Any] = ("pause", "resume", "reset_config", "archive")
@@ -106,7 +107,6 @@ class AgentAdmin(base.DeskAdmin):
             return self.add_fieldsets
         general = [
             "name",
-            "trading_mode",
             "automated_trading_simulation",
             "automated_trading_live",
             *(self.written(name) for name in self.lines),

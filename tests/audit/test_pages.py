@@ -43,6 +43,10 @@ CHANGES_NOTHING = {
 BY_HAND = "tests/admin/test_hand_rows.py: needs a row entered by hand"
 ELSEWHERE = {
     "agents.Agent.assign_wallet": "tests/wallets: needs a live key",
+    "agents.Agent.go_live": "tests/admin/test_going_live.py: needs a live key and a cluster",
+    "wallets.WalletDifference.adopt": "tests/wallets: a live wallet and the chain",
+    "wallets.WalletDifference.ignore": "tests/wallets: a live wallet and the chain",
+    "wallets.WalletDifference.write_off": "tests/wallets: a live wallet and the chain",
     "wallets.LiveKey.allow": "tests/wallets: needs a live key",
     "wallets.LiveKeyGrant.withdraw": "tests/wallets: needs a live key",
     "wallets.Wallet.check_deposits": "tests/wallets: needs a chain",
@@ -147,6 +151,11 @@ def _paused(desk: Desk) -> Agent:
     return desk.agent
 
 
+def _live(desk: Desk) -> Agent:
+    Agent.objects.filter(pk=desk.agent.pk).update(trading_mode="live")
+    return desk.agent
+
+
 def _configured(desk: Desk) -> Agent:
     Agent.objects.filter(pk=desk.agent.pk).update(trading_config={"signals": {"minScore": 4}})
     return desk.agent
@@ -209,6 +218,7 @@ RECIPES: dict[str, Recipe] = {
     "agents.Agent.archive": pressed(Agent, "archive", _agent),
     "agents.Agent.change": changed(Agent, _agent, name="Renamed"),
     "agents.Agent.deposit": pressed(Agent, "deposit", _agent, amount=Decimal(2)),
+    "agents.Agent.go_back": pressed(Agent, "go_back", _live),
     "agents.Agent.pause": pressed(Agent, "pause", _agent),
     "agents.Agent.pause_selected": selected(Agent, "pause_selected", _agent),
     "agents.Agent.reset_config": pressed(Agent, "reset_config", _configured),

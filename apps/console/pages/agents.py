@@ -13,15 +13,18 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.accounts.operators import operator_of
+from apps.agents import services as agents
 from apps.agents.admin import AgentAdmin, automation_badge
 from apps.agents.models import Agent, TradingMode
 from apps.console import figures
 from apps.console.pages import tables
+from apps.console.pages.going_live import GoLiveForm
 from apps.console.pages.signals import SendSignalForm, send
 from apps.core import formatting
 from apps.core.adminkit import buttons, cells, columns
 from apps.trading import admin as trading
 from apps.trading.models import ClosedTrade, Position, SignalExecution, State
+from apps.trading.services import going_live
 from apps.wallets import admin as wallets
 from apps.wallets.models import Balance, LiveKey, Transaction, Wallet
 from apps.wallets.services import assignments
@@ -111,7 +114,7 @@ class AgentPage(AgentAdmin):
             "title": "More",
             "icon": "more_vert",
             "method_name": "more",
-            "items": ["pause", "resume", "assign_wallet", "reset_config", "archive"],
+            "items": ["pause", "resume", "assign_wallet", "go_live", "go_back", "reset_config", "archive"],
         },
     )
     change_form_outer_before_template = "admin/soldesk/agent_summary.html"
@@ -169,6 +172,29 @@ class AgentPage(AgentAdmin):
             agent=agent, address=key.address, wallet_type=TradingMode.LIVE, actor=operator_of(request)
         )
         return f"{agent} trades live with {formatting.address(key.address)} from now on, once its mode is live."
+
+    @buttons.button(
+        title="Go live",
+        description="From now on this agent buys with the money of its live wallet.",
+        submit="Trade live",
+        form=GoLiveForm,
+        icon="bolt",
+        variant=ActionVariant.DANGER,
+    )
+    def go_live(self, request: HttpRequest, agent: Agent, values: dict[str, Any]) -> str:
+        seen = GoLiveForm(request=request, target=agent).facts()
+        going_live.go_live(agent=agent, actor=operator_of(request), seen=seen)
+        return f"{agent} trades live on {values['place']} now."
+
+    @buttons.button(
+        title="Back to simulation",
+        description="Nothing is bought live any more. Open live positions stay watched in their wallet, exits on.",
+        submit="Back to simulation",
+        icon="science",
+    )
+    def go_back(self, request: HttpRequest, agent: Agent, _: dict[str, Any]) -> str:
+        agents.update_agent(agent=agent, actor=operator_of(request), trading_mode=TradingMode.SIMULATION)
+        return f"{agent} trades with simulated money now."
 
     @buttons.button(
         title="Send test signal",

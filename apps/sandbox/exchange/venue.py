@@ -180,7 +180,7 @@ class Venue:
                 self.market.take_buy(swapped.output_mint, pool.sell(swapped.in_amount) - swapped.fee_lamports)
 
     def _take_back(self, undone: Sequence[Landed]) -> None:
-        """Let the market forget what a fork took back; a swap between two tokens stays: the SOL between is not known."""
+        """Let the market forget what a fork took back, but for swaps between tokens: the SOL between is not known."""
         for landed in reversed(undone):
             for swapped in self.swaps_of(landed):
                 if swapped.input_mint == SOL_MINT:

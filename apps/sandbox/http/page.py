@@ -14,7 +14,7 @@ from apps.sandbox.http.control import state_document
 from apps.sandbox.http.runtime import RUNTIME, Runtime
 
 _FILES = Path(__file__).resolve().parent.parent / "page"
-_ASSETS = ("sandbox.css", "sandbox.js", "charts.js")
+_ASSETS = ("sandbox.css", "sandbox.js", "charts.js", "chain.js")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {
     "Cache-Control": "no-cache",

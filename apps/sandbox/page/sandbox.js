@@ -11,8 +11,12 @@ const FAULTS = [
   { kind: "absurd_price", label: "×10", what: "sends absurd prices", options: { factor: 10 } },
   { kind: "stale_price", label: "Old", what: "sends old prices", options: { age_seconds: 60 } },
 ];
+/** Faults of sources that tell no prices. */
+const WHOLE_ANSWERS = ["latency", "rate_limit", "server_error", "hang"];
 const SOURCES = [
   { source: "jupiter_quote", label: "Jupiter quotes" },
+  { source: "jupiter_order", label: "Jupiter orders", kinds: WHOLE_ANSWERS },
+  { source: "jupiter_execute", label: "Jupiter execute", kinds: WHOLE_ANSWERS },
   { source: "jupiter_price", label: "Jupiter prices" },
   { source: "jupiter_tokens", label: "Jupiter tokens" },
   { source: "dexscreener", label: "DexScreener" },
@@ -332,17 +336,19 @@ function makeFaults() {
     head.append(Object.assign(document.createElement("th"), { scope: "col", textContent: fault.label, title: fault.what }));
   }
   const body = table.createTBody();
-  for (const { source, label } of SOURCES) {
+  for (const { source, label, kinds } of SOURCES) {
     const row = body.insertRow();
     row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: label }));
     for (const fault of FAULTS) {
+      const place = row.insertCell();
+      if (kinds && !kinds.includes(fault.kind)) continue;
       const cell = Object.assign(document.createElement("button"), { type: "button", title: `${label} ${fault.what}` });
       cell.setAttribute("role", "switch");
       cell.setAttribute("aria-checked", "false");
       cell.setAttribute("aria-label", `${label} ${fault.what}`);
       cell.dataset.fault = `${source} ${fault.kind}`;
       cell.addEventListener("click", () => toggleFault(source, fault, label));
-      row.insertCell().append(cell);
+      place.append(cell);
     }
   }
 }
@@ -378,6 +384,7 @@ function render() {
   renderSignals(state.signals);
   renderWebhooks(state.webhooks);
   renderFaults(state.faults);
+  renderChain(state.chain);
   renderCharts();
   byId("sol-usd").textContent = "$" + state.sol_usd.toFixed(2);
   byId("rising").textContent = changes.filter((change) => change > 0).length;
@@ -471,6 +478,7 @@ function start() {
     byId("bases").append(row);
   }
   makeFaults();
+  startChain();
   addEventListener("resize", () => state && render());
   listen();
 }

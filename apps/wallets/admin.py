@@ -24,6 +24,7 @@ from apps.agents.models import TradingMode
 from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
 from apps.core.money import SOL_MINT
+from apps.wallets import admin_differences as difference_pages  # noqa: F401 - registers its pages
 from apps.wallets import admin_keys as live_key_pages  # noqa: F401 - registers its pages
 from apps.wallets.admin_hand_rows import HandRowButtons
 from apps.wallets.models import (

@@ -7,8 +7,8 @@ from config.env import env
 
 _local_nodes = [f"http://127.0.0.1:{env.sandbox_rpc_port}", f"http://127.0.0.1:{env.sandbox_rpc_port + 2}"]
 
-#: In order of preference. The local chain has two nodes, each with its WebSocket one port above.
-SOLANA_RPC_URLS = env.solana_rpc_urls or (_local_nodes if env.soldesk_demo else [])
+#: In order of preference. The local chain has two nodes, each with its WebSocket one port above. A test names its own.
+SOLANA_RPC_URLS = env.solana_rpc_urls or (_local_nodes if env.soldesk_demo and env.soldesk_env != "test" else [])
 SOLANA_WS_URLS = env.solana_ws_urls
 SOLANA_RPC_CALLS_PER_SECOND = env.solana_rpc_calls_per_second
 SIGNER_SOCKET = None if env.signer_socket is None else str(env.signer_socket)

@@ -67,6 +67,7 @@ _NAVIGATION = [
         "items": [
             _model("Wallets", "wallets.wallet", "account_balance_wallet"),
             _model("Live keys", "wallets.livekey", "vpn_key"),
+            _model("Differences from the chain", "wallets.walletdifference", "difference"),
             _model("Balances", "wallets.balance", "balance"),
             _model("Transactions", "wallets.transaction", "receipt_long"),
             _model("Ledger", "wallets.ledgerentry", "menu_book"),

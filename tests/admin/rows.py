@@ -20,7 +20,7 @@ from apps.notify.models import SUBSCRIBABLE, WebhookAttempt
 from apps.notify.services import endpoints
 from apps.prices.models import Token
 from apps.trading.models import Position, Verdict, WatchProgress
-from apps.wallets.models import LiveKeyGrant
+from apps.wallets.models import LiveKeyGrant, WalletDifference
 from tests import factories
 
 
@@ -69,6 +69,9 @@ def make_desk(operator: User) -> Desk:
     StrangerAttempts.objects.create(email_hash=owner.pk.hex, failed_logins=1, updated_at=timezone.now())
     factories.make_webhook_request(factories.make_webhook(owner)[0], outcome="created", signal=signal)
     LiveKeyGrant.objects.create(key=factories.make_live_key(), user=owner)
+    WalletDifference.objects.create(
+        wallet=wallet, epoch=1, mint=token.mint, symbol="DUST", status="open", books_amount=0, chain_amount=5, slot=1
+    )
     audit.record(
         actor=operator, action="agent.updated", object_type="agent", object_id=agent.pk, before={"a": 1}, after={"a": 2}
     )

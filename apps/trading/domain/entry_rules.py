@@ -20,6 +20,7 @@ CONFIG_ERROR = "CONFIG_ERROR"
 WALLET_NOT_FOUND = "WALLET_NOT_FOUND"
 WALLET_MISMATCH = "WALLET_MISMATCH"
 WALLET_NOT_LOADED = "WALLET_NOT_LOADED"
+WALLET_NOT_RECONCILED = "WALLET_NOT_RECONCILED"
 TRADING_MODE_MISMATCH = "TRADING_MODE_MISMATCH"
 INSUFFICIENT_BALANCE = sizing.INSUFFICIENT_BALANCE
 BELOW_MINIMUM_THRESHOLD = sizing.BELOW_MINIMUM_THRESHOLD
@@ -39,6 +40,7 @@ MESSAGES: dict[str, str] = {
     WALLET_NOT_FOUND: "The agent has no such wallet.",
     WALLET_MISMATCH: "The wallet belongs to another agent.",
     WALLET_NOT_LOADED: "The live wallet's key is not loaded.",
+    WALLET_NOT_RECONCILED: "The chain holds another amount than the wallet's books say, unexplained.",
     TRADING_MODE_MISMATCH: "The agent trades in another mode than this wallet's.",
     INSUFFICIENT_BALANCE: "The wallet holds no SOL.",
     BELOW_MINIMUM_THRESHOLD: "The wallet holds less SOL than the minimum balance.",

@@ -22,6 +22,7 @@ CANCELLATIONS: dict[str, str] = {
     "BARRED_BY_CLOSE": "the whole position was being closed",
     "POSITION_CLOSED": "the position was closed already",
     "WALLET_RESET": "the wallet was reset",
+    "WALLET_NOT_RECONCILED": "the chain holds another amount than the wallet's books say",
     "INSUFFICIENT_BALANCE": "the wallet holds too little SOL",
     "VIOLATES_MINIMUM_BALANCE": "the buy would leave less than the minimum balance",
     "BELOW_MINIMUM_THRESHOLD": "the wallet holds less SOL than the minimum balance",

@@ -30,6 +30,17 @@ JOIN wallet w ON w.id = v.wallet AND w.wallet_type = 'live'
 """
 
 
+def under_way(wallet_ids: Iterable[UUID]) -> set[UUID]:
+    """Return the wallets with an order that is reserved, may land, or has landed and is not booked yet."""
+    rows = bulk.fetch_all(
+        "SELECT DISTINCT wallet_id FROM trade_order WHERE wallet_id = ANY(%s)"
+        " AND (status IN ('built', 'reserved', 'sent', 'signed', 'unresolved')"
+        " OR (status = 'landed' AND transaction_id IS NULL))",
+        [list(wallet_ids)],
+    )
+    return {row[0] for row in rows}
+
+
 def read(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], LiveWallet]:
     """Return each (wallet, mint) whose wallet is a live one; none given costs nothing."""
     wanted = sorted(set(pairs))

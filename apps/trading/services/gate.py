@@ -81,6 +81,8 @@ def buy_refusal(
         return entry_rules.WALLET_NOT_FOUND
     if wallet.released or wallet.epoch != epoch:
         return exit_decision.WALLET_RESET
+    if not wallet.reconciled:
+        return entry_rules.WALLET_NOT_RECONCILED
     if paused:
         return eligibility.PAUSED
     return entry_refusal(desk_state, own_state)

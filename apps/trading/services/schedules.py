@@ -71,6 +71,13 @@ def wanted() -> list[Schedule]:
             expires=timedelta(minutes=50),
         ),
         Schedule(
+            name="Compare live wallets with the chain",
+            task="wallets.reconcile",
+            description="What the chain holds beyond a live wallet's books, or less, stops its buys and is told.",
+            every=timedelta(minutes=1),
+            expires=timedelta(seconds=50),
+        ),
+        Schedule(
             name="Remove published feed messages",
             task="core.prune_outbox",
             description="Messages of the live feed that everybody has had.",

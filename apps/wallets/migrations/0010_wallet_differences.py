@@ -19,8 +19,8 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(
                 blank=True,
                 help_text=(
-                    "Since when the chain holds something else than the books say, unexplained; nothing is bought until "
-                    "it is explained."
+                    "Since when the chain holds something else than the books say, unexplained; nothing is bought "
+                    "until it is explained."
                 ),
                 null=True,
             ),

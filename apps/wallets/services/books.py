@@ -35,6 +35,7 @@ class LockedWallet:
     address: str
     epoch: int
     released: bool
+    reconciled: bool = True  # False: the chain holds something unexplained, and nothing is bought
 
     @property
     def is_live(self) -> bool:
@@ -97,7 +98,8 @@ _JSON_COLUMNS = {"routes", "swap_payload"}
 def lock_wallets(wallet_ids: Iterable[UUID]) -> dict[UUID, LockedWallet]:
     """Lock wallets by id, in order, and return them. Callers have locked the agents' `agent_state` before."""
     rows = bulk.fetch_all(
-        "SELECT id, agent_id, wallet_type, address, epoch, released_at IS NOT NULL FROM wallet"
+        "SELECT id, agent_id, wallet_type, address, epoch, released_at IS NOT NULL, unreconciled_since IS NULL"
+        " FROM wallet"
         " WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
         [list(wallet_ids)],
     )

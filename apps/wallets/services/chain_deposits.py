@@ -24,10 +24,10 @@ from apps.core import bulk
 from apps.core.money import MONEY, SOL_MINT, ZERO, lamports_to_sol, quantize_usd
 from apps.prices import services as prices
 from apps.wallets import errors
-from apps.wallets.adapters import chain
+from apps.wallets.adapters import chain, under_way
 from apps.wallets.models import LedgerReason, TransactionType, Wallet
 from apps.wallets.ports import ChainBalance
-from apps.wallets.services import books
+from apps.wallets.services import books, difference_rows
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
 
 #: A difference up to this is booked like any other, and not called a deposit or a withdrawal.
@@ -114,9 +114,9 @@ def is_current(wallet_id: UUID, seen: Observation) -> bool:
     """Tell, under the wallet's lock, whether the books still stand where they stood before the chain was asked.
 
     Raises:
-        OrdersOpen: part of a balance is reserved, so that the chain may be ahead of the books or behind them.
+        OrdersOpen: an order is under way, so that the chain may be ahead of the books or behind them.
     """
-    if bulk.fetch_all("SELECT 1 FROM balance WHERE wallet_id = %s AND held <> 0 LIMIT 1", [wallet_id]):
+    if under_way.of([wallet_id]):
         raise errors.OrdersOpen
     stand = _books_of(wallet_id)
     moved = (stand.epoch, stand.last_entry) != (seen.books.epoch, seen.books.last_entry)
@@ -144,6 +144,8 @@ def _book(wallet: LockedWallet, told: ChainBalance, actor: User | None) -> Depos
             before={"sol": before},
             after={"sol": on_chain, "slot": told.slot, "transaction": identifier},
         )
+    if difference_rows.end(wallet.id, wallet.epoch, SOL_MINT):
+        difference_rows.mark(wallet.id, wallet.epoch)
     bulk.execute("UPDATE wallet SET chain_slot = %s WHERE id = %s", [told.slot, wallet.id])
     return DepositCheck(before, on_chain, change, identifier)
 

@@ -40,6 +40,7 @@ class _Buy:
     own_state: str
     wallet_current: bool
     wallet_loaded: bool
+    wallet_reconciled: bool
     age_seconds: Decimal
     signal_age_seconds: Decimal | None
     signal_deleted: bool
@@ -59,7 +60,7 @@ _READ = """
 SELECT o.id, o.agent_id, o.purpose, o.decimals, a.archived_at IS NOT NULL, a.trading_mode, a.automated_trading_live,
        COALESCE((SELECT state FROM trading_state WHERE agent_id IS NULL), 'active'), COALESCE(t.state, 'active'),
        w.released_at IS NULL AND w.epoch = o.epoch,
-       EXISTS (SELECT 1 FROM live_key k WHERE k.address = w.address AND k.loaded),
+       EXISTS (SELECT 1 FROM live_key k WHERE k.address = w.address AND k.loaded), w.unreconciled_since IS NULL,
        extract(epoch FROM clock_timestamp() - o.created_at),
        extract(epoch FROM clock_timestamp() - s.created_at), s.deleted_at IS NOT NULL,
        i.status IN ('due', 'leased'), extract(epoch FROM clock_timestamp() - i.created_at),
@@ -96,6 +97,8 @@ def _refusal(buy: _Buy, barred: dict[UUID, Any]) -> str | None:
         return exit_decision.WALLET_RESET
     if not buy.wallet_loaded:
         return entry_rules.WALLET_NOT_LOADED
+    if not buy.wallet_reconciled:
+        return entry_rules.WALLET_NOT_RECONCILED
     if buy.trading_mode != TradingMode.LIVE:
         return entry_rules.TRADING_MODE_MISMATCH
     if buy.by_itself and not buy.automated:

@@ -1,0 +1,21 @@
+"""Wake-ups of wallets: each task does what the next minute would do anyway. No task is the record of anything."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+
+from apps.wallets.services import reconciling
+
+
+@shared_task(name="wallets.reconcile")
+def reconcile() -> None:
+    """Compare every live wallet with the chain."""
+    reconciling.look()
+
+
+@shared_task(name=reconciling.TASK)
+def reconcile_wallet(wallet_id: str) -> None:
+    """Compare one live wallet with the chain, as after a trade."""
+    reconciling.look([UUID(wallet_id)])

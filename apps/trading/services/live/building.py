@@ -167,7 +167,10 @@ class Builder:
                 raise
             log.warning("order_router_avoided", order_id=str(order.id), router=offer.router)
             wanted = replace(wanted, avoid=(offer.router,))
-            offer = await self._ask(wanted)
+            try:
+                offer = await self._ask(wanted)
+            except TokenNotTradable:
+                raise error from None  # there is a way, but not one that the wallet alone signs
             return offer, swap_bytes.read(offer.transaction, wallet=order.wallet, fee_cap_lamports=cap)
 
     async def _ask(self, wanted: SwapWanted) -> OfferedSwap:

@@ -1,0 +1,149 @@
+"""The orders process on the sandbox's nodes: an order goes from reserved to finalized, and is booked by the chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from solders.pubkey import Pubkey
+
+from apps.agents.models import Agent, AgentState
+from apps.trading.models import OrderStatus, Position
+from tests.trading.closing import differences
+from tests.trading.live.orders_world import (
+    Desk,
+    RunningDriver,
+    becomes,
+    books_equal_chain,
+    driving,
+    live_wallet,
+    reserve_buy,
+    status_of,
+    until,
+)
+
+
+def test_a_buy_is_built_signed_sent_booked_by_the_chain_and_sealed_when_it_is_final(desk: Desk) -> None:
+    agent, token = desk.agent(), desk.token()
+    with driving(desk):
+        order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
+    assert desk.signer.signed == [str(order.pk)]
+    assert order.signature is not None and order.fill is not None
+    assert order.fill["swap_lamports"] == 10**8
+    assert differences() == []
+
+
+def landed_signatures(desk: Desk, agent: Agent) -> list[str]:
+    """Every transaction that spent from the agent's wallet: airdrops are the faucet's."""
+    wallet = Pubkey.from_string(live_wallet(agent).address)
+
+    def own() -> list[str]:
+        ledger = desk.market.ledger
+        landed = (ledger.landed[signature] for signature in ledger.by_address.get(wallet, []))
+        return [str(each.signature) for each in landed if each.transaction.message.account_keys[0] == wallet]
+
+    return desk.market.call(own)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes", "options"),
+    [
+        ("answer_lost", ("node_1", "node_2"), {"methods": ["sendTransaction"], "times": 2}),
+        ("not_sent", ("node_1", "node_2"), {"slots": 5, "times": 1}),
+        ("server_error", ("node_1", "node_2"), {"times": 6}),
+        ("hang", ("node_1",), {"duration_seconds": 2.0}),
+        ("status_lag", ("node_1",), {}),
+        ("history_lag", ("node_2",), {}),
+        ("lying", ("node_2",), {"says": "failed"}),
+        ("lying", ("node_2",), {"says": "nothing"}),
+        ("wrong_height", ("node_1",), {"blocks": -400}),
+        ("wrong_height", ("node_2",), {"blocks": 400}),
+        ("rate_limit", ("node_1", "node_2"), {"times": 3}),
+        ("dropped_socket", ("node_1", "node_2"), {}),
+        ("lying", ("node_1",), {"says": "failed"}),
+        ("wrong_expiry", ("node_1",), {"blocks": -140}),
+    ],
+)
+def test_whatever_a_node_does_a_buy_is_made_once_and_booked_as_the_chain_has_it(
+    desk: Desk, kind: str, nodes: tuple[str, ...], options: dict[str, Any]
+) -> None:
+    agent, token = desk.agent(), desk.token()
+    desk.market.fault(kind, *nodes, **options)
+    with driving(desk):
+        order = reserve_buy(agent, token)
+        becomes(order, OrderStatus.LANDED, OrderStatus.FINALIZED, OrderStatus.EXPIRED, OrderStatus.FAILED, seconds=25)
+        desk.market.calm()
+        order = becomes(order, OrderStatus.FINALIZED, OrderStatus.EXPIRED, OrderStatus.FAILED, seconds=25)
+    assert order.status == OrderStatus.FINALIZED, (order.code, order.detail)
+    assert landed_signatures(desk, agent) == [order.signature]
+    assert books_equal_chain(desk, agent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes", "options"),
+    [
+        ("not_sent", ("node_1", "node_2"), {}),
+        ("unknown_blockhash", ("node_1", "node_2"), {}),
+    ],
+)
+def test_what_can_land_no_more_is_proven_expired_and_everything_it_held_is_free_again(
+    desk: Desk, kind: str, nodes: tuple[str, ...], options: dict[str, Any]
+) -> None:
+    agent, token = desk.agent(), desk.token()
+    desk.market.fault(kind, *nodes, **options)
+    with driving(desk):
+        order = becomes(reserve_buy(agent, token), OrderStatus.SENT, OrderStatus.UNRESOLVED)
+        desk.market.pass_slots(230)
+        order = becomes(order, OrderStatus.EXPIRED)
+    assert landed_signatures(desk, agent) == []
+    assert AgentState.objects.get(agent=agent).open_positions == 0
+    assert books_equal_chain(desk, agent)
+    assert differences() == []
+
+
+def test_what_one_node_alone_says_landed_is_not_booked_before_the_other_had_its_time_and_never_for_good(
+    desk: Desk,
+) -> None:
+    agent, token = desk.agent(), desk.token()
+    desk.market.fault("not_sent", "node_1", "node_2")
+    desk.market.fault("lying", "node_1", says="landed")
+    with driving(desk):
+        order = becomes(reserve_buy(agent, token), OrderStatus.SENT, OrderStatus.UNRESOLVED)
+        desk.market.pass_slots(230)
+        desk.market.fault("lying", "node_1", says="landed")
+        until(lambda: status_of(order) == OrderStatus.UNRESOLVED, "the height to pass")
+        assert Position.objects.filter(agent=agent).count() == 0
+        desk.market.calm()
+        order = becomes(order, OrderStatus.EXPIRED)
+    assert books_equal_chain(desk, agent)
+
+
+@pytest.mark.parametrize("after", ["reserved", "built", "signed", "sent", "landed"])
+def test_a_process_that_dies_at_any_step_is_succeeded_by_one_that_finishes_what_it_began(
+    desk: Desk, after: str
+) -> None:
+    agent, token = desk.agent(), desk.token()
+    first = RunningDriver(desk.signer, stop_at=after)
+    order = reserve_buy(agent, token)
+    until(lambda: first.stopped_at == after, f"the first to reach {after}")
+    first.die()
+    assert status_of(order) == after
+    with driving(desk):
+        order = becomes(order, OrderStatus.FINALIZED)
+    assert landed_signatures(desk, agent) == [order.signature]
+    assert desk.signer.signed == [str(order.pk)]
+    assert books_equal_chain(desk, agent)
+    assert differences() == []
+
+
+def test_two_processes_share_the_orders_and_none_is_driven_twice(desk: Desk) -> None:
+    agents, token = [desk.agent() for _ in range(6)], desk.token()
+    with driving(desk), driving(desk):
+        orders = [reserve_buy(agent, token) for agent in agents]
+        for order in orders:
+            becomes(order, OrderStatus.FINALIZED)
+    assert sorted(desk.signer.signed) == sorted(str(order.pk) for order in orders)
+    for agent in agents:
+        assert len(landed_signatures(desk, agent)) == 1
+        assert books_equal_chain(desk, agent)
+    assert differences() == []

@@ -1,0 +1,95 @@
+"""Sales on the sandbox's chain, reclaims of rent, and the ways to build and land that are not the usual one."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from apps.agents.models import Agent
+from apps.trading.models import ExitIntent, Order, OrderPurpose, OrderSide, OrderStatus, Position
+from apps.trading.services import exit_intents, exit_runner
+from apps.trading.services.exit_intents import FiredExit
+from tests.sandbox_server import SandboxToken
+from tests.trading.closing import differences
+from tests.trading.live.orders_world import Desk, becomes, books_equal_chain, driving, reserve_buy, until
+
+
+def bought(desk: Desk) -> tuple[Agent, SandboxToken, Position]:
+    """Return an agent with a position that was bought on the chain and is final; call while a driver runs."""
+    agent, token = desk.agent(), desk.token()
+    becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
+    return agent, token, Position.objects.select_related("agent").get(agent=agent)
+
+
+def stop(position: Position) -> ExitIntent:
+    with transaction.atomic():
+        fired = exit_intents.fire([FiredExit(position.pk, "stop_loss", position.generation)])
+    return ExitIntent.objects.get(pk=fired[position.pk])
+
+
+def sell(position: Position) -> Order:
+    stop(position)
+    exit_runner.run_due()
+    return Order.objects.get(position=position, side=OrderSide.SELL, purpose=OrderPurpose.CLOSE)
+
+
+def test_a_stop_sells_everything_and_the_empty_accounts_rent_comes_back(desk: Desk) -> None:
+    with driving(desk):
+        agent, _, position = bought(desk)
+        order = becomes(sell(position), OrderStatus.FINALIZED)
+        reclaim = until(lambda: Order.objects.filter(purpose=OrderPurpose.RECLAIM).first(), "a reclaim")
+        reclaim = becomes(reclaim, OrderStatus.FINALIZED)
+    position.refresh_from_db()
+    assert position.closed_at is not None
+    assert order.fill is not None and order.fill["wallet_token_delta"] == -int(order.in_base_units)
+    assert reclaim.fill is not None and reclaim.fill["rent_lamports"] < 0
+    assert books_equal_chain(desk, agent)
+    assert differences() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("answer_lost", {"count": 1}),
+        ("server_error", {"count": 2}),
+        ("error_after_landing", {"count": 1}),
+        ("early_answer", {"count": 1, "slots": 5}),
+        ("late_landing", {"count": 1, "slots": 5}),
+        ("false_failure", {"count": 1}),
+        ("false_success", {"count": 1}),
+        ("disconnect", {"count": 1}),
+    ],
+)
+def test_whatever_jupiter_says_of_an_execute_the_swap_is_made_once(
+    desk: Desk, settings, kind: str, options: dict[str, int]
+) -> None:
+    settings.LIVE_LANDING_ROUTE = "execute"
+    with driving(desk):
+        agent, token = desk.agent(), desk.token()
+        desk.market.control.fault("jupiter_execute", kind, **options)
+        order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED, seconds=25)
+    assert order.request_id
+    assert books_equal_chain(desk, agent)
+    assert desk.signer.signed == [str(order.pk)]
+    assert differences() == []
+
+
+@pytest.mark.parametrize("kind", ["replaced_fee_payer", "rfq_route"])
+def test_a_transaction_somebody_else_pays_for_or_signs_is_not_shown_to_the_signer(desk: Desk, kind: str) -> None:
+    with driving(desk):
+        agent, token = desk.agent(), desk.token()
+        desk.market.control.fault("jupiter_order", kind, count=9)
+        order = becomes(reserve_buy(agent, token), OrderStatus.FAILED, OrderStatus.FINALIZED)
+    assert desk.signer.signed == ([] if order.status == OrderStatus.FAILED else [str(order.pk)])
+    assert order.code in ("FOREIGN_FEE_PAYER", "")
+    assert books_equal_chain(desk, agent)
+
+
+def test_the_older_api_builds_swaps_too_and_they_go_through_the_nodes(desk: Desk, settings) -> None:
+    settings.LIVE_SWAP_API = "v1"
+    settings.LIVE_LANDING_ROUTE = "execute"
+    with driving(desk):
+        agent, token = desk.agent(), desk.token()
+        order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
+    assert (order.route, order.request_id) == ("node", "")
+    assert books_equal_chain(desk, agent)

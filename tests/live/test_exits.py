@@ -5,12 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
 
 from apps.core.money import SOL_MINT
 from apps.trading.models import ClosedTrade, ExitIntent, Order, OrderPurpose, Position, State
-from apps.trading.services import exit_intents, exit_runner, exits
-from apps.trading.services.exit_intents import FiredExit
+from apps.trading.services import exit_runner, exits
 from apps.trading.services.live import settling
 from apps.wallets.models import LiveKey
 from tests import factories
@@ -31,15 +29,9 @@ def hold(token, **options) -> Position:
     return trading.hold(token, **options)
 
 
-def stop(position: Position, **fields) -> ExitIntent:
-    with transaction.atomic():
-        fired = exit_intents.fire([FiredExit(position.pk, "stop_loss", position.generation, **fields)])
-    return ExitIntent.objects.get(pk=fired[position.pk])
-
-
 def test_a_fired_stop_becomes_an_order_of_everything_without_waiting_for_a_quote(token):
     position = hold(token)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
 
     exit_runner.run_due()
 
@@ -55,7 +47,7 @@ def test_a_fired_stop_becomes_an_order_of_everything_without_waiting_for_a_quote
 
 def test_a_landed_sale_ends_its_position_with_what_came_in(token):
     position = hold(token)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
     exit_runner.run_due()
     order = trading.sign(Order.objects.get(purpose=OrderPurpose.CLOSE))
     swap = trading.landed(order, lamports=800_000_000, protocol_fee_lamports=1_000_000)
@@ -78,7 +70,7 @@ def test_a_landed_sale_ends_its_position_with_what_came_in(token):
 
 def test_a_sale_that_fails_is_tried_again_further_from_the_price_until_the_tokens_are_gone(token):
     position = hold(token)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
     terms = []
     for _ in range(3):
         exit_runner.run_due()
@@ -103,7 +95,7 @@ def test_a_sale_that_fails_is_tried_again_further_from_the_price_until_the_token
 
 def test_a_sale_of_less_than_all_sells_the_rest_under_the_same_intent(token):
     position = hold(token)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
     exit_runner.run_due()
     order = trading.sign(Order.objects.get(status="reserved"))
     part = int(order.in_base_units) // 3
@@ -125,7 +117,7 @@ def test_a_sale_of_less_than_all_sells_the_rest_under_the_same_intent(token):
 def test_without_the_key_a_close_stays_due_and_says_so(token):
     position = hold(token)
     LiveKey.objects.update(loaded=False)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
 
     exit_runner.run_due()
 
@@ -142,7 +134,7 @@ def test_a_close_takes_back_a_take_profit_that_is_not_signed_and_sells_everythin
     order = Order.objects.get(purpose=OrderPurpose.TAKE_PROFIT)
     assert (order.status, order.inputs["levels"]) == ("reserved", 1)
 
-    intent = stop(position)
+    intent = trading.fire_stop(position)
     exit_runner.run_due()
 
     order.refresh_from_db()
@@ -158,7 +150,9 @@ def test_a_close_takes_back_a_take_profit_that_is_not_signed_and_sells_everythin
 def test_a_doubted_stop_is_judged_by_the_live_quote(token):
     position = hold(token)
     level = position.stop_price_sol
-    disproved = stop(position, needs_confirmation=True, trigger_price_sol=level, details={"stopPriceSol": str(level)})
+    disproved = trading.fire_stop(
+        position, needs_confirmation=True, trigger_price_sol=level, details={"stopPriceSol": str(level)}
+    )
 
     exit_runner.run_due()
 
@@ -170,7 +164,7 @@ def test_a_doubted_stop_is_judged_by_the_live_quote(token):
 
 def test_while_exits_are_halted_nothing_unsigned_is_sold(token):
     position = hold(token)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
     exit_runner.run_due()
     factories.set_state(State.HALTED, exits_enabled=False)
 
@@ -185,7 +179,7 @@ def test_while_exits_are_halted_nothing_unsigned_is_sold(token):
 
 def test_a_manual_close_joins_the_order_that_is_under_way(token):
     position = hold(token)
-    intent = stop(position)
+    intent = trading.fire_stop(position)
     exit_runner.run_due()
 
     joined = exits.request_close(position=position, reason="manual", actor=position.agent.user)

@@ -7,6 +7,8 @@ import itertools
 from decimal import Decimal
 from typing import Any
 
+from django.db import transaction
+
 from apps.accounts.models import User
 from apps.agents.models import Agent
 from apps.core import base58, bulk
@@ -15,8 +17,9 @@ from apps.signals import services as signals
 from apps.signals.models import TradingSignal
 from apps.trading.domain import order_machine
 from apps.trading.domain.landed_swap import LandedSwap
-from apps.trading.models import Order, OrderPurpose, OrderSide, Position
-from apps.trading.services import entries
+from apps.trading.models import ExitIntent, Order, OrderPurpose, OrderSide, Position
+from apps.trading.services import entries, exit_intents
+from apps.trading.services.exit_intents import FiredExit
 from apps.trading.services.live import settling
 from tests import factories
 from tests.sandbox_server import SandboxToken
@@ -66,6 +69,13 @@ def send(user: User, token: SandboxToken) -> TradingSignal:
     )
     entries.process_signal(signal.pk)
     return signal
+
+
+def fire_stop(position: Position, **fields: Any) -> ExitIntent:
+    """Fire a stop loss as the watch does."""
+    with transaction.atomic():
+        fired = exit_intents.fire([FiredExit(position.pk, "stop_loss", position.generation, **fields)])
+    return ExitIntent.objects.get(pk=fired[position.pk])
 
 
 def sign(order: Order, status: str = order_machine.SENT) -> Order:

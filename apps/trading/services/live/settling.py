@@ -29,7 +29,13 @@ from apps.trading.services.live import endings, landed_rows, new_orders, order_r
 from apps.trading.services.live.endings import Chunk
 from apps.trading.services.live.landed_rows import Rows
 from apps.trading.services.live.order_rows import Ended, LockedOrder, Situation
-from apps.wallets.services import books
+from apps.wallets.services import books, reconciling
+
+#: From where an order may end without having landed: what was never sent fails, what may have been sent expires.
+_MAY_END = {
+    order_machine.FAILED: frozenset((order_machine.RESERVED, order_machine.BUILT, order_machine.SIGNED)),
+    order_machine.EXPIRED: order_machine.MAY_LAND,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +68,8 @@ def settle_landed(landed: Iterable[tuple[UUID, LandedSwap]]) -> set[UUID]:
 
 def settle_ended(ended: Iterable[tuple[UUID, str, str] | Ending]) -> set[UUID]:
     """Give back what orders that never landed had put aside; return the orders whose end stands now.
+
+    `failed` ends what was never sent, `expired` what is signed and can land no more; any other order is left alone.
 
     Entries end in a verdict, or go on in another attempt while their signal is young; exits are due again.
 
@@ -104,11 +112,12 @@ def _book_landed(landed: dict[UUID, LandedSwap], sol_usd: Decimal | None) -> set
         now = order_rows.lock(landed)
         rows, chunk = Rows(), Chunk()
         for order in now.orders:
-            if order.in_flight:
+            if order.status in order_machine.MAY_LAND and order.signature == landed[order.id].signature:
                 _land(order, landed[order.id], now, sol_usd, rows, chunk)
         _write(rows, chunk, now)
     chunk.measure()
-    return {order.id for order in now.orders if order.in_flight or order.transaction_id is not None}
+    booked = {item.order_id for item in chunk.ended}
+    return booked | {order.id for order in now.orders if order.transaction_id is not None}
 
 
 def _land(
@@ -141,10 +150,9 @@ def _book_ended(ended: dict[UUID, Ending]) -> set[UUID]:
         now = order_rows.lock(ended)
         rows, chunk = Rows(), Chunk()
         for order in now.orders:
-            if not order.in_flight:
-                continue
             ending = ended[order.id]
-            order_machine.check(order.status, ending.status)
+            if order.status not in _MAY_END[ending.status]:
+                continue
             chunk.give_back(order)
             chunk.ended.append(Ended(order.id, ending.status, ending.code, ending.detail))
             if now.is_current(order):
@@ -153,7 +161,8 @@ def _book_ended(ended: dict[UUID, Ending]) -> set[UUID]:
                 endings.without_books(order, chunk)
         _write(rows, chunk, now)
     chunk.measure()
-    return {order.id for order in now.orders if order.in_flight or order.status in order_machine.TERMINAL}
+    booked = {item.order_id for item in chunk.ended}
+    return booked | {order.id for order in now.orders if order.status in order_machine.TERMINAL}
 
 
 def _write(rows: Rows, chunk: Chunk, now: Situation) -> None:
@@ -169,6 +178,7 @@ def _write(rows: Rows, chunk: Chunk, now: Situation) -> None:
     order_rows.end(chunk.ended)
     new_orders.write(chunk.again)
     order_rows.reflect_slots(chunk.slots)
+    reconciling.look_soon({wallet for wallet, _ in chunk.slots})
     exit_intents.finish(chunk.done, {intent: rows.facts[intent] for intent in chunk.done if intent in rows.facts})
     exit_intents.take_back(chunk.due_again)
     exit_intents.cancel(chunk.cancelled)

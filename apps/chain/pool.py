@@ -204,6 +204,10 @@ class NodePool(NodeGroup):
 
     # -- transactions
 
+    async def airdrop(self, address: str, lamports: int, *, lane: Lane = Lane.REST) -> str:
+        """Ask a faucet for play money and return its transaction's signature; only test clusters have one."""
+        return await self.ask("requestAirdrop", [address, lamports], _text, lane, None)
+
     async def send(
         self,
         raw: bytes,

@@ -143,7 +143,7 @@ def test_a_watch_that_is_gone_for_good_keeps_no_ticks_for_ever():
 def test_schedules_are_made_once_and_an_operators_change_stays(settings):
     settings.PRICE_SHARDS = 2
     made = schedules.ensure_schedules()
-    assert "Watch positions, shard 1" in made and len(made) == 7
+    assert "Watch positions, shard 1" in made and len(made) == 9
     watch = PeriodicTask.objects.get(name="Watch positions, shard 1")
     assert (watch.task, watch.args, watch.queue) == ("trading.watch", "[1]", "prices.1")
     assert (watch.interval.every, watch.expire_seconds) == (1, 1)

@@ -32,6 +32,17 @@ class Schedule:
     queue: str | None = None
 
 
+_DEMO = (
+    Schedule(
+        name="Make the demo's live agent",
+        task="console.demo_live",
+        description="Funds an agent on the sandbox chain as soon as the signer has a key for it; then does nothing.",
+        every=timedelta(seconds=3),
+        expires=timedelta(seconds=3),
+    ),
+)
+
+
 def wanted() -> list[Schedule]:
     """Return every schedule a desk needs."""
     watches = [
@@ -48,6 +59,7 @@ def wanted() -> list[Schedule]:
     ]
     return [
         *watches,
+        *(_DEMO if settings.DEMO_DESK else ()),
         Schedule(
             name="Snapshot balances",
             task="trading.snapshot_balances",

@@ -1,14 +1,14 @@
 """Faults on demand: what goes wrong, at which source, how often and for how long.
 
-A fault is drawn per request; the HTTP layer acts on it. Draws are seeded: the same requests meet the same faults.
+A fault is drawn per request; the HTTP layer acts on it. Draws are functions of the seed, the fault's number and how
+often it could have struck: the same requests meet the same faults, whatever else goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 from apps.core.money import SOL_MINT
+from apps.sandbox.domain import noise
 from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT
 from apps.sandbox.domain.views import MarketView, bent
@@ -86,6 +87,9 @@ LANDING = frozenset(
     }
 )
 ONLY_OF = {Source.JUPITER_ORDER: frozenset(TAMPERING), Source.JUPITER_EXECUTE: LANDING}
+_REFUSALS = frozenset({FaultKind.LATENCY, FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.DISCONNECT})
+#: What a storm brings unless other kinds are asked for: everything a wallet loses nothing by.
+STORM_KINDS = _REFUSALS | LANDING | {FaultKind.EXPIRED_BLOCKHASH, FaultKind.RFQ_ROUTE, FaultKind.LOOKUP_TABLE}
 #: Faults after which there is no proper answer, so that an open stream must end.
 OUTAGES = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHORIZED, FaultKind.DISCONNECT})
 
@@ -109,6 +113,7 @@ class Fault:
     frozen: MarketView | None
     slots: int = 4
     hits: int = 0
+    chances: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     def touches(self, mint: str) -> bool:
@@ -175,7 +180,7 @@ class FaultBook:
 
     def __init__(self, seed: int) -> None:
         self._faults: list[Fault] = []
-        self._random = random.Random(seed)  # noqa: S311 - faults are drawn, not secrets
+        self._seed = seed
         self.numbers = count(1)
 
     def add(
@@ -215,6 +220,31 @@ class FaultBook:
         self._faults.append(fault)
         return fault
 
+    def storm(
+        self, seed: int, *, rate: float, view: MarketView, kinds: Iterable[FaultKind] = STORM_KINDS
+    ) -> list[Fault]:
+        """Let everything go wrong with orders now and then: each kind with a share of the requests that `seed` draws.
+
+        No share is above `rate`. Thefts are no weather: they come only where `kinds` names them.
+        """
+        added = []
+        wanted = frozenset(kinds)
+        for source in (Source.JUPITER_ORDER, Source.JUPITER_EXECUTE):
+            for kind in [kind for kind in FaultKind if kind in wanted & (_REFUSALS | ONLY_OF[source])]:
+                name = (seed, source, kind)
+                added.append(
+                    self.add(
+                        source=source,
+                        kind=kind,
+                        view=view,
+                        probability=rate * noise.uniform("storm", *name),
+                        latency_ms=int(noise.between(10, 400, "storm latency", *name)),
+                        retry_after_seconds=0,
+                        slots=int(noise.between(1, 40, "storm slots", *name)),
+                    )
+                )
+        return added
+
     def active(self, source: Source | None = None) -> list[Fault]:
         """Return the faults that are on, oldest first, and drop those whose time is over."""
         now = time.time()
@@ -249,7 +279,8 @@ class FaultBook:
             whole = fault.kind in WITHOUT_ANSWER or any(fault.kind in kinds for kinds in ONLY_OF.values())
             if whole and fault.mints and not any(mint in request for mint in fault.mints):
                 continue
-            if fault.probability < 1 and self._random.random() >= fault.probability:
+            fault.chances += 1
+            if fault.probability < 1 and noise.uniform(self._seed, fault.number, fault.chances) >= fault.probability:
                 continue
             met.append(fault)
             fault.hits += 1

@@ -16,8 +16,11 @@ from solders.transaction import VersionedTransaction
 from apps.core.money import SOL_MINT
 from apps.sandbox.chain import accounts
 from apps.sandbox.chain.program.route import PROGRAM_ID, RouteAccount, routes_in
+from apps.sandbox.domain.sources import Source
+from apps.sandbox.domain.views import MarketView
 from apps.sandbox.exchange.building import associated
 from apps.sandbox.exchange.tampering import MAKER, THIEF
+from apps.sandbox.faults import STORM_KINDS, FaultBook, FaultKind
 from tests.chain_market import ChainMarket
 
 SOL = 10**9
@@ -418,6 +421,20 @@ def test_a_fault_of_another_source_is_refused(chain_market, source, kind):
     assert chain_market.control.get("/control/faults").json() == {"faults": []}
 
 
+def test_a_storm_strikes_the_same_for_the_same_seed_and_brings_no_theft() -> None:
+    def struck(seed: int) -> list[list[str]]:
+        faults = FaultBook(1)
+        view = MarketView(tick=0, observed_at=0.0, pools={})
+        brought = {fault.kind for fault in faults.storm(seed, rate=0.4, view=view)}
+        assert brought == STORM_KINDS
+        assert not brought & {FaultKind.DRAINED_WALLET, FaultKind.SWAPPED_DESTINATION, FaultKind.ADDED_INSTRUCTION}
+        return [[fault.kind for fault in faults.draw(Source.JUPITER_EXECUTE)] for _ in range(40)]
+
+    assert struck(3) == struck(3) != struck(4)
+    assert any(struck(3))
+    assert not all(struck(3))
+
+
 def test_after_a_kill_what_landed_is_there_and_nobody_knows_the_request(chain_market, owner, mint):
     order = ordered(chain_market, owner, mint)
     before = executed(chain_market, order, owner).json()
@@ -504,6 +521,7 @@ def test_wrapped_sol_stays_as_it_is_when_that_is_asked_for(chain_market, owner, 
         {"prioritizationFeeLamports": "much"},
         {"prioritizationFeeLamports": 1, "computeUnitPriceMicroLamports": 1},
         {"wrapAndUnwrapSol": "yes"},
+        {"destinationTokenAccount": str(THIEF)},
     ],
 )
 def test_a_swap_that_makes_no_sense_is_refused(chain_market, owner, mint, change):

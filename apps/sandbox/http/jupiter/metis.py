@@ -40,6 +40,8 @@ from apps.sandbox.http.runtime import Runtime
 _DEFAULT_SLIPPAGE_BPS = 50
 _MOST_UNIT_PRICE = 10**12
 _BOTH = "INVALID_COMPUTE_UNIT_PRICE_AND_PRIORITIZATION_FEE"
+#: What would change where the output goes, or what is signed: refused rather than passed over.
+_NOT_HONOURED = ("asLegacyTransaction", "destinationTokenAccount", "nativeDestinationAccount")
 #: What `priorityLevelWithMaxLamports` comes to, before its cap.
 _LEVELS = {"medium": 8_000, "high": 16_000, "veryHigh": 48_000}
 
@@ -69,6 +71,9 @@ async def swap(request: web.Request, runtime: Runtime, effects: Effects) -> web.
         return bad("Invalid quoteResponse")
     given = asked["quoteResponse"]
     try:
+        for name in _NOT_HONOURED:
+            if asked.get(name):
+                raise Refused(f"{name} is not supported", "NOT_SUPPORTED")
         taker = Pubkey.from_string(key(asked, "userPublicKey"))
         held = _held(given, _quoted(given | {"amount": given.get("inAmount")}, runtime, effects))
         terms = _terms(asked)

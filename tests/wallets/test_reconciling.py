@@ -14,7 +14,7 @@ from apps.chain import nodes
 from apps.core.errors import Conflict, Invalid
 from apps.core.money import SOL_MINT
 from apps.trading.domain import entry_rules
-from apps.trading.services import gate
+from apps.trading.services import audit_chain, gate
 from apps.wallets import errors
 from apps.wallets.domain.reconciliation import Holdings, judge
 from apps.wallets.models import Balance, LedgerEntry, LedgerReason, WalletDifference
@@ -82,7 +82,8 @@ def test_books_never_written_are_opened_with_the_sol_the_wallet_came_with(live: 
     assert live.may_buy
     assert audit_differences() == []
     (entry,) = LedgerEntry.objects.filter(wallet=live.wallet)
-    assert (entry.reason, entry.delta) == (LedgerReason.DEPOSIT, 2)
+    assert entry.reason == LedgerReason.DEPOSIT
+    assert entry.delta == 2
 
 
 @pytest.mark.parametrize("sol", ["2.000000001", "1.999999999", "0"])
@@ -374,6 +375,19 @@ def test_what_belonged_to_a_former_epoch_is_over(live: ChainWallet):
 def test_the_audit_compares_without_writing(live: ChainWallet):
     mint = live.new_token()
     live.holds_tokens(mint, "5")
-    ((stand, judgement),) = reconciling.compare([live.wallet.pk])
-    assert (stand.address, judgement.mint, judgement.chain) == (live.wallet.address, mint, 5)
+    (found,) = reconciling.compare([live.wallet.pk])
+    assert [(each.mint, each.chain) for each in found.differing] == [(mint, 5)]
+    assert found.answered
     assert not WalletDifference.objects.exists()
+    check = audit_chain.audit_chain()
+    assert [str(each) for each in check.differences] == [
+        f"wallet {live.wallet.address} {mint}: amount should be 5, is 0"
+    ]
+    assert check.rows == 1
+    live.holds_tokens(mint, "0")
+    assert audit_chain.audit_chain().differences == ()
+
+
+def test_the_audit_says_what_it_could_not_compare(live: ChainWallet):
+    live.market.fault("disconnect", "node_1")
+    assert "1 not compared" in audit_chain.audit_chain().title

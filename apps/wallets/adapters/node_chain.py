@@ -83,9 +83,14 @@ async def _by_each(pool: NodePool, address: str, min_slot: int) -> list[Holdings
 
 async def _by_one(pool: NodePool, node: str, address: str, min_slot: int) -> Holdings:
     """Ask one node for everything; its answers may be some slots apart, which the next look puts right."""
-    balance, *tokens = await asyncio.gather(
+    balance, tokens = await asyncio.gather(
         pool.balance(address, min_slot, node=node),
-        *(pool.token_accounts_of(address, program, min_context_slot=min_slot, node=node) for program in TOKEN_PROGRAMS),
+        asyncio.gather(
+            *(
+                pool.token_accounts_of(address, program, min_context_slot=min_slot, node=node)
+                for program in TOKEN_PROGRAMS
+            )
+        ),
     )
     accounts = [row for each in tokens for row in each.rows]
     slot = min(balance.slot, *(each.slot for each in tokens))

@@ -58,6 +58,15 @@ class Stand:
     symbols: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs in one wallet; `answered` says that enough nodes did."""
+
+    stand: Stand
+    differing: tuple[Judgement, ...]
+    answered: bool
+
+
 def look_soon(wallet_ids: Iterable[UUID]) -> None:
     """Have live wallets looked at once the present transaction has committed, as after each trade; never raises."""
     for wallet_id in set(wallet_ids):
@@ -84,22 +93,26 @@ def look(wallet_ids: Iterable[UUID] | None = None) -> dict[UUID, int]:
     return found
 
 
-def compare(wallet_ids: Iterable[UUID] | None = None) -> list[tuple[Stand, Judgement]]:
-    """Return what differs between live wallets and the chain without writing anything down; for the audit.
+def compare(wallet_ids: Iterable[UUID] | None = None) -> list[Comparison]:
+    """Compare live wallets with the chain without writing anything down; for the audit. Empty without nodes.
 
-    What an operator told to ignore is left out.
+    What only one node of several says is left out, and so is what an operator told to ignore.
     """
     asked = chain.holdings()
     stands = {} if asked is None else read_stands(wallet_ids)
     if asked is None or not stands:
         return []
     told = asked.holdings({stand.address: stand.chain_slot for stand in stands.values()})
-    return [
-        (stand, judgement)
-        for stand in stands.values()
-        for judgement in reconciliation.judge(stand.amounts, told.get(stand.address, ()), nodes=asked.nodes)
-        if judgement.differs and not _is_ignored(stand.wallet_id, stand.epoch, judgement)
-    ]
+    return [_compared(stand, told.get(stand.address, ()), asked.nodes) for stand in stands.values()]
+
+
+def _compared(stand: Stand, told: Sequence[Holdings], nodes: int) -> Comparison:
+    differing = tuple(
+        judgement
+        for judgement in reconciliation.judge(stand.amounts, told, nodes=nodes)
+        if judgement.agreed and judgement.differs and not _is_ignored(stand.wallet_id, stand.epoch, judgement)
+    )
+    return Comparison(stand, differing, answered=len(told) >= min(2, nodes))
 
 
 _STANDS = """
@@ -122,7 +135,7 @@ def read_stands(wallet_ids: Iterable[UUID] | None = None) -> dict[UUID, Stand]:
         "SELECT wallet_id, mint, symbol, amount + held FROM balance WHERE wallet_id = ANY(%s)", [list(amounts)]
     ):
         amounts[wallet_id][mint], symbols[wallet_id][mint] = amount, symbol
-    return {row[0]: Stand(*row, amounts[row[0]], symbols[row[0]]) for row in rows if row[0] in amounts}
+    return {row[0]: Stand(*row, amounts=amounts[row[0]], symbols=symbols[row[0]]) for row in rows if row[0] in amounts}
 
 
 def _write_down(stand: Stand, told: Sequence[Holdings], nodes: int) -> int | None:

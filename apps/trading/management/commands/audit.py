@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
 from django.core.management.base import BaseCommand, CommandParser
 
-from apps.trading.services import audit_books
+from apps.trading.services import audit_books, audit_chain
 from apps.trading.services.audit_books import AuditReport
 
 _SHOWN_PER_CHECK = 20
@@ -18,10 +18,13 @@ class Command(BaseCommand):
     help = "Recompute every balance, position, profit and counter from the ledger and print the differences."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--books-only", action="store_true", help="ask no node what live wallets hold")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = audit_books.audit_books()
+        if not options["books_only"]:
+            report = replace(report, checks=(*report.checks, audit_chain.audit_chain()))
         self.stdout.write(_json(report) if options["json"] else _table(report))
         if report.differences:
             raise SystemExit(1)

@@ -57,7 +57,7 @@ def _policy(status: SignerStatus) -> Iterator[Finding]:
     if status.max_fee_lamports < settings.LIVE_MAX_FEE_LAMPORTS:
         yield warn(
             "caps",
-            f"Fees: the signer allows {status.max_fee_lamports:,} lamports, the desk {settings.LIVE_MAX_FEE_LAMPORTS:,}.",
+            f"Fees: {status.max_fee_lamports:,} lamports at the signer, {settings.LIVE_MAX_FEE_LAMPORTS:,} here.",
             "Make SIGNER_MAX_FEE_LAMPORTS and LIVE_MAX_FEE_LAMPORTS the same.",
         )
     if status.programs:

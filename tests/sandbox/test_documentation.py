@@ -8,6 +8,7 @@ from json import loads
 
 import pytest
 
+from apps.sandbox.chain.faults import NodeFaultKind
 from apps.sandbox.domain.ready_made import READY_MADE
 from apps.sandbox.domain.scenarios import ScenarioName
 from apps.sandbox.faults import FaultKind
@@ -36,5 +37,5 @@ def test_every_command_works_in_the_order_it_stands_in(own: SandboxControl) -> N
 
 
 def test_every_name_that_can_be_given_is_documented() -> None:
-    for name in [*READY_MADE, *ScenarioName, *FaultKind]:
+    for name in [*READY_MADE, *ScenarioName, *FaultKind, *NodeFaultKind]:
         assert f"`{name}`" in TEXT, name

@@ -15,6 +15,7 @@ const REASONS = {
   take_profit: "take profit",
   reset: "wallet reset",
   write_off: "written off",
+  reversed: "never on the chain",
 };
 const NO_DCA = {
   disabled: "off",

@@ -14,6 +14,7 @@ const REASONS = {
   take_profit: ["take profit", "good"],
   reset: ["wallet reset", ""],
   write_off: ["written off", "bad"],
+  reversed: ["never on the chain", ""],
 };
 const STATES = { active: ["Active", "good"], reducing: ["Reducing", "warn"], halted: ["Halted", "bad"] };
 

@@ -23,6 +23,7 @@ class CloseReason(Badge):
     TAKE_PROFIT = "take_profit", "Take profit"
     RESET = "reset", "Wallet reset"
     WRITE_OFF = "write_off", "Written off"
+    REVERSED = "reversed", "Never on the chain"
 
     @classmethod
     def colours(cls) -> dict[str, str]:
@@ -33,6 +34,7 @@ class CloseReason(Badge):
             "take_profit": "success",
             "reset": "muted",
             "write_off": "danger",
+            "reversed": "muted",
         }
 
 

@@ -148,7 +148,7 @@ def _sell(
 
 def close_reason(order: LockedOrder) -> str:
     """Return why a position ends with this order: as its exit says, which a person may have joined meanwhile."""
-    return order.intent_reason or str(CloseReason.MANUAL)
+    return order.intent_reason or order.inputs.get("reason") or str(CloseReason.MANUAL)
 
 
 def _effect(order: LockedOrder, before: position_changes.Books, fill: Fill) -> sold.Effect:

@@ -62,6 +62,7 @@ class LockedOrder:
     intent_open: bool
     intent_at: datetime | None
     signal_at: datetime | None
+    fill: dict[str, Any] | None
 
     @property
     def in_flight(self) -> bool:
@@ -103,7 +104,7 @@ SELECT o.id, o.agent_id, o.wallet_id, o.epoch, o.side, o.purpose, o.mint, o.symb
        o.intent_id, o.position_id, o.requested_by_id, o.attempt, o.status, o.in_base_units, o.slippage_bps,
        o.price_impact, COALESCE(o.inputs, '{}')::text, COALESCE(o.quote, '{}')::text, o.held_mint, o.held_amount,
        o.slot_held, o.signature, o.transaction_id, o.created_at, a.user_id, a.trading_config::text, i.reason, i.kind,
-       COALESCE(i.status IN ('due', 'leased'), false), i.created_at, s.created_at
+       COALESCE(i.status IN ('due', 'leased'), false), i.created_at, s.created_at, o.fill::text
 FROM trade_order o
 JOIN agent a ON a.id = o.agent_id
 LEFT JOIN exit_intent i ON i.id = o.intent_id
@@ -149,6 +150,7 @@ def _order(row: Sequence[Any]) -> LockedOrder:
     values[15] = int(values[15])
     values[18], values[19] = orjson.loads(values[18]), orjson.loads(values[19])
     values[27] = read_config(values[27])
+    values[33] = None if values[33] is None else orjson.loads(values[33])
     return LockedOrder(*values)
 
 

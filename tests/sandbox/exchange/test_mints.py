@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from solders.pubkey import Pubkey
 
 from apps.sandbox.chain import accounts
+from apps.sandbox.domain import resume
 from apps.sandbox.domain.market import Market
 from apps.sandbox.domain.mints import MintExtension, MintRules
 from apps.sandbox.exchange.mints import account_size, mint_bytes
@@ -107,3 +109,23 @@ def test_the_demo_market_has_harmless_tokens_and_one_of_each_kind_that_is_not():
     assert sum(not each.extensions and not each.mint_authority and not each.freeze_authority for each in demo) > 10
     assert all(each.token_2022 for each in demo if each.extensions)
     assert all(each.freeze_authority for each in demo if MintExtension.DEFAULT_FROZEN in each.extensions)
+
+
+def test_a_token_keeps_its_rules_over_a_restart_of_the_market(desk):
+    mint = desk.token(rules(MintExtension.TRANSFER_FEE, MintExtension.DEFAULT_FROZEN))
+    document = orjson.loads(orjson.dumps(resume.to_document(desk.market)))
+    again = Market(seed=desk.market.seed, demo_tokens=2, tick_ms=500, now=NOW, autonomous=False)
+    assert resume.adopt(again, document)
+    assert again.listing(mint).token.rules == desk.market.listing(mint).token.rules
+    assert again.view.pools[mint] == desk.market.view.pools[mint]
+
+
+def test_a_market_written_down_before_mints_had_rules_is_taken_with_harmless_ones(desk):
+    mint = desk.token()
+    document = orjson.loads(orjson.dumps(resume.to_document(desk.market)))
+    for row in document["tokens"]:
+        if row["order"] is not None:
+            del row["order"]["rules"]
+    again = Market(seed=desk.market.seed, demo_tokens=2, tick_ms=500, now=NOW, autonomous=False)
+    assert resume.adopt(again, document)
+    assert again.listing(mint).token.rules == MintRules()

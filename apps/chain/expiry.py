@@ -16,6 +16,7 @@ from apps.core.http import Lane
 __all__ = ["Expired", "Landed", "Unknown", "can_land_no_more", "find_landing"]
 
 _HISTORY_ROWS = 1000
+_PATIENCE_SECONDS = 1.5
 
 
 async def can_land_no_more(
@@ -40,8 +41,13 @@ async def can_land_no_more(
 
 
 async def find_landing(pool: NodePool, signature: str, *, lane: Lane = Lane.REST) -> Landed | Unknown:
-    """Return the transaction if nodes agree that it landed; `Landed.finalized` says whether it can be forked away."""
-    told = await pool.each(lambda node: _testify(pool, node, signature, None, None, lane))
+    """Return the transaction if nodes agree that it landed; `Landed.finalized` says whether it can be forked away.
+
+    A node that hangs is not waited for: it counts as silent.
+    """
+    told = await pool.each(
+        lambda node: _testify(pool, node, signature, None, None, lane), patience_seconds=_PATIENCE_SECONDS
+    )
     heard = [each for each in told.values() if isinstance(each, Statement)]
     verdict = judge(heard, nodes=len(pool.names), last_valid_block_height=None)
     return verdict if isinstance(verdict, Landed | Unknown) else Unknown(NO_TRANSACTION_YET)

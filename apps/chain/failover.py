@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from apps.chain.adapters.json_rpc import Node, NodeState
 from apps.chain.domain import answers
 from apps.chain.domain.health import compare_slots
-from apps.chain.errors import NodeError, NodeRateLimited, NodesNotConfigured, Verdict
+from apps.chain.errors import NodeError, NodeRateLimited, NodesNotConfigured, NodeUnavailable, Verdict
 from apps.chain.metrics import SLOTS_BEHIND
 from apps.core.http import Lane
 
@@ -40,10 +40,22 @@ class NodeGroup:
         """Say whether every node is on this machine."""
         return all(node.state.address.local for node in self._nodes.values())
 
-    async def each(self, ask: Callable[[str], Coroutine[Any, Any, Result]]) -> dict[str, Result | NodeError]:
-        """Ask every node by name at once; return what each answered or failed with."""
-        told = await asyncio.gather(*(tried(ask(name)) for name in self._nodes))
-        return dict(zip(self._nodes, told, strict=True))
+    async def each(
+        self, ask: Callable[[str], Coroutine[Any, Any, Result]], *, patience_seconds: float | None = None
+    ) -> dict[str, Result | NodeError]:
+        """Ask every node by name at once; return what each answered or failed with.
+
+        With a patience, those that have not answered so long after the first that did are taken for silent.
+        """
+        asked = {name: self.start(tried(ask(name))) for name in self._nodes}
+        if patience_seconds is None:
+            await asyncio.gather(*asked.values())
+        else:
+            await first_and_rest(asked.values(), lambda told: not isinstance(told, NodeError), patience_seconds)
+        return {
+            name: task.result() if task.done() else NodeUnavailable(name, f"{name} has not answered yet")
+            for name, task in asked.items()
+        }
 
     async def compare_slots(self) -> None:
         """Ask every node for its slot and note who is behind."""

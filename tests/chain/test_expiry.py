@@ -224,6 +224,19 @@ async def test_a_landing_that_one_node_makes_up_is_not_believed(
     assert isinstance(await asked(pool, signed, blockhash.last_valid_block_height, payer), Expired)
 
 
+async def test_a_node_that_hangs_does_not_hold_up_a_landing(
+    chain_market: ChainMarket, pool: NodePool, payer: Keypair, monkeypatch
+):
+    monkeypatch.setattr(expiry, "_PATIENCE_SECONDS", 0.05)
+    signed = payment(payer, await pool.latest_blockhash())
+    await pool.send(bytes(signed))
+    chain_market.wait_for(signed.signatures[0])
+    chain_market.fault("hang", "node_2")
+    landed = await expiry.find_landing(pool, str(signed.signatures[0]))
+    assert isinstance(landed, Landed)
+    assert (landed.witnesses, landed.finalized) == (pool.names[:1], False)
+
+
 async def test_with_one_node_it_stays_unknown(chain_market: ChainMarket, payer: Keypair):
     pool = nodes.open_pool(chain_market.rpc_urls[:1])
     blockhash = await pool.latest_blockhash()

@@ -19,7 +19,7 @@ _USER = (
     f"SELECT {fixed_sql.columns_of(User, 'u')},"
     " EXISTS (SELECT FROM revoked_token WHERE jti = %(jti)s),"
     " EXISTS (SELECT FROM refresh_family WHERE id = %(family)s AND ended_at IS NOT NULL)"
-    " FROM account u WHERE u.id = %(user)s AND u.is_active"
+    " FROM account u WHERE u.id = %(user)s"
 )
 
 
@@ -27,13 +27,15 @@ def user_of(claims: tokens.Claims) -> User:
     """Return the user an access token or a ticket acts for, in one query.
 
     Raises:
-        Unauthenticated: USER_GONE, or TOKEN_REVOKED when the token or its session was ended.
+        Unauthenticated: USER_GONE, USER_DEACTIVATED, or TOKEN_REVOKED when the token or its session was ended.
     """
     found = fixed_sql.fetch_all(_USER, {"jti": claims.jti, "family": claims.family_id, "user": claims.user_id})
     if not found:
         raise Unauthenticated("USER_GONE", "The user of this token does not exist any more.")
     *columns, token_revoked, session_ended = found[0]
     user = fixed_sql.model_from(User, columns)
+    if not user.is_active:
+        raise Unauthenticated("USER_DEACTIVATED", "The user of this token was deactivated by an operator.")
     # A token of a session ends with it; one without (a page's ticket) is measured by its age.
     valid_from = user.tokens_valid_from if claims.family_id is None else None
     too_old = valid_from is not None and claims.issued_at < int(valid_from.timestamp())

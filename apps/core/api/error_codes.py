@@ -41,6 +41,7 @@ SENTENCES: dict[str, str] = {
     "TOKEN_REVOKED": "The token was signed out, or the ticket was used before.",
     "WRONG_TOKEN_TYPE": "A refresh token was sent where an access token belongs, or the other way round.",
     "USER_GONE": "The user of this token does not exist any more.",
+    "USER_DEACTIVATED": "The user of this token was deactivated by an operator.",
     "USER_NOT_FOUND": "The user of this token does not exist any more.",
     "API_KEY_INVALID": "The API key is unknown, or was deleted.",
     "API_KEY_EXPIRED": "The API key has expired.",

@@ -23,7 +23,8 @@ NOBODY = {
     "nobody": "AUTH_HEADER_MISSING",
     "refresh token": "WRONG_TOKEN_TYPE",
     "expired token": "TOKEN_EXPIRED",
-    "deactivated user": "USER_GONE",
+    "deactivated user": "USER_DEACTIVATED",
+    "deleted user": "USER_GONE",
 }
 BAD_KEYS = {"deactivated user's key": "API_KEY_INVALID", "expired key": "API_KEY_EXPIRED"}
 OF_PEOPLE = [row for row in TABLE if not row.public]
@@ -86,7 +87,7 @@ def _refused(row: Row) -> dict[str, tuple[int, str]]:
         }
     people = {who: (401, code) for who, code in NOBODY.items()}
     if row.path == "/auth/me":  # the one route that says so of a user who is no more
-        people["deactivated user"] = (404, "USER_NOT_FOUND")
+        people["deleted user"] = (404, "USER_NOT_FOUND")
     return people | told
 
 

@@ -166,8 +166,10 @@ def make_world(held: Any, tradable: Any) -> World:
 
 def _hand_out(world: World, owner: User, other: User, staff: User) -> None:
     """Give everybody what they call with."""
-    gone = factories.make_user(is_active=False)
+    barred, gone = factories.make_user(is_active=False), factories.make_user()
     now = timezone.now()
+    of_gone = tokens.access_token(gone, family_id=None, now=now)
+    gone.delete()
     session = factories.make_session(owner)
     expired = now - timedelta(hours=1)
     world.headers = {
@@ -177,8 +179,9 @@ def _hand_out(world: World, owner: User, other: User, staff: User) -> None:
         "staff": _bearer(tokens.access_token(staff, family_id=None, now=now)),
         "refresh token": _bearer(tokens.refresh_token(owner, family=session, generation=0)),
         "expired token": _bearer(tokens.access_token(owner, family_id=None, now=expired)),
-        "deactivated user": _bearer(tokens.access_token(gone, family_id=None, now=now)),
-        "deactivated user's key": _key(gone),
+        "deactivated user": _bearer(tokens.access_token(barred, family_id=None, now=now)),
+        "deleted user": _bearer(of_gone),
+        "deactivated user's key": _key(barred),
         "expired key": _key(owner, expires_at=expired),
         "other's key": _key(other),
         **{f"key {scope}": _key(owner, scopes=(scope,)) for scope in SCOPES},

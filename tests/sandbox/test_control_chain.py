@@ -11,6 +11,8 @@ from solders.keypair import Keypair
 from tests.chain_market import ChainMarket
 from tests.sandbox.chain.wallet import CONFIRMED, ask, post
 
+PAUPER = str(Keypair().pubkey())
+
 
 def answered(
     market: ChainMarket, path: str, body: dict[str, Any] | None = None, method: str = "POST"
@@ -104,6 +106,7 @@ def test_a_storm_names_at_most_one_liar(chain_market: ChainMarket):
         ("/chain/airdrop", {}, "REQUIRED_FIELD", "address"),
         ("/chain/airdrop", {"address": "moon"}, "INVALID_FIELD", "address"),
         ("/chain/airdrop", {"address": "1" * 32, "sol": -1}, "INVALID_FIELD", "sol"),
+        ("/chain/airdrop", {"address": PAUPER, "sol": "0.000000001"}, "NOT_TAKEN", "sol"),
         ("/chain/fork", {}, "REQUIRED_FIELD", "signature"),
         ("/chain/fork", {"signature": "moon"}, "NOT_PENDING", "signature"),
         ("/chain/slots", {"count": 0}, "INVALID_FIELD", "count"),

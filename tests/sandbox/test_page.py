@@ -15,7 +15,8 @@ def test_the_page_loads_nothing_from_elsewhere(sandbox: SandboxControl) -> None:
     page = sandbox.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    parts = [page.text, *(sandbox.get(f"/page/{name}").text for name in ("sandbox.css", "sandbox.js", "charts.js", "chain.js"))]
+    names = ("sandbox.css", "sandbox.js", "charts.js", "chain.js")
+    parts = [page.text, *(sandbox.get(f"/page/{name}").text for name in names)]
     for part in parts:
         assert set(re.findall(r"https?://[^'\"\s)]+", part)) <= {"http://www.w3.org/2000/svg"}
     assert "default-src 'self'" in page.headers["content-security-policy"]

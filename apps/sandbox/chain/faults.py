@@ -271,7 +271,7 @@ class NodeFaultBook:
             return []
         met = []
         for fault in self.active(node):
-            if fault.methods and method not in fault.methods:
+            if method not in fault.methods and (fault.methods or method == SOCKET):
                 continue
             if signature is not None and not fault.touches(signature):
                 continue

@@ -34,7 +34,7 @@ def _one(given: Any) -> Filter:
         case {"dataSize": int(size)}:
             return lambda account: len(account.data) == size
         case {"memcmp": {"offset": int(offset), "bytes": str(text), **rest}}:
-            wanted = _bytes(text, rest.get("encoding", "base58"))
+            wanted = _bytes(text, str(rest.get("encoding", "base58")))
             return lambda account: bytes(account.data[offset : offset + len(wanted)]) == wanted
         case "tokenAccountState" | {"tokenAccountState": _}:
             return lambda account: token_account(account) is not None or mint(account) is not None

@@ -114,8 +114,7 @@ class Node:
         behind, unsent = by_kind.get(NodeFaultKind.BEHIND), by_kind.get(NodeFaultKind.NOT_SENT)
         number = call.get("id")
         if unhealthy is not None:
-            slots = unhealthy.slots
-            return failure(number, UNHEALTHY, f"Node is behind by {slots} slots", {"numSlotsBehind": slots})
+            return _unhealthy(number, unhealthy)
         if late is not None and "minContextSlot" in repr(call.get("params")):
             data = {"contextSlot": self._chain.slot - 1}
             return failure(number, MIN_CONTEXT_SLOT_NOT_REACHED, "Minimum context slot has not been reached", data)
@@ -124,8 +123,7 @@ class Node:
             return self._swallow(call, unsent)
         rpc = Rpc(self._chain, behind=0 if behind is None else behind.slots or 0)
         if behind is not None and call.get("method") == "getHealth":
-            data = {"numSlotsBehind": behind.slots}
-            return failure(number, UNHEALTHY, f"Node is behind by {behind.slots} slots", data)
+            return _unhealthy(number, behind)
         answer = rpc.answer(call)
         rolled_back = by_kind.get(NodeFaultKind.ROLLED_BACK)
         if rolled_back is not None and "result" in answer:
@@ -191,6 +189,10 @@ def _config(call: dict[str, Any]) -> dict[str, Any]:
     params = call.get("params")
     config = params[1] if isinstance(params, list) and len(params) > 1 else None
     return config if isinstance(config, dict) else {}
+
+
+def _unhealthy(number: Any, fault: NodeFault) -> dict[str, Any]:
+    return failure(number, UNHEALTHY, f"Node is behind by {fault.slots} slots", {"numSlotsBehind": fault.slots})
 
 
 def _one(answers: list[Any]) -> Any:

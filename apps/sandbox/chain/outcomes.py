@@ -52,10 +52,9 @@ class Outcome:
         transaction: VersionedTransaction,
     ) -> Self:
         """Return what the machine says became of a transaction."""
-        failed = isinstance(result, FailedTransactionMetadata)
         meta = result if isinstance(result, TransactionMetadata) else result.meta()
         return cls(
-            error=error_json(result.err()) if failed else None,
+            error=error_json(result.err()) if isinstance(result, FailedTransactionMetadata) else None,
             logs=list(meta.logs()),
             units=meta.compute_units_consumed(),
             fee=fee_of(meta, transaction),
@@ -84,6 +83,9 @@ def sentence(error: Any) -> str:
         index, what = error["InstructionError"]
         said = f"custom program error: {what['Custom']:#x}" if isinstance(what, dict) and "Custom" in what else what
         return f"Error processing Instruction {index}: {said}"
+    if isinstance(error, dict) and "InsufficientFundsForRent" in error:
+        place = error["InsufficientFundsForRent"]["account_index"]
+        return f"Transaction results in an account ({place}) with insufficient funds for rent"
     return _SENTENCES.get(str(error), str(error))
 
 

@@ -57,6 +57,9 @@ class Rpc:
             result = method(self, Parameters(request.get("params")))
         except Refused as refused:
             return failure(number, refused.code, refused.message, refused.data)
+        except (LookupError, TypeError, ValueError) as error:
+            log.warning("sandbox_parameters_unreadable method=%s error=%r", request["method"], error)
+            return failure(number, INVALID_PARAMS, f"Invalid params: {error}")
         return {"jsonrpc": "2.0", "result": result, "id": number}
 
     def _slot_of(self, commitment: str) -> int:
@@ -320,8 +323,11 @@ class Rpc:
         if wanted is None:
             return None
         encoding = {"encoding": wanted.get("encoding", "base64")}
-        states = (tried.after.get(read_key(address)) for address in wanted.get("addresses", ()))
-        return [None if state is None else self._present(state, encoding) for state in states]
+        keys = [read_key(address) for address in wanted.get("addresses", ())]
+        if tried.error is not None:
+            return [None] * len(keys)
+        states = (tried.after.get(key, self._chain.account(key)) for key in keys)
+        return [None if state is None or state.lamports == 0 else self._present(state, encoding) for state in states]
 
     def _status(self, signature: Signature) -> Config | None:
         landed = self._chain.landed.get(signature)

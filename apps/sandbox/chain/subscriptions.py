@@ -85,6 +85,7 @@ class Subscriptions:
         self._recent: list[Landed] = []
         self._told_until = dict.fromkeys(COMMITMENTS, chain.slot - 1)
         chain.on_landed.append(self._landed)
+        chain.on_rolled_back.append(self._rolled_back)
 
     def slot_made(self) -> None:
         """Tell what has reached its commitment with this slot."""
@@ -105,6 +106,11 @@ class Subscriptions:
         self._recent.append(landed)
         if landed.slot <= self._told_until["processed"]:
             self._tell(landed, "processed")
+
+    def _rolled_back(self, undone: list[Landed]) -> None:
+        """What a fork took back is told of no more, unless it lands again."""
+        gone = {landed.signature for landed in undone}
+        self._recent = [each for each in self._recent if each.signature not in gone]
 
     def _tell(self, landed: Landed, commitment: str) -> None:
         for wanted in list(self._wanted.values()):

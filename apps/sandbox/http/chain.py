@@ -18,6 +18,7 @@ from solders.signature import Signature
 from apps.core.money import LAMPORTS_PER_SOL, lamports_to_sol
 from apps.sandbox.chain.fees import bid_of
 from apps.sandbox.chain.ledger import Landed
+from apps.sandbox.chain.refused import Refused
 from apps.sandbox.chain.server import NODES
 from apps.sandbox.http.body import BadRequest, Fields
 from apps.sandbox.http.runtime import RUNTIME, Runtime, json_response
@@ -45,7 +46,10 @@ async def airdrop(request: web.Request) -> web.Response:
         to = Pubkey.from_string(address)
     except ValueError:
         raise fields.wrong("address", "must be the base58 address of an account") from None
-    signature = runtime.chain.ledger.airdrop(to, int(sol * LAMPORTS_PER_SOL))
+    try:
+        signature = runtime.chain.ledger.airdrop(to, int(sol * LAMPORTS_PER_SOL))
+    except Refused as refused:
+        raise BadRequest("NOT_TAKEN", refused.message, field="sol", status=409) from None
     runtime.engine.moved()
     return json_response({"signature": str(signature)}, status=201)
 

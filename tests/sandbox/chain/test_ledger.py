@@ -180,6 +180,20 @@ def test_a_simulation_tells_balances_before_and_after_and_changes_nothing(chain,
     assert replaced["result"]["value"]["replacementBlockhash"]["lastValidBlockHeight"] == chain.height + VALID_BLOCKS
 
 
+def test_a_simulation_shows_the_accounts_it_is_asked_for_as_they_would_be(chain, alice):
+    bob, carol = Keypair().pubkey(), Keypair().pubkey()
+    chain.airdrop(carol, 7 * SOL)
+    wanted = {"encoding": "base64", "addresses": [str(bob), str(carol), str(Keypair().pubkey())]}
+
+    def shown(lamports: int) -> list[int | None]:
+        text = base64.b64encode(bytes(paying(chain, alice, bob, lamports))).decode()
+        told = ask(chain, "simulateTransaction", text, {"encoding": "base64", "accounts": wanted})["result"]["value"]
+        return [None if each is None else each["lamports"] for each in told["accounts"]]
+
+    assert shown(SOL) == [SOL, 7 * SOL, None]
+    assert shown(99 * SOL) == [None, None, None]
+
+
 def test_sol_is_wrapped_and_unwrapped_to_the_lamport(chain, alice):
     own = spl.get_associated_token_address(alice.pubkey(), WRAPPED_SOL_MINT)
     make = spl.create_idempotent_associated_token_account(
@@ -210,6 +224,8 @@ def test_sol_is_wrapped_and_unwrapped_to_the_lamport(chain, alice):
         ("sendTransaction", ["%%%", {"encoding": "base64"}], -32602),
         ("getTokenSupply", ["11111111111111111111111111111111"], -32602),
         ("getSignatureStatuses", [["1"] * 257], -32602),
+        ("getAccountInfo", ["1" * 32, {"encoding": "base64", "dataSlice": {"offset": 0}}], -32602),
+        ("getProgramAccounts", ["1" * 32, {"filters": [{"size": 3}]}], -32602),
         ("whatever", [], -32601),
     ],
 )

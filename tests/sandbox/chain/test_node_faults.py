@@ -72,6 +72,13 @@ def test_a_fault_strikes_as_often_as_it_is_told_to_and_only_its_methods(chain_ma
     assert (fault.hits, chain_market.faults.active()) == (2, [])
 
 
+def test_a_fault_of_calls_is_not_used_up_by_sockets():
+    book = NodeFaultBook(1, ("node_1",))
+    fault = book.add("node_1", NodeFaultKind.RATE_LIMIT, times=1)
+    assert book.draw("node_1", "websocket", "1") == []
+    assert book.draw("node_1", "getSlot") == [fault]
+
+
 def test_a_slow_node_executes_what_nobody_waits_for_any_more(chain_market, sender):
     bob = Keypair().pubkey()
     pay = sender.paying(bob, SOL)

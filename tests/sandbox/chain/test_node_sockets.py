@@ -72,3 +72,12 @@ def test_a_liars_socket_lies_as_its_statuses_do(chain_market, pay):
     send(chain_market, pay)
     assert heard(chain_market, 1, signature_of(pay)) == {"InstructionError": [0, {"Custom": 6001}]}
     assert heard(chain_market, 0, signature_of(pay)) is None
+
+
+def test_what_a_fork_takes_back_is_not_told_to_be_final(chain_market, pay):
+    send(chain_market, pay)
+    chain_market.wait_for(signature_of(pay))
+    chain_market.roll_back(signature_of(pay))
+    chain_market.pass_slots(40)
+    with pytest.raises(TimeoutError):
+        heard(chain_market, 0, signature_of(pay))

@@ -85,7 +85,7 @@ class Env(BaseSettings):
     pyth_api_key: SecretStr = SecretStr("")
 
     sandbox_rpc_port: int = Field(
-        8899, ge=1, le=65533, description="first node of the local chain; its WebSocket is on the next port"
+        8899, ge=1, le=65532, description="first node of the local chain; its WebSocket is on the next port"
     )
     sandbox_slot_seconds: float = Field(0.4, gt=0, description="pace of the local chain")
     solana_rpc_urls: Listed = Field(

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 _KEPT_SECONDS, _TRIED_AGAIN_SECONDS = 60.0, 5.0
 _PATIENCE_SECONDS = 10.0
+#: How long the slower nodes are waited for once one has told.
+_PATIENCE_WITH_ONE_SECONDS = 1.0
 
 
 class Cluster(Badge):
@@ -82,7 +84,7 @@ def cluster_of(genesis_hash: str, *, is_sandbox: bool) -> Cluster:
 
 async def look(pool: NodePool) -> Standing:
     """Ask every node for its genesis hash."""
-    told = await pool.each(lambda name: pool.genesis_hash(name))
+    told = await pool.each(lambda name: pool.genesis_hash(name), patience_seconds=_PATIENCE_WITH_ONE_SECONDS)
     genesis = {name: value for name, value in told.items() if isinstance(value, str)}
     silent = {name: value.code for name, value in told.items() if isinstance(value, NodeError)}
     hashes = set(genesis.values())

@@ -10,6 +10,7 @@ from apps.chain import cluster, nodes
 from apps.chain.cluster import Cluster
 from apps.chain.errors import NodeError, NodesDisagree, NodesNotConfigured
 from apps.chain.pool import NodePool
+from apps.trading.services.live.chain_clock import ChainClock
 from tests.chain_market import ChainMarket, running_chain_market
 
 
@@ -25,6 +26,8 @@ async def test_nodes_of_different_chains_are_refused(chain_market: ChainMarket):
         pool = nodes.open_pool([chain_market.rpc_urls[0], other.rpc_urls[0]])
         with pytest.raises(NodesDisagree):
             await cluster.confirm(pool)
+        with pytest.raises(NodesDisagree):
+            await ChainClock(pool).now()
         standing = await cluster.look(pool)
         assert standing.mixed
         assert standing.cluster is None

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apps.chain import cluster
 from apps.chain.domain.answers import Blockhash
 from apps.chain.errors import NodeError, NodeUnavailable
 from apps.chain.pool import NodePool
@@ -22,6 +23,7 @@ _MARGIN_BLOCKS = 10
 _KEPT_SECONDS = 1.0
 #: A node that hangs must not keep the others from being heard.
 _PATIENCE_SECONDS = 1.0
+_CLUSTER_CONFIRMED_FOR_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class ChainClock:
     def __init__(self, pool: NodePool) -> None:
         self._pool = pool
         self._known: tuple[float, ChainTime] | None = None
+        self._confirmed_until = 0.0
         self._asking = asyncio.Lock()
 
     async def now(self) -> ChainTime:
         """Return the chain's time, at most a second old.
 
         Raises:
-            NodeError: no node answers.
+            NodeError: no node answers. NodesDisagree: they are of different clusters, and nothing is built.
         """
         async with self._asking:
             if self._known is None or time.monotonic() - self._known[0] > _KEPT_SECONDS:
@@ -71,6 +74,9 @@ class ChainClock:
             return self._known[1]
 
     async def _ask(self) -> ChainTime:
+        if time.monotonic() >= self._confirmed_until:
+            await cluster.confirm(self._pool)
+            self._confirmed_until = time.monotonic() + _CLUSTER_CONFIRMED_FOR_SECONDS
         told = await asyncio.gather(*map(self._ask_one, self._pool.names))
         answered = [answer for answer in told if answer is not None]
         if not answered:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from celery import shared_task
 
-from apps.wallets.services import reconciling
+from apps.core import sweep
+from apps.wallets.services import key_care, reconciling
 
 
 @shared_task(name="wallets.reconcile")
@@ -19,3 +20,6 @@ def reconcile() -> None:
 def reconcile_wallet(wallet_id: str) -> None:
     """Compare one live wallet with the chain, as after a trade."""
     reconciling.look([UUID(wallet_id)])
+
+
+sweep.register("signer's keys", queue="default", every=5.0, run=key_care.follow)

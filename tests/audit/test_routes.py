@@ -43,6 +43,8 @@ ELSEWHERE = {
     "PUT /agent-historical-swaps/{trade}",
     "DELETE /agent-historical-swaps/{trade}",
     "POST /wallets/{live}/check-deposits",  # needs a chain: tests/wallets
+    *(f"POST /wallets/keys{rest}" for rest in ("", "/import")),  # need a signer: tests/wallets
+    *(f"POST /wallets/keys/{{key_address}}/{verb}" for verb in ("unlock", "lock", "export")),
 }
 
 

@@ -23,6 +23,7 @@ SENTENCES: dict[str, str] = {
     "IDEMPOTENCY_IN_PROGRESS": "The first request with this Idempotency-Key still runs: ask again shortly.",
     "IDEMPOTENCY_KEY_REUSED": "This Idempotency-Key was used for another request.",
     "INTERNAL_ERROR": "Something broke inside; the log has it under the answer's `x-request-id`.",
+    "DESK_STOPPING": "The desk stops before it has an answer: look whether it was done before you ask again.",
     "DATABASE_UNAVAILABLE": "The database does not answer: try again shortly.",
     "DATABASE_BUSY": "Other work holds what this needs in the database: try again shortly.",
     # What a provider of quotes, prices or the chain did.
@@ -88,6 +89,14 @@ SENTENCES: dict[str, str] = {
     "WALLET_BUSY": "The wallet's books changed whenever the chain was asked: try again shortly.",
     "CHAIN_NOT_CONFIGURED": "The desk has no node of the chain to ask: an operator sets one up.",
     "RPC_ERROR": "No node of the chain answered, or the one that did was behind: try again shortly.",
+    "KEY_NOT_FOUND": "The signer has no key of this address.",
+    "KEY_EXISTS": "The signer has this key already.",
+    "KEY_UNREADABLE": "This is no key file of Soldesk, or it is damaged.",
+    "KEY_FROM_ENVIRONMENT": "The key is given to the signer by its environment: it has no file and no passphrase.",
+    "PASSPHRASE_WEAK": "A passphrase has twelve characters or more, not the same few again and again.",
+    "PASSPHRASE_WRONG": "The passphrase does not open the key.",
+    "PASSPHRASE_LOCKED": "Too many wrong passphrases for this key: wait as long as the message says.",
+    "SIGNER_UNAVAILABLE": "The signer does not answer, or could not do it: an operator looks after it.",
     "LIVE_WALLET": "A live wallet holds what the chain says: nothing is entered by hand.",
     "POSITION_OPEN": "An open position holds these tokens: close it first.",
     # Signals and trading.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.wallets.api import transaction_views, views, wallet_views
+from apps.wallets.api import key_views, transaction_views, views, wallet_views
 
 urlpatterns = [
     path("wallets/agent/<str:agent_id>", wallet_views.AgentWallets.as_view()),
     path("wallets/assign", wallet_views.AssignWallet.as_view()),
+    path("wallets/signer", key_views.Signer.as_view()),
+    path("wallets/keys", key_views.Keys.as_view()),
+    path("wallets/keys/import", key_views.ImportKey.as_view()),
+    path("wallets/keys/<str:address>/unlock", key_views.UnlockKey.as_view()),
+    path("wallets/keys/<str:address>/lock", key_views.LockKey.as_view()),
+    path("wallets/keys/<str:address>/export", key_views.ExportKey.as_view()),
     path("wallets/<str:address>/check-deposits", wallet_views.CheckDeposits.as_view()),
     path("agent-balances", views.Balances.as_view()),
     path("agent-balances/<str:balance_id>", views.BalanceDetail.as_view()),

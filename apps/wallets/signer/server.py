@@ -33,7 +33,7 @@ class Door:
     def __init__(self, signer: Signer, path: Path, client_uids: Collection[int] = ()) -> None:
         self._signer, self._path = signer, path
         self._uids = {os.geteuid(), *client_uids}
-        self._open = 0
+        self._open: set[asyncio.Task[None] | None] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -56,13 +56,18 @@ class Door:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+            for task in list(filter(None, self._open)):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             with suppress(FileNotFoundError):
                 self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        task = asyncio.current_task()
+        self._open.add(task)
         try:
-            if self._open > MOST_CONNECTIONS:
+            if len(self._open) > MOST_CONNECTIONS:
                 await _tell(writer, _refusal(Reason.SIGNER_BUSY, "Too many ask at once."))
                 return
             if (uid := _peer(writer)) not in self._uids:
@@ -73,7 +78,7 @@ class Door:
         except (ConnectionError, TimeoutError):
             pass
         finally:
-            self._open -= 1
+            self._open.discard(task)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -92,6 +92,13 @@ POST   /wallets/assign                                      200 404 =   -
 POST   /wallets/{wallet}/reset                              200 404 =   -
 POST   /wallets/{live}/unassign                             200 404 =   -
 POST   /wallets/{live}/check-deposits                       503 403 =   -
+GET    /wallets/signer                                      403 403 503 -
+GET    /wallets/keys                                        200 200 =   -
+POST   /wallets/keys                                        403 403 503 -
+POST   /wallets/keys/import                                 403 403 503 -
+POST   /wallets/keys/{key_address}/unlock                   403 403 503 -
+POST   /wallets/keys/{key_address}/lock                     403 403 503 -
+POST   /wallets/keys/{key_address}/export                   403 403 409 -
 
 POST   /trades/execute                                      200 404 =   -
 GET    /trading-state                                       200 200 =   -

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,7 +30,8 @@ from apps.console.consumers import FeedConsumer, stop_feed  # noqa: E402
 from apps.core import database_links, heartbeats  # noqa: E402
 from apps.core.api import errors, request_metrics, wire  # noqa: E402
 from apps.core.api.middleware import PROTECTION, cors_headers, request_id_of  # noqa: E402
-from config.wsgi_lane import StreamLane, WsgiLane  # noqa: E402
+from apps.core.errors import SoldeskError  # noqa: E402
+from config.wsgi_lane import Abandoned, StreamLane, WsgiLane  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -123,10 +124,12 @@ class Web:
         asked = f"{scope['method']} {scope['path']}"
         if _STREAMS.match(asked):
             await self._streams(scope, body, receive, send)
-        elif _WAITS.match(asked):
-            await self._waiting(scope, body, send)
-        else:
-            await self._quick(scope, body, send)
+            return
+        lane = self._waiting if _WAITS.match(asked) else self._quick
+        try:
+            await lane(scope, body, send)
+        except Abandoned:
+            await _refuse(scope, send, errors.Stopping())
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].rstrip("/") == "/ws":
@@ -171,8 +174,8 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-async def _refuse(scope: Scope, send: Send, error: errors.MiddlewareError) -> None:
-    await _answer(scope, send, error.status, wire.encode(errors.body_of(error)))
+async def _refuse(scope: Scope, send: Send, error: SoldeskError) -> None:
+    await _answer(scope, send, error.status, wire.encode(errors.body_of(error)), errors.headers_of(error))
 
 
 _SHARED_HEADERS = [(name.lower().encode(), value.encode()) for name, value in PROTECTION.items()] + [
@@ -180,10 +183,11 @@ _SHARED_HEADERS = [(name.lower().encode(), value.encode()) for name, value in PR
 ]
 
 
-async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
+async def _answer(scope: Scope, send: Send, status: int, body: bytes, more: Mapping[str, str] | None = None) -> None:
     given = dict(scope["headers"])
     headers = [
         *_SHARED_HEADERS,
+        *((name.lower().encode(), value.encode()) for name, value in (more or {}).items()),
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", request_id_of(given.get(b"x-request-id", b"").decode("latin-1")).encode()),
     ]

@@ -33,6 +33,10 @@ class Answer:
     body: bytes
 
 
+class Abandoned(Exception):
+    """The server stops and waits no longer for the answer; what the thread does goes on until the process ends."""
+
+
 class WsgiLane:
     """Runs a WSGI application for requests whose body is already here."""
 
@@ -41,12 +45,19 @@ class WsgiLane:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def __call__(self, scope: dict[str, Any], body: bytes, send: Send) -> None:
-        """Answer one request; a client that has gone meanwhile changes nothing for the application."""
+        """Answer one request; a client that has gone meanwhile changes nothing for the application.
+
+        Raises:
+            Abandoned: nothing was answered yet when the server gave up waiting.
+        """
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Answer] = loop.create_future()
         environ = build_environ(scope, BytesIO(body))  # type: ignore[arg-type]
         self._threads.submit(self._serve, environ, partial(_hand_over, loop, waiting)).add_done_callback(_tell)
-        answer = await waiting
+        try:
+            answer = await waiting
+        except asyncio.CancelledError:
+            raise Abandoned from None
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -107,7 +118,8 @@ class StreamLane:
 
         try:
             await loop.run_in_executor(self._threads, self._serve, environ, deliver)
-        except Stalled:
+        except (Stalled, asyncio.CancelledError):
+            gone.set()
             log.info("stream_given_up", path=scope["path"])
         finally:
             listening.cancel()

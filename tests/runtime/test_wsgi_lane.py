@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from config import wsgi_lane
+from config import asgi, wsgi_lane
 
 SCOPE = {
     "type": "http",
@@ -75,6 +77,59 @@ def test_an_application_that_breaks_is_raised_to_the_server_and_logged() -> None
         with pytest.raises(ZeroDivisionError):
             ask(application_breaks)
         assert heard(logs) == [("request_broke", ZeroDivisionError)]
+
+
+@pytest.fixture
+def hanging() -> Iterator[Any]:
+    """An application that answers nobody until the test is over."""
+    over = threading.Event()
+
+    def application(_environ: Any, start_response: Any) -> list[bytes]:
+        over.wait(10)
+        start_response("200 OK", [])
+        return [b"late"]
+
+    yield application
+    over.set()
+
+
+async def cancelled_while_waiting(asked: Any) -> None:
+    """Ask, and cancel the request as the server does when it stops."""
+    request = asyncio.ensure_future(asked)
+    await asyncio.sleep(0.05)
+    request.cancel()
+    await request
+
+
+def test_who_still_waits_when_the_server_stops_is_told_so(hanging: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi.application, "_quick", wsgi_lane.WsgiLane(hanging, threads=1, name="test"))
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    asyncio.run(cancelled_while_waiting(asgi.application({**SCOPE, "path": "/api/v1/agents"}, receive, send)))
+    start, body = sent
+    assert start["status"] == 503
+    assert dict(start["headers"])[b"retry-after"] == b"1"
+    assert json.loads(body["body"])["code"] == "DESK_STOPPING"
+
+
+def test_a_stream_still_under_way_when_the_server_stops_ends_without_a_word() -> None:
+    parts = Parts(1_000_000)
+
+    async def send(_message: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+
+    asyncio.run(cancelled_while_waiting(stream(parts, send, stay)))
+    until = time.monotonic() + 5
+    while not parts.closed and time.monotonic() < until:
+        time.sleep(0.01)
+    assert parts.closed
+    assert parts.left > 0
 
 
 class Parts:

@@ -86,7 +86,7 @@ _SHARED = {
     ("API_KEY_ADDRESS_DENIED", "AUTHORIZATION_ERROR", "SCOPE_MISSING", "TOTP_SETUP_REQUIRED"): "ForbiddenOrKey",
     ("AUTHORIZATION_ERROR", "TOTP_SETUP_REQUIRED"): "Forbidden",
     ("BAD_REQUEST", "MALFORMED_JSON"): "UnreadableBody",
-    ("DATABASE_BUSY", "DATABASE_UNAVAILABLE"): "Unavailable",
+    ("DATABASE_BUSY", "DATABASE_UNAVAILABLE", "DESK_STOPPING"): "Unavailable",
 }
 _ADDED_BY_STATUS = {"429": ("Retry-After",), "503": ("Retry-After",), "401": ("WWW-Authenticate",)}
 
@@ -237,7 +237,7 @@ def _of_every(operation: Node) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "414", ("URI_TOO_LONG",)
     yield "429", ("RATE_LIMITED",)
     yield "500", ("INTERNAL_ERROR",)
-    yield "503", ("DATABASE_BUSY", "DATABASE_UNAVAILABLE")
+    yield "503", ("DATABASE_BUSY", "DATABASE_UNAVAILABLE", "DESK_STOPPING")
 
 
 def _fields(operation: Node, schemas: dict[str, Node]) -> Iterator[str]:

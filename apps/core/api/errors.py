@@ -83,6 +83,15 @@ class TooLong(MiddlewareError):
         super().__init__("URI_TOO_LONG", f"Path and query are longer than {most} characters.")
 
 
+class Stopping(SoldeskError):
+    """The web process ends before it has an answer; what was begun may be done all the same."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("DESK_STOPPING", "The desk stops: look whether it was done before you ask again.")
+
+
 class RateLimited(SoldeskError):
     """Too many requests; `retry_after` whole seconds until the next is allowed, `limit` how many a minute are."""
 
@@ -122,7 +131,7 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer any exception of a view (DRF's EXCEPTION_HANDLER)."""
     request = context.get("request")
     error = translate(exc, method=getattr(request, "method", "") or "", path=getattr(request, "path", ""))
-    headers = _headers(error)
+    headers = headers_of(error)
     if error.status >= 500:
         log.error("request_failed", code=error.code, exc_info=exc if error.code == "INTERNAL_ERROR" else None)
     return Response(body_of(error), status=error.status, headers=headers)
@@ -182,7 +191,7 @@ def unknown_route(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResp
 def respond(error: SoldeskError) -> HttpResponse:
     """Return an error as a plain Django response, for doors outside REST framework."""
     response = HttpResponse(wire.encode(body_of(error)), status=error.status, content_type="application/json")
-    for name, value in _headers(error).items():
+    for name, value in headers_of(error).items():
         response[name] = value
     return response
 
@@ -195,7 +204,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return respond(error or SoldeskError("INTERNAL_ERROR", "Internal server error", status=500))
     if error is None:
         return defaults.server_error(request)
-    return HttpResponse(f"<h1>{error.message}</h1>", status=error.status, headers=_headers(error))
+    return HttpResponse(f"<h1>{error.message}</h1>", status=error.status, headers=headers_of(error))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -205,7 +214,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.bad_request(request, exception)
 
 
-def _headers(error: SoldeskError) -> dict[str, str]:
+def headers_of(error: SoldeskError) -> dict[str, str]:
+    """Return the headers an error is answered with beside its body."""
     headers: dict[str, str] = {}
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.retry_after)

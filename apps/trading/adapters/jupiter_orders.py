@@ -219,14 +219,15 @@ def _offer(
         raw = base64.b64decode(transaction, validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise ProviderMalformed(PROVIDER, "order", "jupiter's transaction is not base64") from None
-    minimum = _whole(payload.get("otherAmountThreshold"))
-    if minimum is None or not 0 < minimum <= quote.out_amount:
+    promised = quote.out_amount - _fee_of_output(payload, wanted.output_mint)
+    minimum = _minimum(payload, promised, quote.slippage_bps)
+    if not 0 < minimum <= promised:
         raise ProviderMalformed(PROVIDER, "order", "jupiter's order promises no minimum")
     request_id = str(payload.get("requestId") or "")
     kept = {name: value for name, value in payload.items() if name != "transaction"}
     return OfferedSwap(
         transaction=raw,
-        out_base_units=quote.out_amount,
+        out_base_units=promised,
         minimum_out_base_units=minimum,
         price_impact=quote.price_impact,
         last_valid_block_height=_whole(height),
@@ -234,6 +235,28 @@ def _offer(
         request_id=request_id if len(request_id) <= _LONGEST_REQUEST_ID else "",
         answer=orjson.loads(to_json(kept)),
     )
+
+
+def _fee_of_output(payload: Mapping[str, Any], output_mint: str) -> int:
+    """Return what V2 takes off the output before the wallet gets it; V1 has taken it off its amounts already.
+
+    >>> _fee_of_output({"platformFee": {"amount": "24386", "feeMint": "So1"}}, "So1")
+    24386
+    """
+    fee = payload.get("platformFee")
+    if not isinstance(fee, Mapping) or fee.get("feeMint") != output_mint:
+        return 0
+    return _whole(fee.get("amount")) or 0
+
+
+def _minimum(payload: Mapping[str, Any], promised: int, slippage_bps: int) -> int:
+    """Return the least the wallet may get: the route's own threshold is before the fee that is taken off the output.
+
+    >>> _minimum({"otherAmountThreshold": "9900"}, 9_950, 100)
+    9850
+    """
+    told = _whole(payload.get("otherAmountThreshold"))
+    return 0 if told is None else min(told, promised * (10_000 - slippage_bps) // 10_000)
 
 
 def _not_buildable(answer: Answer, why: Any) -> ProviderRejected:

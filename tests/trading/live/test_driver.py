@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from apps.agents.models import Agent, AgentState
 from apps.trading.models import OrderStatus, Position
@@ -146,4 +147,22 @@ def test_two_processes_share_the_orders_and_none_is_driven_twice(desk: Desk) -> 
     for agent in agents:
         assert len(landed_signatures(desk, agent)) == 1
         assert books_equal_chain(desk, agent)
+    assert differences() == []
+
+
+def test_a_landing_that_a_fork_took_back_is_reversed_and_the_order_goes_on_to_its_true_end(desk: Desk) -> None:
+    agent, token = desk.agent(), desk.token()
+    first = RunningDriver(desk.signer, stop_at="landed")
+    order = reserve_buy(agent, token)
+    until(lambda: first.stopped_at == "landed", "the booking")
+    first.die()
+    order = becomes(order, OrderStatus.LANDED)
+    assert Position.objects.filter(agent=agent, closed_at=None).exists()
+    desk.market.roll_back(Signature.from_string(str(order.signature)))
+    desk.market.pass_slots(230)
+    with driving(desk):
+        order = becomes(order, OrderStatus.EXPIRED, seconds=25)
+    assert not Position.objects.filter(agent=agent, closed_at=None).exists()
+    assert landed_signatures(desk, agent) == []
+    assert books_equal_chain(desk, agent)
     assert differences() == []

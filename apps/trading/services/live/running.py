@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import UUID
 
 from django.conf import settings
 
 from apps.chain import nodes
 from apps.core import http
-from apps.trading.services.live import gate_again, landing, reclaims, settling
+from apps.trading.services.live import gate_again, landing, reclaims, reversing, settling
 from apps.trading.services.live.bookings import Bookings, Services
 from apps.trading.services.live.building import Builder, Signing
 from apps.trading.services.live.chain_clock import ChainClock
@@ -22,28 +21,15 @@ from apps.trading.services.live.resolving import Resolver
 from apps.wallets.signer_client import AsyncSigner
 
 
-class LandingLost(Exception):
-    """What was booked as landed is not on the finalized chain."""
-
-
 def services() -> Services:
     """Return the desk's own booking services."""
     return Services(
         refusals=gate_again.check,
         settle_landed=settling.settle_landed,
         settle_ended=settling.settle_ended,
-        reverse_landed=_wait_for_a_person,
+        reverse_landed=reversing.reverse_landed,
         reserve_reclaim=reclaims.reserve,
     )
-
-
-def _wait_for_a_person(order_id: UUID) -> None:
-    """Leave a landing that the finalized chain does not have as it is: the order stays landed, and says so each time.
-
-    Raises:
-        LandingLost: always.
-    """
-    raise LandingLost(f"order {order_id} landed and is not on the finalized chain")
 
 
 async def everything_passes(_order: LiveOrder) -> Judgement:

@@ -111,6 +111,7 @@ class NodeFault:
     slots: int | None
     blocks: int
     says: Says
+    drawn_by: tuple[object, ...]
     chances: int = 0
     hits: int = 0
     is_on: bool = True
@@ -187,12 +188,17 @@ class NodeFaultBook:
         slots: int | None = None,
         blocks: int | None = None,
         says: Says = Says.NOTHING,
+        drawn_by: tuple[object, ...] | None = None,
     ) -> NodeFault:
-        """Switch a fault on. `slots`: how far behind or how much later; left out, for ever where that makes sense."""
+        """Switch a fault on. `slots`: how far behind or how much later; left out, for ever where that makes sense.
+
+        A `probability` is drawn by the book's seed and the fault's number, or by what `drawn_by` names.
+        """
         if node not in self.nodes:
             raise ValueError(f"there is no node {node}")
+        number = next(self._numbers)
         fault = NodeFault(
-            number=next(self._numbers),
+            number=number,
             node=node,
             kind=kind,
             methods=frozenset(methods) or USUAL_METHODS.get(kind, frozenset()),
@@ -206,6 +212,7 @@ class NodeFaultBook:
             slots=_USUAL_SLOTS.get(kind) if slots is None else slots,
             blocks=_USUAL_BLOCKS.get(kind, 0) if blocks is None else blocks,
             says=says,
+            drawn_by=(self._seed, number) if drawn_by is None else drawn_by,
         )
         self._faults.append(fault)
         return fault
@@ -234,6 +241,7 @@ class NodeFaultBook:
                         slots=int(noise.between(1, 40, "storm slots", *name)),
                         blocks=int(noise.between(-300, 300, "storm blocks", *name)) or 1,
                         says=noise.pick(list(Says), "storm says", *name),
+                        drawn_by=("storm", *name),
                     )
                 )
         return added
@@ -275,20 +283,27 @@ class NodeFaultBook:
                 continue
             if signature is not None and not fault.touches(signature):
                 continue
-            fault.chances += 1
-            if fault.probability < 1 and noise.uniform(self._seed, fault.number, fault.chances) >= fault.probability:
-                continue
-            met.append(fault)
-            fault.hits += 1
-            if fault.remaining is not None:
-                fault.remaining -= 1
-                if fault.remaining <= 0:
-                    self._faults.remove(fault)
+            if self._strikes(fault):
+                met.append(fault)
         return met
 
-    def on(self, node: str, kind: NodeFaultKind) -> NodeFault | None:
-        """Return a fault of this kind that is on at a node, counting nothing: for what lasts, as sockets do."""
-        return next((fault for fault in self.active(node) if fault.kind is kind), None)
+    def strikes(self, node: str, kind: NodeFaultKind, signature: str | None = None) -> NodeFault | None:
+        """Return the fault of one kind that strikes at a node now, and count it, leaving all others alone."""
+        for fault in self.active(node) if self._faults else []:
+            if fault.kind is kind and (signature is None or fault.touches(signature)) and self._strikes(fault):
+                return fault
+        return None
+
+    def _strikes(self, fault: NodeFault) -> bool:
+        fault.chances += 1
+        if fault.probability < 1 and noise.uniform(*fault.drawn_by, fault.chances) >= fault.probability:
+            return False
+        fault.hits += 1
+        if fault.remaining is not None:
+            fault.remaining -= 1
+            if fault.remaining <= 0:
+                self._faults.remove(fault)
+        return True
 
     def _drop(self, fault: NodeFault) -> None:
         if fault in self._faults:

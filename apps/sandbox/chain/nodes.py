@@ -71,7 +71,7 @@ class Node:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
-            if self._faults.on(self.name, NodeFaultKind.DROPPED_SOCKET) is not None:
+            if self._faults.strikes(self.name, NodeFaultKind.DROPPED_SOCKET) is not None:
                 return _cut(request)
             return await self.subscriptions.serve(request)
         return _json(failure(None, INVALID_REQUEST, "POST a request"))

@@ -89,7 +89,7 @@ class Subscriptions:
 
     def slot_made(self) -> None:
         """Tell what has reached its commitment with this slot."""
-        if self._faults.any_on and self._faults.on(self._node, NodeFaultKind.DROPPED_SOCKET) is not None:
+        if self._clients and self._faults.strikes(self._node, NodeFaultKind.DROPPED_SOCKET) is not None:
             self.drop()
         for wanted in self._of("slot"):
             slot = {"slot": self._chain.slot, "parent": self._chain.slot - 1, "root": self._chain.slot_of("finalized")}
@@ -186,8 +186,8 @@ class Subscriptions:
         return socket
 
     def _invents(self, signature: str) -> bool:
-        fault = self._faults.on(self._node, NodeFaultKind.LYING)
-        return fault is not None and fault.touches(signature) and fault.says is not Says.NOTHING
+        fault = self._faults.strikes(self._node, NodeFaultKind.LYING, signature)
+        return fault is not None and fault.says is not Says.NOTHING
 
     def _answer(self, client: Client, text: str) -> dict[str, Any]:
         try:

@@ -239,7 +239,7 @@ def _route(venue: Venue, quote: quotes.Quote, source: _Side, target: _Side) -> I
         RouteAccount.VAULT_AUTHORITY: VAULT_AUTHORITY,
         RouteAccount.SOURCE_PROGRAM: source.program,
         RouteAccount.DESTINATION_PROGRAM: target.program,
-        RouteAccount.POOL: pooled.pool,
+        RouteAccount.POOL: pooled.pool if source.mint == _SOL else pooled.sale_pool,
         RouteAccount.SOL_VAULT: pooled.sol_vault,
         RouteAccount.SOL_MINT: _SOL,
     }

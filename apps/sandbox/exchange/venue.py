@@ -33,11 +33,15 @@ TIP = Pubkey.from_string("96gYZGLnJYVFmbjzopPSU6QiEV5fGqZNyN9nmNhvrZU5")
 
 @dataclass(frozen=True, slots=True)
 class TokenPlaces:
-    """Where a token and its pool are on the chain."""
+    """Where a token and its pool are on the chain.
+
+    Sales are priced in an account of their own, so that a transaction may buy and sell the same token.
+    """
 
     mint: Pubkey
     program: Pubkey
     pool: Pubkey
+    sale_pool: Pubkey
     vault: Pubkey
     sol_vault: Pubkey
     rules: MintRules
@@ -48,6 +52,7 @@ class TokenPlaces:
             mint=Pubkey.from_string(token.mint),
             program=accounts.TOKEN_2022 if token.rules.token_2022 else accounts.TOKEN,
             pool=Pubkey.from_string(token.launch_pool.address),
+            sale_pool=Pubkey.from_string(address("sale pool", token.mint)),
             vault=Pubkey.from_string(address("vault", token.mint)),
             sol_vault=Pubkey.from_string(address("sol vault", token.mint)),
             rules=token.rules,
@@ -100,7 +105,7 @@ class Venue:
         """Give a token its mint, its pool and its vaults; a mint that was listed before as another is changed."""
         places = TokenPlaces.of(token)
         self._places[token.mint] = places
-        self._pools.add(places.pool)
+        self._pools |= {places.pool, places.sale_pool}
         developer = Pubkey.from_string(token.developer)
         told = mints.mint_bytes(
             token.rules, decimals=token.decimals, supply=token.supply_base_units, developer=developer
@@ -108,7 +113,8 @@ class Venue:
         mint, before = self._account(told, places.program), self.ledger.account(places.mint)
         if before is None or bytes(before.data) != told:
             self.ledger.issue(places.mint, mint)
-        self._found(places.pool, self._account(_NOT_PRICED, PROGRAM_ID))
+        for key in (places.pool, places.sale_pool):
+            self._found(key, self._account(_NOT_PRICED, PROGRAM_ID))
         for key, account in self._vaults(token.mint):
             self._found(key, account)
 

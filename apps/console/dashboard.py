@@ -23,6 +23,7 @@ from apps.prices import selectors as prices
 from apps.prices.selectors import Polling
 from apps.trading.models import CloseReason, State
 from apps.trading.selectors import marks
+from apps.wallets import selectors as wallets
 
 PRICE_LATE_SECONDS = 10
 FEED_LATE_SECONDS = 5
@@ -75,6 +76,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "stuck": exit_figures.stuck(),
         "unwatchable": exit_figures.unwatchable(held)[:ROWS],
         "dead": exit_figures.dead_tokens(limit=ROWS),
+        "unexplained": list(wallets.list_unexplained()[:ROWS]),
         "switched": [row for row in switched if row.agent_id is not None],
     }
     return {

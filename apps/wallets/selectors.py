@@ -14,7 +14,7 @@ from apps.agents.errors import NotYourAgent
 from apps.agents.models import Agent
 from apps.core.errors import NotFound
 from apps.wallets.errors import WalletNotFound
-from apps.wallets.models import Balance, LiveKey, Transaction, Wallet
+from apps.wallets.models import Balance, DifferenceStatus, LiveKey, Transaction, Wallet, WalletDifference
 
 
 def list_wallets(*, agent: Agent) -> QuerySet[Wallet]:
@@ -91,6 +91,15 @@ def rows_of(wallets: Iterable[Wallet]) -> Q:
     """Return the condition for rows of the wallets' present epochs, by value: joined, the planner misjudges them."""
     pairs = [Q(wallet_id=wallet.pk, epoch=wallet.epoch) for wallet in wallets]
     return reduce(or_, pairs, Q(pk__in=[]))
+
+
+def list_unexplained() -> QuerySet[WalletDifference]:
+    """Return what the chain holds in live wallets otherwise than their books and nobody has explained, oldest first.
+
+    What only one node says is there once people were told of it.
+    """
+    told = Q(status=DifferenceStatus.OPEN) | Q(status=DifferenceStatus.SUSPECTED, told_at__isnull=False)
+    return WalletDifference.objects.select_related("wallet__agent").filter(told).order_by("first_seen_at", "id")
 
 
 def list_transactions(*, agent: Agent, wallet_address: str | None = None) -> QuerySet[Transaction]:

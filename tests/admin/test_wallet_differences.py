@@ -75,6 +75,14 @@ def test_what_is_too_much_is_not_written_off(client: Client, operator: User, row
     assert (status(row), is_reconciled(row)) == ("open", False)
 
 
+def test_the_home_page_says_that_a_wallet_needs_a_person(client: Client, operator: User, row: WalletDifference) -> None:
+    page = client.get(reverse("admin:index")).content.decode()
+    assert reverse("admin:wallets_walletdifference_change", args=[row.pk]) in page
+    assert "buys nothing until this is explained" in page
+    WalletDifference.objects.update(status="suspected", told_at=None)
+    assert "+5" not in client.get(reverse("admin:index")).content.decode()
+
+
 @pytest.mark.parametrize("button", ["adopt", "ignore", "write_off"])
 def test_who_may_only_look_ends_nothing(client: Client, row: WalletDifference, button: str) -> None:
     client.force_login(factories.make_user(is_staff=True))

@@ -13,6 +13,8 @@ from apps.core import http
 from apps.trading.domain import token_safety as rules
 from apps.trading.domain.token_safety import STRICT, Policy
 from apps.trading.models import Order
+from apps.trading.services.live.driving import Judgement
+from apps.trading.services.live.live_order import LiveOrder
 from apps.trading.services.live.safety import Judging, SafetyVerdict, read_policies
 from tests import factories
 from tests.trading.live.orders_world import Desk, becomes, driving, live_wallet, reserve_buy
@@ -75,18 +77,19 @@ def test_what_nobody_answers_is_refused(desk: Desk, settings) -> None:
     desk.market.fault("server_error", times=500)
     (verdict,) = judged(desk, token)
     assert {rules.CHAIN_UNREADABLE, rules.SALE_NOT_TRIED} <= set(verdict.codes)
+    assert verdict.passing and not verdict.allowed
     desk.market.calm()
     (verdict,) = judged(desk, type(token)(str(Keypair().pubkey()), "NONE", 6, token.price_sol))
     assert verdict.codes == (rules.NOT_A_MINT, rules.PRICE_UNKNOWN, rules.SALE_NOT_QUOTED)
+    assert not verdict.passing
 
 
 def test_buys_of_one_token_share_what_is_looked_up(desk: Desk) -> None:
     token = desk.token()
-    before = desk.market.call(lambda: desk.market.runtime.market.tick)
     verdicts = judged(desk, token, times=20)
     assert [verdict.codes for verdict in verdicts] == [()] * 20
     assert all(verdict.evidence["sale"] is not None for verdict in verdicts)
-    assert len({str(verdict.evidence["prices"]) for verdict in verdicts}) == 1, before
+    assert len({str(verdict.evidence["prices"]) for verdict in verdicts}) == 1
 
 
 def test_each_agent_is_judged_by_its_own_policy(desk: Desk) -> None:
@@ -99,8 +102,16 @@ def test_each_agent_is_judged_by_its_own_policy(desk: Desk) -> None:
 
 def test_a_refused_buy_ends_unsigned_with_its_evidence_and_its_funds_back(desk: Desk) -> None:
     agent, token = desk.agent(), desk.token(freeze_authority=True)
-    with driving(desk, judge=None):
+    judging: list[Judging] = []
+
+    async def judge(asked: LiveOrder) -> Judgement:
+        if not judging:
+            judging.append(Judging(nodes.pool()))
+        return await judging[0].judge_order(asked)
+
+    with driving(desk, judge=judge):
         order = becomes(reserve_buy(agent, token), "failed")
+    judging[0].close()
     assert order.code == rules.FREEZE_AUTHORITY
     assert order.evidence["codes"] == [rules.FREEZE_AUTHORITY]
     assert desk.signer.signed == []

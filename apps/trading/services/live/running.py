@@ -18,6 +18,7 @@ from apps.trading.services.live.driving import Drive, Judge, Judgement
 from apps.trading.services.live.live_order import LiveOrder
 from apps.trading.services.live.reclaims import Reclaims
 from apps.trading.services.live.resolving import Resolver
+from apps.trading.services.live.safety import Judging
 from apps.wallets.signer_client import AsyncSigner
 
 
@@ -60,9 +61,11 @@ def make_driver(
 async def run(stop: asyncio.Event) -> None:
     """Drive live orders until `stop` is set."""
     bookings = Bookings(services())
+    judging = Judging(nodes.pool())
     try:
-        await make_driver(bookings).run(stop)
+        await make_driver(bookings, judge=judging.judge_order).run(stop)
     finally:
         bookings.close()
+        judging.close()
         await nodes.close_pool()
         await http.close_async_clients()

@@ -19,6 +19,7 @@ from apps.accounts.models import User
 from apps.accounts.operators import operator_of
 from apps.core import formatting
 from apps.core.adminkit import base, buttons, cells, columns
+from apps.wallets.admin_signer import SignerButtons
 from apps.wallets.models import KeySource, LiveKey, LiveKeyGrant, Network, Wallet
 from apps.wallets.services import live_keys
 
@@ -35,7 +36,7 @@ class AllowForm(buttons.ConfirmForm):
 
 
 @admin.register(LiveKey)
-class LiveKeyAdmin(base.ReadOnlyAdmin):
+class LiveKeyAdmin(SignerButtons, base.ReadOnlyAdmin):
     list_display = (
         columns.address("address", "Address"),
         "name",
@@ -54,8 +55,9 @@ class LiveKeyAdmin(base.ReadOnlyAdmin):
     list_filter = (("network", ChoicesCheckboxFilter), ("source", ChoicesCheckboxFilter), "loaded")
     search_fields = ("=address", "name")
     search_help_text = "Whole address or name"
-    actions_detail = ("allow",)
-    actions_row = ("allow",)
+    actions_list = ("make_key", "unlock")
+    actions_detail = ("allow", "lock", "export")
+    actions_row = ("allow", "lock", "export")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LiveKey]:
         wallet = Wallet.objects.filter(address=OuterRef("address"), released_at=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from django.urls import reverse
 
 from apps.accounts.models import AuditEntry
 from apps.wallets.models import LiveKey
@@ -137,3 +138,41 @@ def test_a_weak_passphrase_makes_no_key(signer, api, name, body):
     assert (refused.status, refused.json["code"]) == (400, "PASSPHRASE_WEAK")
     assert actions() == []
     assert api.get("/wallets/signer").json["keys"] == []
+
+
+def press(client, button, *place, **posted):
+    return client.post(reverse(f"admin:wallets_livekey_{button}", args=place), posted)
+
+
+def test_the_admin_makes_locks_unlocks_and_hands_out_a_key(signer, operator, client):
+    client.force_login(operator)
+    differing = press(client, "make_key", name="First", passphrase=PASSPHRASE, again="something else entirely")
+    assert "The two passphrases differ" in differing.content.decode()
+    assert not LiveKey.objects.exists()
+    assert press(client, "make_key", name="First", passphrase=PASSPHRASE, again=PASSPHRASE).status_code == 302
+    key = LiveKey.objects.get(loaded=True)
+    assert press(client, "lock", key.pk).status_code == 302
+    assert LiveKey.objects.get().loaded is False
+    wrong = press(client, "unlock", address=key.pk, passphrase="not the right passphrase")
+    assert "PASSPHRASE_WRONG" in wrong.content.decode()
+    assert "not the right passphrase" not in wrong.content.decode()
+    assert press(client, "unlock", address=key.pk, passphrase=PASSPHRASE).status_code == 302
+    assert LiveKey.objects.get().loaded is True
+
+    refused = press(client, "export", key.pk, passphrase=PASSPHRASE, code="000000")
+    assert "TOTP_NOT_SET_UP" in refused.content.decode()
+    factories.make_second_factor(operator)
+    client.force_login(operator)
+    given = press(client, "export", key.pk, passphrase=PASSPHRASE, code=factories.totp_code(operator))
+    assert "no-store" in given.headers["Cache-Control"]
+    assert "soldesk-key-1" in given.content.decode()
+    assert actions()[-1] == "live_key.exported"
+    assert PASSPHRASE not in given.content.decode()
+
+
+def test_who_may_only_look_presses_none_of_it(signer, operator, client):
+    held = key_care.create_key(name="First", passphrase=PASSPHRASE, actor=operator)
+    client.force_login(factories.make_user(is_staff=True))
+    for button, place in (("make_key", ()), ("unlock", ()), ("lock", (held.address,)), ("export", (held.address,))):
+        assert press(client, button, *place, passphrase=PASSPHRASE).status_code == 403
+    assert LiveKey.objects.get().loaded is True

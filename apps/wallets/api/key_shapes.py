@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from apps.accounts.api.shapes import TotpCode
-from apps.core.api.fields import Anything, Flag, Moment, Num, Text
+from apps.core.api.fields import Flag, Moment, Num, Text
 from apps.core.api.shapes import Body, Shape
 from apps.wallets.models import KeySource, Network
 
@@ -67,7 +67,7 @@ class NewKeyBody(Body):
 
 class ImportKeyBody(Body):
     middleware_family = True
-    file = Anything(help_text="An encrypted key file, as export hands it out.")
+    file = serializers.DictField(help_text="An encrypted key file, as export hands it out.")
 
 
 class UnlockBody(Body):
@@ -85,4 +85,4 @@ class KeyFileShape(Shape):
     """A key, encrypted under its passphrase: worth nothing without that."""
 
     wallet_address = serializers.CharField()
-    file = Anything(help_text="Keep it as it is: the header is authenticated.")
+    file = serializers.DictField(help_text="Keep it as it is: the header is authenticated.")

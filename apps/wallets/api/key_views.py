@@ -87,8 +87,7 @@ class ImportKey(APIView):
     )
     def post(self, request: Request) -> Response:
         actor, body = _changing(request), shapes.ImportKeyBody.read(request)
-        file = body["file"] if isinstance(body["file"], dict) else {}
-        return Response(shapes.HeldKeyShape.present(key_care.import_key(file=file, actor=actor)), status=201)
+        return Response(shapes.HeldKeyShape.present(key_care.import_key(file=body["file"], actor=actor)), status=201)
 
 
 @extend_schema(tags=["wallets"])

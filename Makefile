@@ -10,6 +10,7 @@ help:
 	@echo "make test        run all tests (PYTEST_ARGS=..., WORKERS=2)"
 	@echo "make test-stack  the tests that kill and cut off processes, many times over (REPEATS=10, SEED=...)"
 	@echo "make fuzz        the API judged by its own document, over thousands of requests (FUZZ_ARGS=...)"
+	@echo "make kill-matrix  live orders: every point x every fault x kill -9 (CELLS=300, SEED=...)"
 	@echo "make lint        style, types, import layers, migrations, API schema"
 	@echo "make audit       recompute every balance and position of the running desk"
 	@echo "make backup      keep the running desk (TO=folder); make restore brings it back into an empty one (FROM=folder)"
@@ -34,6 +35,10 @@ test: install
 # Other chances each time; a failure prints its seed.
 test-stack: install
 	@STACK_REPEATS=$(or $(REPEATS),10) STACK_SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -s tests/stack $(PYTEST_ARGS)
+
+# Combinations on a database, a signer and a chain of their own; a failure prints its own and the seed is on top.
+kill-matrix: install
+	@$(PYTHON) -m tests.kill_matrix --cells $(or $(CELLS),300) $(if $(SEED),--seed $(SEED))
 
 # Requests by the thousand against a desk of its own; FUZZ_ARGS="--seed 7 --examples 80". See tests/fuzz/README.md.
 fuzz: install

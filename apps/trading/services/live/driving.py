@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 RESEND_SECONDS = 2.0
 #: A buy that could not be prepared for so long ends; a sale is tried for ever.
 BUY_PATIENCE_SECONDS = 60.0
-_FINALITY_SECONDS = 20.0
+_FINALITY_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.2
 #: Between two tries to prove that nothing can land any more, and how many there are before the order is put down.
 _PROOF_SECONDS = 0.5
@@ -119,7 +119,7 @@ class Drive:
             await self._end(order, FAILED, refused.code, refused.detail)
         except TryLater as later:
             await self._postpone(order, later)
-        if order.status in (SENT, UNRESOLVED):
+        if order.status in (SENT, UNRESOLVED) and (order.is_ours or not await self._look(order)):
             await self._land(order)
         if order.status == LANDED:
             await self._seal(order)
@@ -210,7 +210,7 @@ class Drive:
         if await self._resolver.past_its_height(order):
             raise CannotBuild(NOT_SENT_IN_TIME, "Its blockhash was too old before it could be sent.")
         await self._claims.step(order, SENT, first_sent_at=Now(), last_sent_at=Now(), sends=1)
-        order.sends = 1
+        order.sends, order.is_ours = 1, True
 
     async def _postpone(self, order: LiveOrder, later: TryLater) -> None:
         if order.is_buy and order.age_seconds > BUY_PATIENCE_SECONDS:
@@ -313,17 +313,21 @@ class Drive:
     async def _seal(self, order: LiveOrder) -> None:
         """Wait for the finalized chain to say the same as what was booked; take the booking back if it does not."""
         watch = _Stopwatch()
+        recovered = order.shown_at is None
         while order.status == LANDED:
-            if await self._resolver.appears(order, _FINALITY_SECONDS, "finalized"):
-                fill = await self._resolver.sealed(order)
-                if fill is None:
-                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-                elif order.was_booked_as(fill):
-                    await self._claims.step(order, FINALIZED, ended_at=Now())
-                else:
-                    await self._reverse(order, "landed otherwise")
+            # Nodes forget statuses within a minute or two: after a longer absence only the transaction itself tells.
+            if not recovered:
+                await self._resolver.appears(order, _FINALITY_SECONDS, "finalized")
+            recovered = False
+            fill = await self._resolver.sealed(order)
+            if fill is not None and order.was_booked_as(fill):
+                await self._claims.step(order, FINALIZED, ended_at=Now())
+            elif fill is not None:
+                await self._reverse(order, "landed otherwise")
             elif await self._resolver.past_its_height(order) and await self._resolver.fate(order) is Fate.EXPIRED:
                 await self._reverse(order, "not on the finalized chain")
+            else:
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         if order.status == FINALIZED:
             watch.lap("finalize")
             order_metrics.ENDED.labels(order.side, FINALIZED).inc()

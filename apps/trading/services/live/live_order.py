@@ -47,6 +47,8 @@ class LiveOrder:
     created_at: datetime
     age_seconds: float
     lease_until: datetime
+    #: This process sent it first; else somebody before it may have, long ago.
+    is_ours: bool = False
     #: When a node first showed it on the chain, by this process's clock.
     shown_at: float | None = None
 

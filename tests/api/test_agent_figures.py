@@ -7,34 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from tests.apiclient import api_of
 from tests.factories import (
     close_position,
     make_agent,
     make_position,
     make_snapshot,
     make_token,
-    make_user,
     make_wallet,
     wallet_of,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    return make_agent(user)
 
 
 def test_performance_names_what_is_wrong(api, agent):

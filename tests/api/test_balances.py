@@ -18,23 +18,12 @@ from tests.factories import (
     make_api_key,
     make_tick,
     make_token,
-    make_user,
     make_wallet,
     wallet_of,
 )
 from tests.trading.closing import differences
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
 
 
 def body(agent, token, **changes):

@@ -7,7 +7,6 @@ import pytest
 
 from apps.core.money import SOL_MINT
 from apps.wallets.models import Balance, LedgerEntry, Transaction
-from tests.apiclient import api_of
 from tests.factories import (
     close_position,
     fund,
@@ -15,7 +14,6 @@ from tests.factories import (
     make_position,
     make_tick,
     make_token,
-    make_user,
     make_wallet,
     wallet_of,
 )
@@ -27,16 +25,6 @@ TRANSACTION_FIELDS = """
     routes inputMint inputSymbol inputAmount inputPrice outputMint outputSymbol outputAmount outputPrice slippage
     priceImpact isDca isTakeProfit transactionHash protocolFeeSol networkFeeSol createdAt updatedAt
 """
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
 
 
 def deposit_body(agent, **changes):

@@ -16,7 +16,6 @@ from apps.trading.models import ExitIntent, Position
 from apps.trading.services import exit_runner, exits, hand_buys
 from apps.wallets.models import Transaction
 from tests.apiclient import api_of
-from tests.factories import make_agent, make_user
 from tests.holding import held, terminate, waiting_session
 from tests.trading.closing import differences
 
@@ -26,21 +25,6 @@ KEY = {"idempotency-key": "once"}
 
 class Died(BaseException):
     """Ends a request as the end of its process does: no handler runs to its end."""
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    return make_agent(user)
 
 
 @pytest.fixture

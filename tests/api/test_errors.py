@@ -8,7 +8,7 @@ from apps.agents.models import Agent
 from apps.core.money import SOL_MINT
 from apps.signals.models import TradingSignal
 from apps.wallets.models import Transaction
-from tests.apiclient import Api, api_of
+from tests.apiclient import Api
 from tests.factories import make_agent, make_operator, make_user, mint_of, wallet_of
 
 pytestmark = pytest.mark.django_db
@@ -29,16 +29,6 @@ MALFORMED = {
     "an exponent beyond all range": b'{"name": 1e99999999999999999999}',
 }
 POSTS = ["/agents", "/trading-signals", "/agent-transactions", "/trades/execute", "/api-keys", "/auth/logout"]
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
 
 
 @pytest.mark.parametrize("kind", MALFORMED)

@@ -48,16 +48,6 @@ SIGNALS = (
 
 
 @pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
 def agent(user):
     return make_agent(user, sol="1000")
 

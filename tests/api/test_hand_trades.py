@@ -34,21 +34,6 @@ FIELDS = """
 """
 
 
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    return make_agent(user)
-
-
 def trade(agent, **changes):
     return {
         "agentId": str(agent.pk),

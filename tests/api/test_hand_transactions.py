@@ -31,22 +31,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    """An agent with 10 SOL."""
-    return make_agent(user)
-
-
-@pytest.fixture
 def token():
     return make_token("WIF")
 

@@ -10,7 +10,6 @@ from apps.core.api import paging
 from apps.signals.models import TradingSignal
 from apps.trading.models import ClosedTrade
 from apps.wallets.models import Origin, Transaction
-from tests.apiclient import api_of
 from tests.factories import (
     close_position,
     fund,
@@ -18,22 +17,11 @@ from tests.factories import (
     make_position,
     make_signal,
     make_token,
-    make_user,
     take_profit,
     wallet_of,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
 
 
 def make_signals(user, count, *, same_time=False):

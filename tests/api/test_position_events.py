@@ -28,21 +28,6 @@ NOBODY = "6f1f0d1e-0000-4000-8000-00000000000f"
 
 
 @pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    return make_agent(user)
-
-
-@pytest.fixture
 def position(agent):
     return make_position(agent, make_token("WIF"), invested="1", price="0.001")
 

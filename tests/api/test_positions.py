@@ -31,21 +31,6 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    return make_agent(user)
-
-
 @pytest.fixture(autouse=True)
 def no_remembered_prices():
     newest.forget()

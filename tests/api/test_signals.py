@@ -33,16 +33,6 @@ def body(**changes):
     return {"tokenAddress": MINT, "signalType": "Momentum", "signalStrength": 3, **changes}
 
 
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
 def test_a_signal_is_taken_as_it_was_sent(api, user):
     answer = api.post(
         "/trading-signals",

@@ -32,21 +32,6 @@ def token(market):
     return market.add_token()
 
 
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
-def agent(user):
-    return make_agent(user)
-
-
 def buy(api, agent, token, **more):
     return api.post("/trades/execute", {"agentId": str(agent.pk), "tokenAddress": token.mint, **more})
 

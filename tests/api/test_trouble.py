@@ -7,20 +7,10 @@ from django.db import connection
 
 from apps.agents.models import Agent
 from apps.core import relay
-from tests.apiclient import Api, api_of
-from tests.factories import make_agent, make_user
+from tests.apiclient import Api
+from tests.factories import make_agent
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def user():
-    return make_user()
-
-
-@pytest.fixture
-def api(user):
-    return api_of(user)
 
 
 def test_a_row_somebody_else_holds_is_busy_not_away_and_nothing_changes(api, user):

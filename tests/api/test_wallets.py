@@ -38,11 +38,6 @@ def user():
 
 
 @pytest.fixture
-def api(user):
-    return api_of(user)
-
-
-@pytest.fixture
 def nodes():
     told = Chain()
     chain.connect(told)

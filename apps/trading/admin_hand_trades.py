@@ -7,13 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.enums import ActionVariant
 
-from apps.accounts.operators import operator_of
 from apps.core import formatting
 from apps.core.adminkit import buttons
 from apps.trading.models import ClosedTrade
 from apps.trading.services import hand_trades
-from apps.wallets.admin_hand_rows import ReasonForm, figure, fill
-from apps.wallets.models import Origin
+from apps.wallets.admin_hand_rows import ByHandButtons, ReasonForm, figure, fill
 
 FIGURES = ("amount", "purchase_price", "sale_price", "change_percent", "profit_sol", "profit_usd")
 
@@ -50,16 +48,12 @@ class TakeBackTradeForm(ReasonForm):
         return f"{row.symbol} of {row.agent}, {formatting.sol(row.profit_sol, signed=True)} SOL."
 
 
-class HandTradeButtons:
+class HandTradeButtons(ByHandButtons):
     """What an operator may do with a closed trade entered by hand, on its page."""
 
-    actions_detail = ("correct", "take_back")
-
-    def has_by_hand_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whether the trade of this page is one that may be changed, and this person may change it."""
-        if not request.user.has_perm("trading.change_closedtrade"):
-            return False
-        return ClosedTrade.objects.filter(pk=object_id, origin=Origin.HAND, deleted_at=None).exists()
+    may_change = "trading.change_closedtrade"
+    figures = FIGURES
+    service = hand_trades
 
     @buttons.button(
         title="Correct",
@@ -70,8 +64,7 @@ class HandTradeButtons:
         permission="by_hand",
     )
     def correct(self, request: HttpRequest, row: ClosedTrade, values: dict[str, Any]) -> str:
-        changes = {name: value for name, value in values.items() if name in FIGURES}
-        hand_trades.correct(row=row, changes=changes, actor=operator_of(request), reason=values["reason"])
+        self._correct(request, row, values)
         return f"The trade in {row.symbol} of {row.agent} was corrected."
 
     @buttons.button(
@@ -84,5 +77,5 @@ class HandTradeButtons:
         permission="by_hand",
     )
     def take_back(self, request: HttpRequest, row: ClosedTrade, values: dict[str, Any]) -> str:
-        hand_trades.take_back(row=row, actor=operator_of(request), reason=values["reason"])
+        self._take_back(request, row, values)
         return f"The trade in {row.symbol} of {row.agent} was taken back."

@@ -1,11 +1,11 @@
 """Buttons of transactions entered by hand: correct one, take one back. The page they belong to is in `admin`.
 
-`ReasonForm` asks why; the answer is kept in the audit log. Closed trades entered by hand ask the same way.
+`ReasonForm` asks why; the answer is kept in the audit log. Closed trades entered by hand have the same buttons.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.http import HttpRequest
@@ -78,16 +78,38 @@ class TakeBackForm(ReasonForm):
         return f"{row.get_transaction_type_display()} of {what}, {row.agent}."
 
 
-class HandRowButtons:
-    """What an operator may do with a row entered by hand, on its page."""
+class ByHandButtons:
+    """What pages of rows entered by hand share. Each has a button `correct` and a button `take_back` of its own words.
 
+    `service` corrects and takes back; `figures` are what a correction may change.
+    """
+
+    model: Any
     actions_detail = ("correct", "take_back")
+    may_change: ClassVar[str]
+    figures: ClassVar[tuple[str, ...]]
+    service: ClassVar[Any]
 
     def has_by_hand_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether the row of this page is one that may be changed, and this person may change it."""
-        if not request.user.has_perm("wallets.change_wallet"):
+        if not request.user.has_perm(self.may_change):
             return False
-        return Transaction.objects.filter(pk=object_id, origin=Origin.HAND, deleted_at=None).exists()
+        return bool(self.model.objects.filter(pk=object_id, origin=Origin.HAND, deleted_at=None).exists())
+
+    def _correct(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> None:
+        changes = {name: value for name, value in values.items() if name in self.figures}
+        self.service.correct(row=row, changes=changes, actor=operator_of(request), reason=values["reason"])
+
+    def _take_back(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> None:
+        self.service.take_back(row=row, actor=operator_of(request), reason=values["reason"])
+
+
+class HandRowButtons(ByHandButtons):
+    """What an operator may do with a transaction entered by hand, on its page."""
+
+    may_change = "wallets.change_wallet"
+    figures = FIGURES
+    service = hand_rows
 
     @buttons.button(
         title="Correct",
@@ -98,8 +120,7 @@ class HandRowButtons:
         permission="by_hand",
     )
     def correct(self, request: HttpRequest, row: Transaction, values: dict[str, Any]) -> str:
-        changes = {name: value for name, value in values.items() if name in FIGURES}
-        hand_rows.correct(row=row, changes=changes, actor=operator_of(request), reason=values["reason"])
+        self._correct(request, row, values)
         return f"The {row.get_transaction_type_display().lower()} of {row.agent} was corrected."
 
     @buttons.button(
@@ -112,5 +133,5 @@ class HandRowButtons:
         permission="by_hand",
     )
     def take_back(self, request: HttpRequest, row: Transaction, values: dict[str, Any]) -> str:
-        hand_rows.take_back(row=row, actor=operator_of(request), reason=values["reason"])
+        self._take_back(request, row, values)
         return f"The {row.get_transaction_type_display().lower()} of {row.agent} was taken back."

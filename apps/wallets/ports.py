@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from apps.wallets.domain.reconciliation import Holdings
+
+if TYPE_CHECKING:
+    from apps.wallets.services.books import LockedWallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +52,20 @@ class OrdersUnderWay(Protocol):
 
     def __call__(self, wallet_ids: Iterable[UUID]) -> set[UUID]:
         """Return those with an order that is reserved, may land or has landed and is not booked yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedPosition:
+    """A position that ended because its tokens are gone."""
+
+    id: UUID
+    signal_id: int | None
+
+
+class EndsPositions(Protocol):
+    """Who keeps positions; `trading` does."""
+
+    def __call__(
+        self, wallet: LockedWallet, mint: str, *, missing: Decimal, transaction_id: UUID
+    ) -> EndedPosition | None:
+        """End the open position of a locked wallet that holds exactly the missing tokens, written off by a burn."""

@@ -14,6 +14,7 @@ from apps.chain import nodes
 from apps.core.errors import Conflict, Invalid
 from apps.core.money import SOL_MINT
 from apps.trading.domain import entry_rules
+from apps.trading.models import ClosedTrade, ExitIntent
 from apps.trading.services import audit_chain, gate
 from apps.wallets import errors
 from apps.wallets.domain.reconciliation import Holdings, judge
@@ -217,6 +218,26 @@ def test_tokens_of_an_open_position_are_not_booked_away(live: ChainWallet):
     assert not live.may_buy
 
 
+def test_a_position_whose_tokens_are_all_gone_ends_with_its_loss_when_they_are_written_off(live: ChainWallet):
+    token = factories.make_token(decimals=6, mint=live.new_token())
+    position = factories.make_position(live.agent, token, wallet=live.wallet, invested="1", price="0.1")
+    factories.make_intent(position)
+    live.holds(str(live.books()))
+    assert live.look() == 1
+    row = differences.write_off(difference=live.row(), actor=None)
+    differences.write_off(difference=row, actor=None)
+    position.refresh_from_db()
+    assert (position.close_reason, position.remaining_amount) == ("write_off", 0)
+    assert position.realized_profit_sol == -1
+    trade = ClosedTrade.objects.get(position=position)
+    assert (trade.profit_sol, trade.sale_transaction_id) == (-1, row.transaction_id)
+    assert not ExitIntent.objects.filter(position=position, status="due").exists()
+    assert live.books(token.mint) == 0
+    assert live.look() == 0
+    assert live.may_buy
+    assert audit_differences() == []
+
+
 def test_what_was_ended_is_not_ended_otherwise(live: ChainWallet):
     live.holds("3")
     live.look()
@@ -376,7 +397,7 @@ def test_the_audit_compares_without_writing(live: ChainWallet):
     mint = live.new_token()
     live.holds_tokens(mint, "5")
     (found,) = reconciling.compare([live.wallet.pk])
-    assert [(each.mint, each.chain) for each in found.differing] == [(mint, 5)]
+    assert [(each.mint, each.chain) for each in found.differing] == [(mint, D(5))]
     assert found.answered
     assert not WalletDifference.objects.exists()
     check = audit_chain.audit_chain()

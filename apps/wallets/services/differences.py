@@ -2,8 +2,8 @@
 
 Adopting books it as a deposit or a withdrawal, so that the books say what the chain says. Tokens become a plain balance
 with the cost they are said to have had, never a position: the desk sells nothing it did not buy. Writing off books what
-is missing as burned. Ignoring leaves the books alone and stands for exactly this amount. Each ends one row, is audited,
-and does nothing the second time.
+is missing as burned; a position that held exactly that, all of it gone, ends with its loss. Ignoring leaves the books
+alone and stands for exactly this amount. Each ends one row, is audited, and does nothing the second time.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from apps.core.errors import Conflict, Invalid
 from apps.core.money import MONEY, SOL_MINT, ZERO, quantize_price, quantize_usd
 from apps.prices import services as prices
 from apps.wallets import errors
-from apps.wallets.adapters import under_way
+from apps.wallets.adapters import positions, under_way
 from apps.wallets.events import BalanceCorrecting
 from apps.wallets.models import DifferenceStatus, LedgerReason, TransactionType, WalletDifference
+from apps.wallets.ports import EndedPosition
 from apps.wallets.services import books, difference_rows
 from apps.wallets.services.books import LockedWallet, NewTransaction, Posting
 
@@ -101,10 +102,15 @@ def _book(row: WalletDifference, wallet: LockedWallet, status: DifferenceStatus,
     present: Decimal = rows[0][0] if rows else ZERO
     if row.epoch != wallet.epoch or present != row.books_amount:
         raise Conflict("DIFFERENCE_OUTDATED", "The books have moved since: the chain is looked at again shortly.")
-    change = row.difference
+    change, identifier = row.difference, uuid.uuid4()
+    ended = None
+    if status == DifferenceStatus.WRITTEN_OFF and row.chain_amount == 0:
+        ended = positions.end(wallet, row.mint, missing=row.books_amount, transaction_id=identifier)
     if change < 0:
         events.publish(BalanceCorrecting(wallet.id, row.mint, row.chain_amount))
-    row.transaction_id = _write(row, wallet, change, cost_sol)
+    worth = ZERO if status == DifferenceStatus.WRITTEN_OFF else change.copy_abs() if row.mint == SOL_MINT else cost_sol
+    _write(identifier, row, wallet, worth, ended)
+    row.transaction_id = identifier
     if change > 0:
         reason = LedgerReason.DEPOSIT
     else:
@@ -113,12 +119,17 @@ def _book(row: WalletDifference, wallet: LockedWallet, status: DifferenceStatus,
     bulk.execute("UPDATE wallet SET chain_slot = greatest(chain_slot, %s) WHERE id = %s", [row.slot, wallet.id])
 
 
-def _write(row: WalletDifference, wallet: LockedWallet, change: Decimal, cost_sol: Decimal | None) -> uuid.UUID:
-    identifier, amount = uuid.uuid4(), change.copy_abs()
+def _write(
+    identifier: uuid.UUID,
+    row: WalletDifference,
+    wallet: LockedWallet,
+    worth_sol: Decimal | None,
+    ended: EndedPosition | None,
+) -> None:
+    """Write the transaction of a difference; `worth_sol` is what the tokens count as, None for unknown."""
+    change, amount = row.difference, row.difference.copy_abs()
     is_sol = row.mint == SOL_MINT
-    price = Decimal(1) if is_sol else None if cost_sol is None else quantize_price(MONEY.divide(cost_sol, amount))
-    sol_usd = prices.usable_sol_usd()
-    worth = amount if is_sol else cost_sol
+    price = Decimal(1) if is_sol else None if not worth_sol else quantize_price(MONEY.divide(worth_sol, amount))
     books.insert_transactions(
         [
             NewTransaction(
@@ -128,7 +139,9 @@ def _write(row: WalletDifference, wallet: LockedWallet, change: Decimal, cost_so
                 epoch=wallet.epoch,
                 transaction_type=TransactionType.DEPOSIT if change > 0 else TransactionType.BURN,
                 transaction_time=timezone.now(),
-                value_usd=None if sol_usd is None or worth is None else quantize_usd(MONEY.multiply(worth, sol_usd)),
+                position_id=None if ended is None else ended.id,
+                signal_id=None if ended is None else ended.signal_id,
+                value_usd=_in_usd(worth_sol),
                 input_mint=row.mint,
                 input_symbol=row.symbol or ("SOL" if is_sol else row.mint[:6]),
                 input_amount=amount,
@@ -137,4 +150,11 @@ def _write(row: WalletDifference, wallet: LockedWallet, change: Decimal, cost_so
             )
         ]
     )
-    return identifier
+
+
+def _in_usd(worth_sol: Decimal | None) -> Decimal | None:
+    """Return dollars, zero for what is worth nothing whatever a dollar costs, None for what is not known."""
+    if not worth_sol:
+        return worth_sol
+    sol_usd = prices.usable_sol_usd()
+    return None if sol_usd is None else quantize_usd(MONEY.multiply(worth_sol, sol_usd))

@@ -135,7 +135,7 @@ def read_stands(wallet_ids: Iterable[UUID] | None = None) -> dict[UUID, Stand]:
         "SELECT wallet_id, mint, symbol, amount + held FROM balance WHERE wallet_id = ANY(%s)", [list(amounts)]
     ):
         amounts[wallet_id][mint], symbols[wallet_id][mint] = amount, symbol
-    return {row[0]: Stand(*row, amounts=amounts[row[0]], symbols=symbols[row[0]]) for row in rows if row[0] in amounts}
+    return {row[0]: Stand(row[0], *row[1:7], amounts[row[0]], symbols[row[0]]) for row in rows if row[0] in amounts}
 
 
 def _write_down(stand: Stand, told: Sequence[Holdings], nodes: int) -> int | None:

@@ -24,7 +24,7 @@ from apps.trading.services.live import settling
 from tests import factories
 from tests.sandbox_server import SandboxToken
 
-_slots = itertools.count(1_000)
+_slots, _signals = itertools.count(1_000), itertools.count(1)
 NETWORK, PRIORITY, TIP, RENT = 5_000, 30_000, 10_000, 2_039_280
 #: One SOL each time, whatever the balance.
 ONE_SOL = {
@@ -65,7 +65,12 @@ def hold(token: SandboxToken, **options: Any) -> Position:
 def send(user: User, token: SandboxToken) -> TradingSignal:
     """Send a signal and let it be traded."""
     signal = signals.create_signal(
-        user=user, api_key=None, token_address=token.mint, symbol=token.symbol, signal_type="T", signal_strength=3
+        user=user,
+        api_key=None,
+        token_address=token.mint,
+        symbol=token.symbol,
+        signal_type=f"T{next(_signals)}",
+        signal_strength=3,
     )
     entries.process_signal(signal.pk)
     return signal

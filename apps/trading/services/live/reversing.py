@@ -32,6 +32,7 @@ from apps.trading.services.live import order_rows
 from apps.trading.services.live.order_rows import LockedOrder, Situation
 from apps.trading.services.new_positions import NewPosition
 from apps.trading.services.sold_positions import Sold
+from apps.wallets.errors import InsufficientBalance
 from apps.wallets.models import LedgerReason, TransactionType
 from apps.wallets.services import books, reconciling
 from apps.wallets.services.books import Hold, NewTransaction, Posting
@@ -54,8 +55,15 @@ def reverse_landed(order_id: UUID) -> bool:
     Levels of take profit it had counted stay counted. Locks as a settlement does.
 
     Raises:
-        NotReversible: a later fill has used what it brought.
+        NotReversible: a later fill has used what it brought, or an order under way has put it aside.
     """
+    try:
+        return _reverse(order_id)
+    except InsufficientBalance as error:
+        raise NotReversible(order_id) from error
+
+
+def _reverse(order_id: UUID) -> bool:
     with database.atomic():
         now = order_rows.lock([order_id])
         order = next(iter(now.orders), None)

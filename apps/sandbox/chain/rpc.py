@@ -26,7 +26,7 @@ log = logging.getLogger("sandbox.rpc")
 
 API_VERSION = "3.1.8"
 METHOD_NOT_FOUND, INVALID_REQUEST, INTERNAL_ERROR = -32601, -32600, -32603
-MIN_CONTEXT_SLOT_NOT_REACHED = -32016
+PREFLIGHT, MIN_CONTEXT_SLOT_NOT_REACHED = -32002, -32016
 MOST_ACCOUNTS, MOST_STATUSES, MOST_SIGNATURES, MOST_LARGEST = 100, 256, 1_000, 20
 #: How many slots back the status of a transaction is known without a search of history.
 RECENT_STATUS_SLOTS = 150
@@ -68,6 +68,12 @@ class Rpc:
 
     def _state(self, key: Pubkey, commitment: str) -> Account | None:
         return self._chain.states.at(key, self._slot_of(commitment))
+
+    def _knows(self, blockhash: Hash, commitment: str) -> bool:
+        """Say whether the bank of a commitment takes a blockhash: a newer one it has not heard of."""
+        if commitment not in COMMITMENTS:
+            raise Refused(INVALID_PARAMS, f"Invalid params: unknown commitment {commitment!r}")
+        return self._chain.is_valid(blockhash, self._chain.height_at(self._slot_of(commitment)))
 
     @property
     def _height(self) -> int:
@@ -214,8 +220,11 @@ class Rpc:
         transaction = wire.read_transaction(given.text(0, "transaction"), config.get("encoding", "base58"))
         self._reach(config)
         preflight = not config.get("skipPreflight", False)
-        if preflight and self._behind and not self._chain.is_valid(transaction.message.recent_blockhash, self._height):
-            raise Refused(-32002, "Transaction simulation failed: Blockhash not found", {"err": "BlockhashNotFound"})
+        commitment = config.get("preflightCommitment") or _DEFAULT_COMMITMENT
+        if preflight and not self._knows(transaction.message.recent_blockhash, commitment):
+            unknown = outcomes.Outcome.never("BlockhashNotFound")
+            sentence = outcomes.sentence(unknown.error)
+            raise Refused(PREFLIGHT, f"Transaction simulation failed: {sentence}", outcomes.preflight_data(unknown))
         return str(self._chain.submit(transaction, preflight=preflight))
 
     def simulate_transaction(self, given: Parameters) -> Any:

@@ -194,6 +194,20 @@ def test_a_simulation_shows_the_accounts_it_is_asked_for_as_they_would_be(chain,
     assert shown(99 * SOL) == [None, None, None]
 
 
+def test_preflight_of_a_commitment_knows_no_newer_blockhash(chain, alice):
+    pass_slots(chain, FINALIZED_AFTER + 1)
+    text = base64.b64encode(bytes(paying(chain, alice, Keypair().pubkey(), SOL))).decode()
+
+    def sent(**config: str) -> dict:
+        return ask(chain, "sendTransaction", text, {"encoding": "base64", **config})
+
+    for too_early in ({}, {"preflightCommitment": "finalized"}, {"preflightCommitment": "confirmed"}):
+        assert sent(**too_early)["error"]["data"]["err"] == "BlockhashNotFound"
+    pass_slots(chain, 1)
+    assert sent()["error"]["data"]["err"] == "BlockhashNotFound"
+    assert "result" in sent(preflightCommitment="confirmed")
+
+
 def test_sol_is_wrapped_and_unwrapped_to_the_lamport(chain, alice):
     own = spl.get_associated_token_address(alice.pubkey(), WRAPPED_SOL_MINT)
     make = spl.create_idempotent_associated_token_account(

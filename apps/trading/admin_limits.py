@@ -35,18 +35,9 @@ def _help(model: type[Model], name: str) -> str:
     return str(getattr(model._meta.get_field(name), "help_text", ""))
 
 
-class LimitForm(buttons.ConfirmForm):
-    """Whose limits, in which mode, and what they are; an empty figure is no limit."""
+class BoundsForm(buttons.ConfirmForm):
+    """What the limits are; an empty figure is no limit. A row there is says itself whose they are."""
 
-    agent = forms.ModelChoiceField(
-        Agent.objects.filter(archived_at=None).order_by("name"),
-        required=False,
-        empty_label="The whole desk",
-        widget=UnfoldAdminSelectWidget,
-    )
-    trading_mode = forms.ChoiceField(
-        choices=TradingMode.choices, initial=TradingMode.LIVE, label="Mode", widget=UnfoldAdminSelectWidget
-    )
     max_daily_loss_sol = forms.DecimalField(
         label="Daily loss (SOL)",
         required=False,
@@ -70,17 +61,25 @@ class LimitForm(buttons.ConfirmForm):
         widget=UnfoldAdminIntegerFieldWidget,
     )
 
-
-class ThisLimitForm(LimitForm):
-    """The same for a row there is: it says itself whose it is."""
-
-    agent = None
-    trading_mode = None
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in _FIGURES:
             self.fields[name].initial = getattr(self.target, name, None)
+
+
+class LimitForm(BoundsForm):
+    """Whose limits, in which mode, and what they are."""
+
+    agent = forms.ModelChoiceField(
+        Agent.objects.filter(archived_at=None).order_by("name"),
+        required=False,
+        empty_label="The whole desk",
+        widget=UnfoldAdminSelectWidget,
+    )
+    trading_mode = forms.ChoiceField(
+        choices=TradingMode.choices, initial=TradingMode.LIVE, label="Mode", widget=UnfoldAdminSelectWidget
+    )
+    field_order = ("agent", "trading_mode", *_FIGURES)
 
 
 class PolicyForm(buttons.ConfirmForm):
@@ -178,7 +177,7 @@ class LossLimitAdmin(base.ReadOnlyAdmin):
     def set_limits(self, request: HttpRequest, _: None, values: dict[str, Any]) -> str:
         return _limit(request, values["agent"], values["trading_mode"], values)
 
-    @buttons.button(title="Change", submit="Set", form=ThisLimitForm, icon="edit")
+    @buttons.button(title="Change", submit="Set", form=BoundsForm, icon="edit")
     def change_limits(self, request: HttpRequest, row: LossLimit, values: dict[str, Any]) -> str:
         return _limit(request, row.agent, row.trading_mode, values)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -143,7 +144,7 @@ def test_a_desk_that_runs_or_has_traded_is_not_overwritten(signer, tmp_path, mon
     assert refused(tmp_path / "kept", signer, tmp_path) == "DESK_IN_USE"
 
 
-def _where() -> dict[str, str]:
+def _where() -> dict[str, Any]:
     told = connection.settings_dict
     return {
         "host": told["HOST"],

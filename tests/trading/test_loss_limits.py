@@ -74,6 +74,7 @@ def assert_refused(agent, token, code: str) -> dict[str, object]:
         AgentState.objects.get(agent=agent).open_positions
         == Position.objects.filter(agent=agent, closed_at=None).count()
     )
+    assert isinstance(verdict.inputs, dict)
     return verdict.inputs
 
 

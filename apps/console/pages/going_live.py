@@ -11,7 +11,7 @@ from django.utils.html import format_html_join
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.agents.models import Agent
-from apps.console import place
+from apps.console import place as places
 from apps.core import formatting
 from apps.core.adminkit import buttons
 from apps.core.money import lamports_to_sol
@@ -30,8 +30,8 @@ class GoLiveForm(buttons.ConfirmForm):
         self.fields["place"].help_text = f"{self.here.word}, in capital letters." if self.here.is_known else ""
 
     @cached_property
-    def here(self) -> place.Place:
-        return place.here()
+    def here(self) -> places.Place:
+        return places.here()
 
     @cached_property
     def prospect(self) -> Prospect:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction as database
-from django.db.models import IntegerField, QuerySet
+from django.db.models import Field, IntegerField, QuerySet
 from django.db.models.expressions import RawSQL
 
 from apps.accounts.models import User
@@ -177,7 +177,11 @@ def use_of(pairs: Iterable[tuple[UUID | None, str]]) -> dict[tuple[UUID | None, 
 def with_use(rows: QuerySet[LossLimit]) -> QuerySet[LossLimit]:
     """Add to each limit what is used of it: `realised_today_sol`, `exposure_sol`, `seconds_since_stop`."""
     figures = _figures("loss_limit.trading_mode", "loss_limit.agent_id", str(_A_DAY))
-    names = (("realised_today_sol", SolField()), ("exposure_sol", SolField()), ("seconds_since_stop", IntegerField()))
+    names: tuple[tuple[str, Field[Any, Any]], ...] = (
+        ("realised_today_sol", SolField()),
+        ("exposure_sol", SolField()),
+        ("seconds_since_stop", IntegerField()),
+    )
     return rows.annotate(
         **{
             name: RawSQL(figure, [], output_field=kind)  # noqa: S611 - made of this module's own text alone

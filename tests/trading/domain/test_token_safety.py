@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,9 +96,8 @@ def test_each_dangerous_extension_is_found_in_real_bytes(name: str):
 
 def test_accounts_frozen_from_the_start_have_no_allowance():
     facts = rules.read_mint(SPL_2022, made(SPL_2022, "defaultAccountState", freeze_authority=True))
-    everything = Policy(
-        **{item.name: True for item in fields(Policy) if item.name.startswith("allow_")}, max_transfer_fee_bps=10_000
-    )
+    allowances: dict[str, Any] = {item.name: True for item in fields(Policy) if item.name.startswith("allow_")}
+    everything = Policy(**allowances, max_transfer_fee_bps=10_000)
     assert rules.against_mint(facts, everything) == [rules.DEFAULT_FROZEN]
     assert rules.against_mint(replace(facts, is_default_frozen=False, is_non_transferable=True), everything) == [
         rules.NON_TRANSFERABLE

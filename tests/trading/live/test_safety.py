@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -116,5 +117,5 @@ def test_a_refused_buy_ends_unsigned_with_its_evidence_and_its_funds_back(desk: 
     assert order.evidence["codes"] == [rules.FREEZE_AUTHORITY]
     assert desk.signer.signed == []
     held = live_wallet(agent).balances.get(symbol="SOL")
-    assert (held.amount, held.held) == (5, 0)
+    assert [held.amount, held.held] == [Decimal(5), Decimal(0)]
     assert Order.objects.get(pk=order.pk).signature is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import ID as COMPUTE_BUDGET
 from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
-from solders.message import Message, MessageV0
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
@@ -65,7 +66,7 @@ def _instructions(raw: bytes, tables: Mapping[str, Sequence[str]]) -> list[Instr
     ]
 
 
-def _metas(message: Message | MessageV0, tables: Mapping[str, Sequence[str]]) -> list[AccountMeta]:
+def _metas(message: Any, tables: Mapping[str, Sequence[str]]) -> list[AccountMeta]:
     """Return the message's accounts in the order its instructions count them: its own, then those of its tables."""
     header, keys = message.header, message.account_keys
     signers = header.num_required_signatures

@@ -2,8 +2,8 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
-.PHONY: help install up test test-stack fuzz lint checks check-style check-format check-types check-layers check-migrations \
-  check-schema schema down-clean lock shell audit backup restore bench
+.PHONY: help install up test test-stack fuzz rob lint checks check-style check-format check-types check-layers check-migrations \
+  check-schema schema down-clean lock shell audit backup restore bench kill-matrix
 
 help:
 	@echo "make up          start everything, with logs; Ctrl-C stops it"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-stack  the tests that kill and cut off processes, many times over (REPEATS=10, SEED=...)"
 	@echo "make fuzz        the API judged by its own document, over thousands of requests (FUZZ_ARGS=...)"
 	@echo "make kill-matrix  live orders: every point x every fault x kill -9 (CELLS=300, SEED=...)"
+	@echo "make rob         thousands of attempts to rob a wallet through the signer (ROBBERIES=...)"
 	@echo "make lint        style, types, import layers, migrations, API schema"
 	@echo "make audit       recompute every balance and position of the running desk"
 	@echo "make backup      keep the running desk (TO=folder); make restore brings it back into an empty one (FROM=folder)"
@@ -41,6 +42,10 @@ kill-matrix: install
 	@$(PYTHON) -m tests.kill_matrix --cells $(or $(CELLS),300) $(if $(SEED),--seed $(SEED))
 
 # Requests by the thousand against a desk of its own; FUZZ_ARGS="--seed 7 --examples 80". See tests/fuzz/README.md.
+# Tries to get more out of a wallet than the signer's caps allow; ROBBERIES=… says how often.
+rob: install
+	@ROBBERIES=$(or $(ROBBERIES),2000) $(PYTHON) -m pytest -q tests/wallets/signer/test_robbery.py
+
 fuzz: install
 	@$(PYTHON) -m tests.fuzz $(FUZZ_ARGS)
 

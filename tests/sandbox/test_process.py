@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from solders.keypair import Keypair
 
 from apps.sandbox.chain.server import free_ports
 from tests.sandbox_server import ROOT, SEED, SandboxControl, read_url, running_sandbox, start_process
@@ -120,6 +121,29 @@ def test_a_killed_sandbox_loses_a_few_seconds_at_most(tmp_path: Path) -> None:
         process.wait()
     with running_sandbox("--no-autonomous", "--state-file", str(state_file), "--seed", "7") as again:
         assert float(again.price_of(token.mint)) == pytest.approx(0.0077)
+
+
+def test_a_killed_sandbox_goes_on_with_its_chain_to_the_lamport(tmp_path: Path) -> None:
+    journal, address = ("--chain-journal", str(tmp_path / "chain.journal")), str(Keypair().pubkey())
+
+    def balance(control: SandboxControl) -> int:
+        url = control.state()["chain"]["nodes"][1]["rpc"]
+        call = {"jsonrpc": "2.0", "id": 1, "method": "getBalance", "params": [address, {"commitment": "processed"}]}
+        lamports: int = httpx.post(url, json=call, trust_env=False).json()["result"]["value"]
+        return lamports
+
+    process = start_process("--port", "0", "--no-signals", *journal)
+    try:
+        control = SandboxControl(read_url(process))
+        control.post("/control/chain/airdrop", {"address": address, "sol": "1.5"})
+        slot = control.state()["chain"]["slot"]
+        control.close()
+    finally:
+        process.kill()
+        process.wait()
+    with running_sandbox("--seed", "7", *journal) as again:
+        assert balance(again) == 1_500_000_000
+        assert again.state()["chain"]["slot"] > slot
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1, "seed": 20261, "tick": 5, "tokens": [{}]}'])

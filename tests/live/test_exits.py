@@ -193,7 +193,8 @@ def test_a_position_sold_out_while_a_buy_may_still_land_stays_open_and_sells_wha
     position, dca, close = sold_out_under_a_buy(market, token)
     close.refresh_from_db()
     position.refresh_from_db()
-    assert (position.remaining_amount, position.closed_at) == (0, None)
+    assert position.remaining_amount == 0
+    assert position.closed_at is None
     assert (close.status, close.last_error) == ("due", "BUY_UNRESOLVED")
     assert differences() == []
 

@@ -38,7 +38,8 @@ def test_a_buy_that_is_not_on_the_finalized_chain_is_sold_back_for_what_it_cost(
     position = Position.objects.get()
     assert (order.status, order.transaction_id, order.fill) == ("unresolved", None, None)
     assert trading.sol_lamports(order.agent) == 10 * 10**9
-    assert (position.close_reason, position.remaining_amount, position.realized_profit_sol) == ("reversed", 0, 0)
+    assert position.close_reason == "reversed"
+    assert position.remaining_amount == position.realized_profit_sol == 0
     assert SignalExecution.objects.get().verdict == "pending"
     balance = factories.wallet_of(order.agent, "live").balances.get(mint="So11111111111111111111111111111111111111112")
     assert balance.held == order.held_amount > 1

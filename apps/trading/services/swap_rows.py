@@ -29,7 +29,7 @@ class Swap:
     id: UUID
     agent_id: UUID
     wallet: LockedWallet
-    position_id: UUID
+    position_id: UUID | None
     signal_id: int | None
     mint: str
     symbol: str

@@ -66,7 +66,7 @@ def settle_landed(landed: Iterable[tuple[UUID, LandedSwap]]) -> set[UUID]:
     return settled
 
 
-def settle_ended(ended: Iterable[tuple[UUID, str, str] | Ending]) -> set[UUID]:
+def settle_ended(ended: Iterable[tuple[UUID, str, str] | tuple[UUID, str, str, str]]) -> set[UUID]:
     """Give back what orders that never landed had put aside; return the orders whose end stands now.
 
     `failed` ends what was never sent, `expired` what is signed and can land no more; any other order is left alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from solders.keypair import Keypair
@@ -70,6 +71,22 @@ async def test_sockets_come_back_after_the_nodes_did(chain_market: ChainMarket, 
     await pool.send(bytes(signed))
     assert await waiting is not None
     await pool.close()
+
+
+async def test_a_node_is_told_who_waits_no_more(chain_market: ChainMarket, pool: NodePool, payer: Keypair):
+    def subscriptions() -> int:
+        return sum(len(node.subscriptions._wanted) for node in chain_market.runtime.chain.nodes)
+
+    signed = payment(payer, await pool.latest_blockhash())
+    waiting = asyncio.ensure_future(pool.wait_for_signature(str(signed.signatures[0]), 0.3))
+    deadline = time.monotonic() + 5
+    while subscriptions() < 2 and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert subscriptions() == 2
+    assert await waiting is None
+    while subscriptions() and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert subscriptions() == 0
 
 
 async def test_what_never_lands_is_waited_for_no_longer_than_asked(pool: NodePool, payer: Keypair):

@@ -227,10 +227,12 @@ def test_a_position_whose_tokens_are_all_gone_ends_with_its_loss_when_they_are_w
     row = differences.write_off(difference=live.row(), actor=None)
     differences.write_off(difference=row, actor=None)
     position.refresh_from_db()
-    assert (position.close_reason, position.remaining_amount) == ("write_off", 0)
+    assert position.close_reason == "write_off"
+    assert position.remaining_amount == 0
     assert position.realized_profit_sol == -1
     trade = ClosedTrade.objects.get(position=position)
-    assert (trade.profit_sol, trade.sale_transaction_id) == (-1, row.transaction_id)
+    assert trade.profit_sol == -1
+    assert trade.sale_transaction_id == row.transaction_id
     assert not ExitIntent.objects.filter(position=position, status="due").exists()
     assert live.books(token.mint) == 0
     assert live.look() == 0
@@ -364,6 +366,13 @@ def test_nodes_that_are_away_change_nothing(live: ChainWallet):
     with pytest.raises(errors.ChainUnavailable):
         chain_deposits.check_deposits(wallet=live.wallet, actor=None)
     assert live.books() == 2
+
+
+def test_a_rate_limit_is_waited_for(live: ChainWallet):
+    live.holds("3")
+    live.market.fault("rate_limit", "node_1", times=2, retry_after_seconds=0)
+    assert live.look() == 1
+    assert live.rows() == [(SOL_MINT, "open", D(1))]
 
 
 def test_deposits_are_not_booked_on_one_nodes_word(live: ChainWallet):

@@ -51,8 +51,9 @@ class SignatureSocket:
             self._running = asyncio.ensure_future(self._run())
 
     def forget(self, signature: str) -> None:
-        """Nobody waits for `signature` any more; the node's one notice, if it comes, is dropped."""
+        """Nobody waits for `signature` any more: the node is told, since it allows only so many subscriptions."""
         self._wanted.pop(signature, None)
+        self._changed.set()
 
     async def close(self) -> None:
         """Hang up."""
@@ -109,15 +110,22 @@ class SignatureSocket:
                 for signature in [each for each in self._wanted if each not in subscribed]:
                     subscribed.add(signature)
                     await socket.send_str(self._subscription(signature))
+                for number in [each for each, signature in self._subscribed.items() if signature not in self._wanted]:
+                    del self._subscribed[number]
+                    await socket.send_str(self._request("signatureUnsubscribe", [number]))
         finally:
             receiving.cancel()
             await asyncio.gather(receiving, return_exceptions=True)
 
     def _subscription(self, signature: str) -> str:
-        self._numbers += 1
+        config = {"commitment": self._wanted[signature], "enableReceivedNotification": False}
+        request = self._request("signatureSubscribe", [signature, config])
         self._asked[self._numbers] = signature
-        params = [signature, {"commitment": self._wanted[signature], "enableReceivedNotification": False}]
-        return json.dumps({"jsonrpc": "2.0", "id": self._numbers, "method": "signatureSubscribe", "params": params})
+        return request
+
+    def _request(self, method: str, params: list[Any]) -> str:
+        self._numbers += 1
+        return json.dumps({"jsonrpc": "2.0", "id": self._numbers, "method": method, "params": params})
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from apps.chain import nodes
 from apps.chain.domain.answers import TOKEN_PROGRAMS, TokenAccount
-from apps.chain.errors import NodeError
+from apps.chain.errors import NodeError, NodeRateLimited
 from apps.chain.pool import NodePool
 from apps.core.money import SOL_MINT, ZERO, from_base_units, lamports_to_sol, sol_to_lamports
 from apps.wallets.domain.reconciliation import Holdings
@@ -17,7 +18,7 @@ from apps.wallets.errors import ChainUnavailable
 from apps.wallets.ports import ChainBalance
 
 _AT_ONCE = 8
-_SECONDS = 45.0
+_SECONDS, _SECONDS_TO_SPARE = 45.0, 5.0
 _QUESTIONS, _PAUSE_SECONDS = 4, 0.3
 
 
@@ -77,8 +78,20 @@ async def _agreed(pool: NodePool, address: str, min_slot: int) -> ChainBalance |
 
 
 async def _by_each(pool: NodePool, address: str, min_slot: int) -> list[Holdings]:
-    told = await pool.each(lambda node: _by_one(pool, node, address, min_slot))
+    told = await pool.each(lambda node: _patiently(pool, node, address, min_slot))
     return [each for each in told.values() if isinstance(each, Holdings)]
+
+
+async def _patiently(pool: NodePool, node: str, address: str, min_slot: int) -> Holdings:
+    """Ask one node, again when a call is free where none is left just now: many wallets may be more than its rate."""
+    until = time.monotonic() + _SECONDS - _SECONDS_TO_SPARE
+    while True:
+        try:
+            return await _by_one(pool, node, address, min_slot)
+        except NodeRateLimited as limited:
+            if time.monotonic() + limited.retry_after_seconds > until:
+                raise
+            await asyncio.sleep(max(limited.retry_after_seconds, _PAUSE_SECONDS))
 
 
 async def _by_one(pool: NodePool, node: str, address: str, min_slot: int) -> Holdings:

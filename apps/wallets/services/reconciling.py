@@ -135,7 +135,11 @@ def read_stands(wallet_ids: Iterable[UUID] | None = None) -> dict[UUID, Stand]:
         "SELECT wallet_id, mint, symbol, amount + held FROM balance WHERE wallet_id = ANY(%s)", [list(amounts)]
     ):
         amounts[wallet_id][mint], symbols[wallet_id][mint] = amount, symbol
-    return {row[0]: Stand(row[0], *row[1:7], amounts[row[0]], symbols[row[0]]) for row in rows if row[0] in amounts}
+    return {
+        wallet_id: Stand(wallet_id, agent, user, address, epoch, slot, last, amounts[wallet_id], symbols[wallet_id])
+        for wallet_id, agent, user, address, epoch, slot, last in rows
+        if wallet_id in amounts
+    }
 
 
 def _write_down(stand: Stand, told: Sequence[Holdings], nodes: int) -> int | None:

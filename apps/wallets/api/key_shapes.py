@@ -13,9 +13,12 @@ from apps.wallets.models import KeySource, Network
 class KeyShape(Shape):
     """A live key as the desk knows it: by its address."""
 
+    wire_names = {"origin": "source"}
     wallet_address = serializers.CharField(source="address")
     name = serializers.CharField(help_text="What the signer calls it.")
-    source = serializers.ChoiceField(choices=KeySource.values, help_text="env: the signer's environment.")
+    origin = serializers.ChoiceField(
+        source="source", choices=KeySource.values, help_text="env: the signer's environment."
+    )
     network = serializers.ChoiceField(choices=Network.values, help_text="testnet: no real money.")
     loaded = Flag(help_text="The signer can sign with it now.")
     loaded_at = Moment(allow_null=True)
@@ -24,9 +27,10 @@ class KeyShape(Shape):
 class HeldKeyShape(Shape):
     """A key as the signer holds it."""
 
+    wire_names = {"origin": "source"}
     wallet_address = serializers.CharField(source="address")
     name = serializers.CharField()
-    source = serializers.ChoiceField(choices=KeySource.values)
+    origin = serializers.ChoiceField(source="source", choices=KeySource.values)
     locked = Flag(help_text="Its file is there; its passphrase was not given yet.")
 
 
@@ -47,15 +51,12 @@ class SignerShape(Shape):
 
 
 class _Passphrase(Text):
-    def __init__(self, **options: object) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            **{
-                "max_length": 1024,
-                "trim_whitespace": False,
-                "help_text": "Twelve characters or more.",
-                "style": {"input_type": "password"},
-                **options,
-            }
+            max_length=1024,
+            trim_whitespace=False,
+            help_text="Twelve characters or more.",
+            style={"input_type": "password"},
         )
 
 

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 WINDOW_SECONDS = 24 * 3600
 #: Orders are remembered longer than any transaction could still land.
 KEPT_SECONDS = 8 * WINDOW_SECONDS
+#: A file longer than this is written anew at the start, without what is forgotten anyway.
+_LONG_BYTES = 8 << 20
 _ENTRY, _SIGNATURE = "entry", "signature"
 
 
@@ -60,8 +62,11 @@ class Limits:
 class Caps:
     """The file and what it adds up to. One event loop uses it, one process has it open."""
 
-    def __init__(self, path: Path, limits: Limits, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, limits: Limits, now: Callable[[], float] = time.time, long_bytes: int = _LONG_BYTES
+    ) -> None:
         self.limits = limits
+        self._long_bytes = long_bytes
         self._path, self._clock = path, now
         self._latest = 0.0
         self._entries: dict[str, Entry] = {}
@@ -95,6 +100,10 @@ class Caps:
                 self._take(json.loads(line))
             except (ValueError, TypeError, KeyError):
                 raise Refused(Reason.LEDGER_BROKEN, f"Line {number} of {self._path} cannot be read.") from None
+        self._now()
+        self._forget()
+        if end > self._long_bytes:
+            self._shorten()
         os.lseek(self._descriptor, 0, os.SEEK_END)
         os.fsync(self._descriptor)
         sync_folder(folder)
@@ -152,9 +161,8 @@ class Caps:
 
     def note_signature(self, order_id: str, signature: str) -> None:
         """Remember the signature of an order just counted; the line need not have reached the disk."""
-        told = {"kind": _SIGNATURE, "order_id": order_id, "signature": signature}
-        self._take(told)
-        self._append(_line(told))
+        self._signatures[order_id] = signature
+        self._append(_signature_line(order_id, signature))
 
     async def _write(self, told: dict[str, Any]) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -200,6 +208,22 @@ class Caps:
         self._signatures.pop(entry.order_id, None)
         self._forget()
 
+    def _shorten(self) -> None:
+        """Put a file in the place of this one that holds what is still remembered; whole or not at all."""
+        draft = self._path.with_name(f".{self._path.name}.new")
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            for order_id, entry in self._entries.items():
+                file.write(_line({"kind": _ENTRY, **asdict(entry)}))
+                if order_id in self._signatures:
+                    file.write(_signature_line(order_id, self._signatures[order_id]))
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(self._path)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+
     def _forget(self) -> None:
         before = self._latest - KEPT_SECONDS
         while self._entries:
@@ -219,6 +243,10 @@ class Caps:
         while part := os.read(self._descriptor, 1 << 20):
             parts.append(part)
         return b"".join(parts)
+
+
+def _signature_line(order_id: str, signature: str) -> bytes:
+    return _line({"kind": _SIGNATURE, "order_id": order_id, "signature": signature})
 
 
 def _line(told: dict[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from apps.wallets.signer import secret_text
+from apps.wallets.signer import settings as settings_file
 from apps.wallets.signer.key_file import KeyFile, check_passphrase
 from apps.wallets.signer.process import keep_to_itself
 from apps.wallets.signer.reasons import Reason, Refused
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     keep_to_itself()
     options = _parser().parse_args(arguments)
-    settings = SignerSettings()
+    settings = settings_file.load()
     try:
         options.run(options, settings, Signer(settings.socket_path))
     except (Refused, SignerRefused) as refusal:

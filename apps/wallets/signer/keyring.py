@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,24 @@ class Keyring:
 
     def look_for_files(self) -> None:
         """Take in key files that came into the folder, and forget locked ones that are gone."""
-        there = set()
+        self._take_files(self._read_files())
+
+    async def look_again(self) -> None:
+        """Do the same without keeping the loop."""
+        self._take_files(await asyncio.to_thread(self._read_files))
+
+    def _read_files(self) -> list[tuple[Path, KeyFile]]:
+        found = []
         for path in sorted(self.folder.glob(f"*{SUFFIX}"))[:MOST_FILES]:
             try:
-                file = KeyFile.load(path)
+                found.append((path, KeyFile.load(path)))
             except Refused as refusal:
                 log.error("signer_key_unreadable", file=path.name, reason=str(refusal.reason))
-                continue
+        return found
+
+    def _take_files(self, found: Sequence[tuple[Path, KeyFile]]) -> None:
+        there = set()
+        for path, file in found:
             there.add(file.address)
             known = self._entries.setdefault(file.address, Entry(file.address, file.name, path))
             if known.key is None:

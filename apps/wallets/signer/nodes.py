@@ -23,6 +23,8 @@ from apps.wallets.signer.reasons import Reason, Refused
 log = structlog.get_logger(__name__)
 MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 _SECONDS = 4.0
+#: Blocks for which a blockhash is taken, and as many again: the node that told the height may have been behind.
+_OVER_AFTER_BLOCKS = 150 + 150
 #: Answers of a node that is unwell or behind: another may do better.
 _PASSING_CODES = frozenset({-32004, -32005, -32007, -32014, -32016, -32603, 429, -32429, -32000})
 _TOKEN_ACCOUNT_BYTES = 166
@@ -78,9 +80,9 @@ class Nodes:
                 continue
             if "result" in answer:
                 return answer["result"]
-            error = answer.get("error") or {}
-            if error.get("code") not in _PASSING_CODES:
-                raise NodeRefused(int(error.get("code", 0)), str(error.get("message", ""))[:200])
+            refusal = answer.get("error") or {}
+            if refusal.get("code") not in _PASSING_CODES:
+                raise NodeRefused(int(refusal.get("code", 0)), str(refusal.get("message", ""))[:200])
         raise Refused(Reason.NODE_UNAVAILABLE, "None of the signer's own nodes answered.")
 
     async def height(self, commitment: str = "processed", node: str | None = None) -> int:
@@ -135,7 +137,7 @@ class Nodes:
         agreed = 0
         for url in self.urls:
             try:
-                if await self.height("finalized", node=url) <= height + 150:
+                if await self.height("finalized", node=url) <= height + _OVER_AFTER_BLOCKS:
                     return False
                 if signature is not None:
                     config = {"searchTransactionHistory": True}

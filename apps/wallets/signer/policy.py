@@ -19,8 +19,9 @@ TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 TOKEN_2022 = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
 ASSOCIATED = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 WRAPPED_SOL = Pubkey.from_string("So11111111111111111111111111111111111111112")
-#: What every swap may name; venues come on top, from the provider's list or SIGNER_PROGRAMS.
-BASIC_PROGRAMS = frozenset({COMPUTE_BUDGET, SYSTEM, TOKEN, TOKEN_2022, ASSOCIATED, routes.PROGRAM})
+MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+#: What every swap may name for its venues to call (some leave a memo); the venues themselves come on top.
+BASIC_PROGRAMS = frozenset({COMPUTE_BUDGET, SYSTEM, TOKEN, TOKEN_2022, ASSOCIATED, MEMO, routes.PROGRAM})
 LAMPORTS_PER_SIGNATURE = 5_000
 #: What the chain allows a transaction that names no limit, at the most.
 MOST_UNITS = 1_400_000

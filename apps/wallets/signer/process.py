@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from solders.keypair import Keypair
 
 from apps.core.logs import mask_secrets, render_line
+from apps.wallets.signer import settings as settings_file
 from apps.wallets.signer.caps import Caps, Limits
 from apps.wallets.signer.keyring import Keyring, from_descriptor, keys_in
 from apps.wallets.signer.nodes import Nodes
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     keep_to_itself()
     try:
-        settings = SignerSettings()
+        settings = settings_file.load()
     except ValidationError as error:
         wrong = sorted({str(each["loc"][0]).upper() for each in error.errors(include_input=False)})
         print(f"The signer's settings are wrong: {', '.join(wrong)}", file=sys.stderr)  # noqa: T201
@@ -78,7 +79,7 @@ def configure_logs(settings: SignerSettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             mask_secrets,
-            renderer,  # type: ignore[list-item]
+            renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
@@ -148,7 +149,14 @@ def make(settings: SignerSettings, keys: Keyring, caps: Caps, session: aiohttp.C
         max_age_seconds=settings.price_max_age_seconds,
     )
     rules = Rules(settings.max_slippage_bps, settings.max_impact_bps, settings.max_fee_lamports)
-    return Signer(keys, Nodes(settings.nodes, session), source, Programs(source, settings.programs), caps, rules)
+    return Signer(
+        keys,
+        Nodes(settings.nodes, session),
+        source,
+        Programs(source, settings.programs, settings.helper_programs),
+        caps,
+        rules,
+    )
 
 
 async def _chores(signer: Signer, idle_seconds: float) -> None:

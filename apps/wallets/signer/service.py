@@ -41,10 +41,14 @@ class Rules:
 
 @dataclass(slots=True)
 class Programs:
-    """The venues a swap may name: the provider's list, or the part of it that was set."""
+    """The venues a swap may name: the provider's list, or the part of it that was set.
+
+    `helpers` are programs of venues that an operator looked up, since the provider does not list them.
+    """
 
     source: PriceSource
     wanted: Sequence[str] = ()
+    helpers: Sequence[str] = ()
     unknown: tuple[str, ...] = ()
     _allowed: frozenset[Pubkey] | None = None
 
@@ -62,7 +66,7 @@ class Programs:
             self.unknown = tuple(sorted(set(self.wanted) - listed))
             if self.unknown:
                 log.error("signer_programs_not_listed", programs=", ".join(self.unknown))
-            self._allowed = BASIC_PROGRAMS | {Pubkey.from_string(key) for key in chosen}
+            self._allowed = BASIC_PROGRAMS | {Pubkey.from_string(key) for key in (*chosen, *self.helpers)}
         return self._allowed
 
     @property
@@ -109,7 +113,7 @@ class Signer:
         return await self._status()
 
     async def _status(self) -> dict[str, Any]:
-        await asyncio.to_thread(self.keys.look_for_files)
+        await self.keys.look_again()
         spent, risked = self.caps.used()
         return {
             "keys": self.keys.told(),

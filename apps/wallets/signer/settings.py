@@ -42,6 +42,9 @@ class SignerSettings(BaseSettings):
     programs: Listed = Field(
         [], description="programs a swap may touch; default: all that the price source's provider names"
     )
+    helper_programs: Listed = Field(
+        [], description="programs of venues that the provider does not name, checked by hand"
+    )
     max_trade_sol: Decimal | None = Field(None, gt=0, description="SOL one buy may spend; default 0.1, demo 10")
     max_day_sol: Decimal | None = Field(
         None, gt=0, description="SOL that may be spent in 24 hours, fees included; default 1, demo 1000"
@@ -69,7 +72,7 @@ class SignerSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", validation_alias="LOG_FORMAT")
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
 
-    @field_validator("rpc_urls", "programs", "client_uids", mode="before")
+    @field_validator("rpc_urls", "programs", "helper_programs", "client_uids", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -132,6 +135,15 @@ class SignerSettings(BaseSettings):
         if self.exit_reserve_sol is None:
             return self.max_day_lamports // 10
         return _lamports(self.exit_reserve_sol, "0")
+
+
+def load() -> SignerSettings:
+    """Read the settings.
+
+    Raises:
+        pydantic.ValidationError: one is wrong; its text shows no value.
+    """
+    return SignerSettings()  # type: ignore[call-arg]  # every field has a default
 
 
 def _lamports(sol: Decimal | None, default: str) -> int:

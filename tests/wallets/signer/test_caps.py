@@ -22,7 +22,12 @@ def lines(world):
 async def test_the_line_is_on_the_disk_before_the_key_signs(world: World, monkeypatch):
     synced, seen = [], []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (sync(descriptor), synced.append(len(lines(world)))))
+
+    def noted(descriptor):
+        sync(descriptor)
+        synced.append(len(lines(world)))
+
+    monkeypatch.setattr(os, "fsync", noted)
     sign = type(world.signer.keys).sign
 
     def watched(keys, address, message):
@@ -80,14 +85,14 @@ async def test_other_bytes_for_an_order_are_refused_while_the_first_may_land(wor
     world.pass_slots(100)
     with refuses(world, Reason.ORDER_SIGNED):
         await world.sign(world.request(world.built()))
-    world.pass_slots(60)  # the blockhash is over, but that is not final yet
+    world.pass_slots(160)  # the blockhash is over, but a node that was behind might not know
     with refuses(world, Reason.ORDER_SIGNED):
         await world.sign(world.request(world.built()))
 
 
 async def test_other_bytes_for_an_order_are_signed_once_the_first_can_land_no_more_and_it_counts_once(world: World):
     first = await world.sign(world.request(world.built()))
-    world.pass_slots(200)
+    world.pass_slots(350)
     second = await world.sign(world.request(world.built()))
     assert bytes(second) != bytes(first)
     assert world.caps.used() == (SOL + FEE, 0)
@@ -199,3 +204,25 @@ async def test_no_signed_bytes_and_no_key_stand_in_the_file(world: World):
     assert str(signed.signatures[0]) in text  # public once it is sent, and what proves what became of it
     assert str(world.keypair) not in text
     assert len(text) < 700
+
+
+async def test_a_long_file_is_written_anew_at_the_start_without_what_is_forgotten(world: World):
+    request = world.request(world.built())
+    first = await world.sign(request)
+    await world.sign(world.request(world.built(amount=SOL // 2), order_id="order-2"))
+    world.now += 5 * WINDOW_SECONDS
+    third = world.request(world.built(amount=SOL // 4), order_id="order-3")
+    signed = await world.sign(third)
+    world.now += 4 * WINDOW_SECONDS
+    world.caps.close()
+    caps = Caps(world.folder / "signed.jsonl", world.limits, now=lambda: world.now, long_bytes=100)
+    caps.open()
+    assert [line["order_id"] for line in lines(world)] == ["order-3", "order-3"]
+    assert caps.signature_of("order-3") == str(signed.signatures[0])
+    assert caps.find("order-1") is None
+    caps.close()
+    world.caps = Caps(world.folder / "signed.jsonl", world.limits, now=lambda: world.now)
+    world.caps.open()
+    world.signer.caps = world.caps
+    assert bytes(await world.sign(third)) == bytes(signed) != bytes(first)
+    assert [entry.name for entry in world.folder.iterdir() if entry.is_file()] == ["signed.jsonl"]

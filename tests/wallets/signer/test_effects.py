@@ -15,7 +15,7 @@ from apps.wallets.signer import routes
 from apps.wallets.signer.reasons import Reason
 from tests.wallets.signer.world import SOL, World, refuses
 
-MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+STAKE = Pubkey.from_string("Stake11111111111111111111111111111111111111")
 
 
 def beside_the_route(world, built, *metas):
@@ -52,10 +52,10 @@ async def test_a_swap_that_reaches_another_of_the_wallets_token_accounts_is_refu
 
 async def test_a_swap_through_a_program_the_provider_does_not_name_is_refused(world: World):
     with refuses(world, Reason.PROGRAM_NOT_ALLOWED):
-        await world.sign(beside_the_route(world, world.built(), AccountMeta(MEMO, False, False)))
-    world.prices.programs_listed = frozenset({str(MEMO)})
+        await world.sign(beside_the_route(world, world.built(), AccountMeta(STAKE, False, False)))
+    world.prices.programs_listed = frozenset({str(STAKE)})
     world.signer = world.started()
-    assert await world.sign(beside_the_route(world, world.built(), AccountMeta(MEMO, False, False)))
+    assert await world.sign(beside_the_route(world, world.built(), AccountMeta(STAKE, False, False)))
 
 
 async def test_nothing_is_signed_until_the_provider_has_named_its_programs(world: World):
@@ -64,11 +64,16 @@ async def test_nothing_is_signed_until_the_provider_has_named_its_programs(world
         await world.sign(world.request(world.built()))
 
 
+async def test_a_helper_that_an_operator_checked_may_be_named(world: World):
+    world.signer.programs.helpers = (str(STAKE),)
+    assert await world.sign(beside_the_route(world, world.built(), AccountMeta(STAKE, False, False)))
+
+
 async def test_programs_that_are_set_but_not_on_the_providers_list_are_not_trusted(world: World):
-    world.signer.programs.wanted = (str(MEMO),)
+    world.signer.programs.wanted = (str(STAKE),)
     with refuses(world, Reason.PROGRAM_NOT_ALLOWED):
-        await world.sign(beside_the_route(world, world.built(), AccountMeta(MEMO, False, False)))
-    assert world.signer.programs.unknown == (str(MEMO),)
+        await world.sign(beside_the_route(world, world.built(), AccountMeta(STAKE, False, False)))
+    assert world.signer.programs.unknown == (str(STAKE),)
 
 
 @pytest.mark.parametrize("power", ["delegate", "close_authority"])
@@ -161,7 +166,7 @@ async def test_more_sol_goes_out_than_price_and_fees_and_nothing_is_signed(world
 
 async def test_a_wallet_that_would_belong_to_a_program_is_not_signed_for(world: World):
     def assigned(value):
-        value["accounts"] = [{**value["accounts"][0], "owner": str(MEMO)}, *value["accounts"][1:]]
+        value["accounts"] = [{**value["accounts"][0], "owner": str(STAKE)}, *value["accounts"][1:]]
 
     world.nodes.lies["simulateTransaction"] = with_value(assigned)
     with refuses(world, Reason.AUTHORITY_CHANGED):

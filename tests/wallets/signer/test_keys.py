@@ -74,7 +74,12 @@ def test_what_is_no_key_is_refused_without_showing_it(text):
 
 def test_a_sealed_key_opens_with_its_passphrase_alone(monkeypatch):
     asked = []
-    monkeypatch.setattr(hashlib, "scrypt", lambda *given, **how: asked.append(how["n"]) or SCRYPT(*given, **how))
+
+    def watched(*given, **how):
+        asked.append(how["n"])
+        return SCRYPT(*given, **how)
+
+    monkeypatch.setattr(hashlib, "scrypt", watched)
     sealed = KeyFile.seal(SEED, name="Desk", passphrase=PASSPHRASE)
     assert sealed.open(PASSPHRASE).private_bytes_raw() == SEED
     assert asked == [LEAST_N, LEAST_N]

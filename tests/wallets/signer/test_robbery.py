@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -278,7 +279,7 @@ async def test_a_robber_who_takes_all_that_is_allowed_gets_the_day_and_no_more(t
     """Buys at the worst price the signer allows, again and again: what is lost stays below what was counted."""
     robbery = Robbery(tmp_path)
     for number in range(20):
-        plan = {
+        plan: dict[str, Any] = {
             "side": "buy" if number % 2 == 0 else "sell", "amount": TRADE, "slippage_bps": 800, "fee": 990_000,
             "changes": [], "claims": {}, "order": 100 + number, "push_percent": 6, "slots": 0,
         }  # fmt: skip

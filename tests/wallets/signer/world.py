@@ -130,13 +130,14 @@ class World:
         self.nodes = LedgerNodes([Rpc(self.ledger) for _ in range(nodes)])
         self.prices = MarketPrices(self.market)
         self.now = NOW
+        self.caps: Any = None
         self.limits = Limits(trade, day, reserve)
         self.rules = Rules(max_slippage_bps, max_impact_bps, max_fee_lamports)
         self.signer = self.started()
 
     def started(self) -> Signer:
         """Return a signer over the files that are there, as a process that was started again."""
-        if hasattr(self, "caps"):
+        if self.caps is not None:
             self.caps.close()
         keys = Keyring(self.folder / "keys")
         keys.open({"WALLET_1": str(self.keypair)})

@@ -97,7 +97,9 @@ def resume(path: Path, *, seed: int, now: float) -> Ledger:
         if "transaction" in line:
             chain.restore(_landed(line), states)
         else:
-            chain.forget([chain.landed[Signature.from_string(signature)] for signature in line.get("rolled_back", ())])
+            undone = [chain.landed[Signature.from_string(signature)] for signature in line.get("rolled_back", ())]
+            if undone:
+                chain.take_back(undone)
             for key, state in states:
                 chain.put_back(key, state)
     chain.skip_to(max(slots) + SLOT_EVERY, now)

@@ -289,9 +289,7 @@ class Ledger:
         if first is None or first.slot <= self.slot_of("finalized"):
             raise ValueError("the transaction is unknown or finalized")
         undone = [each for each in self.landed.values() if each.slot >= first.slot]
-        for key in {key for each in undone for key in each.keys}:
-            self.states.undo(key, first.slot)
-        self.forget(undone)
+        self.take_back(undone)
         for listener in self.on_rolled_back:
             listener(undone)
         for each in undone:
@@ -299,8 +297,11 @@ class Ledger:
                 self._land(each.transaction, each.keys)
         return undone
 
-    def forget(self, undone: Iterable[Landed]) -> None:
-        """Strike transactions from the history."""
+    def take_back(self, undone: Sequence[Landed]) -> None:
+        """Strike the last transactions from the history, and put their accounts back as they were before them."""
+        first_slot = min(each.slot for each in undone)
+        for key in {key for each in undone for key in each.keys}:
+            self.states.undo(key, first_slot)
         for each in undone:
             del self.landed[each.signature]
             for key in set(each.keys):

@@ -63,7 +63,9 @@ class States:
 
     def undo(self, key: Pubkey, slot: int) -> None:
         """Put an account back as it was before a slot, and forget what it was since."""
-        versions = self._versions[key]
+        versions = self._versions.get(key)
+        if versions is None:  # a program: no journal remembers those
+            return
         kept = [each for each in versions if each[0] < slot] or versions[:1]
         if kept[-1][1] != versions[-1][1]:
             self._put(key, kept[-1][1] or NOTHING)

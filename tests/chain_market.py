@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
@@ -159,8 +159,12 @@ class ChainMarket:
         """Stop as a process does that is told to."""
         if self._thread is None:
             return
-        self.call(lambda: state_file.try_to_save(self._state_file, self.runtime.market))
+        self.save()
         self.kill()
+
+    def save(self) -> None:
+        """Keep the market as it is; the chain has a journal, the market a file that is written now and then."""
+        self.call(lambda: state_file.try_to_save(self._state_file, self.runtime.market))
 
     def kill(self) -> None:
         """End as a process does that is killed: nothing is said or saved, connections break off."""
@@ -213,14 +217,28 @@ class ChainMarket:
             await runner.cleanup()
 
 
+def _started(folder: Path, **options: Any) -> ChainMarket:
+    """Return a running market; a port that another run of tests took in between is chosen again."""
+    for attempts_left in reversed(range(5)):
+        market = ChainMarket(folder, **options)
+        try:
+            market.start()
+        except OSError:
+            market.close()
+            if not attempts_left:
+                raise
+        else:
+            return market
+    raise AssertionError
+
+
 @contextmanager
 def running_chain_market(
     *, slot_seconds: float = SLOT_SECONDS, seed: int = 7, tokens: int = 2
 ) -> Iterator[ChainMarket]:
     """Run a market with a chain for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="chain-market-") as folder:
-        market = ChainMarket(Path(folder), slot_seconds=slot_seconds, seed=seed, tokens=tokens)
-        market.start()
+        market = _started(Path(folder), slot_seconds=slot_seconds, seed=seed, tokens=tokens)
         try:
             yield market
         finally:

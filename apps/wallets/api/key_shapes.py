@@ -13,11 +13,10 @@ from apps.wallets.models import KeySource, Network
 class KeyShape(Shape):
     """A live key as the desk knows it: by its address."""
 
-    wire_names = {"origin": "source"}
     wallet_address = serializers.CharField(source="address")
     name = serializers.CharField(help_text="What the signer calls it.")
-    origin = serializers.ChoiceField(
-        source="source", choices=KeySource.values, help_text="env: the signer's environment."
+    source = serializers.ChoiceField(  # type: ignore[assignment]  # the wire's name, not DRF's own attribute
+        choices=KeySource.values, help_text="env: the signer's environment."
     )
     network = serializers.ChoiceField(choices=Network.values, help_text="testnet: no real money.")
     loaded = Flag(help_text="The signer can sign with it now.")
@@ -27,10 +26,9 @@ class KeyShape(Shape):
 class HeldKeyShape(Shape):
     """A key as the signer holds it."""
 
-    wire_names = {"origin": "source"}
     wallet_address = serializers.CharField(source="address")
     name = serializers.CharField()
-    origin = serializers.ChoiceField(source="source", choices=KeySource.values)
+    source = serializers.ChoiceField(choices=KeySource.values)  # type: ignore[assignment]  # as above
     locked = Flag(help_text="Its file is there; its passphrase was not given yet.")
 
 

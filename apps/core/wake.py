@@ -56,7 +56,8 @@ class _Waker:
         if getattr(self._gathered, "wakes", None) is not None:
             yield
             return
-        self._gathered.wakes = wakes = []
+        wakes: list[Wake] = []
+        self._gathered.wakes = wakes
         try:
             yield
         finally:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.http import HttpRequest
@@ -86,9 +86,9 @@ class ByHandButtons:
 
     model: Any
     actions_detail = ("correct", "take_back")
-    may_change: ClassVar[str]
-    figures: ClassVar[tuple[str, ...]]
-    service: ClassVar[Any]
+    may_change: str
+    figures: tuple[str, ...]
+    service: Any
 
     def has_by_hand_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Whether the row of this page is one that may be changed, and this person may change it."""

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -129,7 +130,14 @@ def full_books(user):
     close_position(position, proceeds="1.1")
     wallet = wallet_of(agent)
     common = {"agent": agent, "wallet": wallet, "epoch": wallet.epoch, "transaction_time": timezone.now()}
-    for routes in (None, [], {"n": 2**70, "f": 1.10, "e": 1e-9, "b": 'é"\\', "deep": [{"a": [None, True]}]}, "text", 0):
+    kinds: list[Any] = [
+        None,
+        [],
+        {"n": 2**70, "f": 1.10, "e": 1e-9, "b": 'é"\\', "deep": [{"a": [None, True]}]},
+        "text",
+        0,
+    ]
+    for routes in kinds:
         Transaction.objects.create(transaction_type="burn", origin=Origin.HAND, routes=routes, **common)
     Transaction.objects.create(
         transaction_type="swap",

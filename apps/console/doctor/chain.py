@@ -14,13 +14,14 @@ from apps.chain.cluster import Cluster, Standing
 from apps.chain.errors import NodeError
 from apps.chain.pool import NodePool
 from apps.console.doctor.findings import Finding, fail, needed, ok, warn
-from apps.core.http import Lane
 
 LAG_SLOTS, BROKEN_LAG_SLOTS = 25, 150
 CLOCK_SECONDS, BROKEN_CLOCK_SECONDS = 15, 60
 #: A swap's compute, for what a priority fee comes to.
 SWAP_UNITS = 300_000
 _PATIENCE_SECONDS = 15.0
+#: The account every cluster keeps its clock in, and where its unix time stands there.
+_CLOCK, _CLOCK_AT = "SysvarC1ock11111111111111111111111111111111", 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Look:
 
     standing: Standing
     slots: dict[str, Any]
-    block_time: int | None
+    chain_time: int | None
     fees: list[int]
 
 
@@ -43,22 +44,18 @@ def look() -> Look | None:
 async def _look(pool: NodePool) -> Look:
     standing = await cluster.look(pool)
     slots = await pool.each(lambda name: pool.slot(node=name))
-    known = [slot for slot in slots.values() if isinstance(slot, int)]
-    return Look(standing, slots, await _block_time(pool, known), await _fees(pool))
+    return Look(standing, slots, await _chain_time(pool), await _fees(pool))
 
 
-async def _block_time(pool: NodePool, slots: list[int]) -> int | None:
-    """Return the time of a recent block; the newest slots may have none yet."""
-    if not slots:
+async def _chain_time(pool: NodePool) -> int | None:
+    """Return the chain's own time, in seconds since 1970: what its clock account says."""
+    try:
+        (clock,) = await pool.accounts([_CLOCK])
+    except NodeError:
         return None
-    for back in (2, 8, 32):
-        try:
-            told = await pool.ask("getBlockTime", [max(0, max(slots) - back)], lambda value: value, Lane.REST, None)
-        except NodeError:
-            continue
-        if isinstance(told, int):
-            return told
-    return None
+    if clock is None or len(clock.data) < _CLOCK_AT + 8:
+        return None
+    return int.from_bytes(clock.data[_CLOCK_AT : _CLOCK_AT + 8], "little", signed=True)
 
 
 async def _fees(pool: NodePool) -> list[int]:
@@ -76,7 +73,7 @@ def findings(seen: Look | None, *, live: bool) -> Iterator[Finding]:
     yield from _of_each(seen, live=live)
     yield from _cluster(seen)
     yield from _apart(seen)
-    yield from _clock(seen.block_time)
+    yield from _clock(seen.chain_time)
     yield from _cost(seen.fees)
 
 
@@ -120,11 +117,11 @@ def _apart(seen: Look) -> Iterator[Finding]:
         yield ok("nodes", f"They are {lag} slots apart.")
 
 
-def _clock(block_time: int | None) -> Iterator[Finding]:
-    if block_time is None:
-        yield warn("clock", "No node told the time of a block.", "See the nodes above.")
+def _clock(chain_time: int | None) -> Iterator[Finding]:
+    if chain_time is None:
+        yield warn("clock", "No node told the chain's time.", "See the nodes above.")
         return
-    apart = abs(time.time() - block_time)
+    apart = abs(time.time() - chain_time)
     if apart > CLOCK_SECONDS:
         level = fail if apart > BROKEN_CLOCK_SECONDS else warn
         yield level("clock", f"Ours is {apart:.0f} s away from the chain's.", "Set this machine's clock (NTP).")

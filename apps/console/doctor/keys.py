@@ -60,11 +60,11 @@ def _policy(status: SignerStatus) -> Iterator[Finding]:
             f"Fees: {status.max_fee_lamports:,} lamports at the signer, {settings.LIVE_MAX_FEE_LAMPORTS:,} here.",
             "Make SIGNER_MAX_FEE_LAMPORTS and LIVE_MAX_FEE_LAMPORTS the same.",
         )
-    if status.programs:
-        yield ok("programs", f"Swaps may touch {status.programs} programs.")
+    if status.programs or settings.DEMO_DESK:  # the sandbox's venues are all of them Jupiter's one program
+        yield ok("programs", f"Swaps may go over {status.programs} venues besides Jupiter's own program.")
     else:
         yield fail(
-            "programs", "The signer knows no program a swap may touch.", "Look at SIGNER_PROGRAMS and its price source."
+            "programs", "The signer knows no venue a swap may go over.", "Look at SIGNER_PROGRAMS and its price source."
         )
     for note in status.notes:
         yield warn("programs", note, "Check the id against the provider's list.")

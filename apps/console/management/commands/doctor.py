@@ -23,6 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        place.here()  # asks the nodes in the background, while everything else is looked at
         found = run.examine()
         self.stdout.write(_json(found) if options["json"] else _lines(found))
         if any(item.level is Level.FAIL for item in found):

@@ -25,7 +25,7 @@ from solders.signature import Signature
 from apps.sandbox import server, state_file
 from apps.sandbox.chain.faults import NodeFault, NodeFaultBook, NodeFaultKind
 from apps.sandbox.chain.ledger import Landed, Ledger
-from apps.sandbox.chain.server import NODES, free_ports, serving
+from apps.sandbox.chain.server import NODES, PORTS, free_ports, serving
 from apps.sandbox.http.runtime import Runtime
 from apps.sandbox.options import Options
 from tests.sandbox_server import SandboxControl
@@ -41,10 +41,12 @@ class ChainMarket:
     """A sandbox of one's own in this process. Addresses stay the same over `kill` and `resume`."""
 
     def __init__(self, folder: Path, *, slot_seconds: float = SLOT_SECONDS, seed: int = 7, tokens: int = 2) -> None:
-        rpc_port = free_ports(HOST)
+        rpc_port = port = free_ports(HOST)
+        while rpc_port <= port < rpc_port + PORTS:
+            port = free_ports(HOST)
         self._options = Options(
             host=HOST,
-            port=free_ports(HOST),
+            port=port,
             seed=seed,
             tokens=tokens,
             tick_ms=60_000,
@@ -153,6 +155,8 @@ class ChainMarket:
         self._thread.start()
         started.wait(WAIT_SECONDS)
         if self._failure is not None:
+            self._thread.join(WAIT_SECONDS)
+            self._thread = None
             raise self._failure
 
     def stop(self) -> None:
@@ -219,17 +223,14 @@ class ChainMarket:
 
 def _started(folder: Path, **options: Any) -> ChainMarket:
     """Return a running market; a port that another run of tests took in between is chosen again."""
-    for attempts_left in reversed(range(5)):
+    for _ in range(4):
         market = ChainMarket(folder, **options)
-        try:
+        with suppress(OSError):
             market.start()
-        except OSError:
-            market.close()
-            if not attempts_left:
-                raise
-        else:
             return market
-    raise AssertionError
+    market = ChainMarket(folder, **options)
+    market.start()
+    return market
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ PORTS_OF_A_NODE = 2
 #: Of all of them, one after another.
 PORTS = PORTS_OF_A_NODE * len(NODES)
 _SHUTDOWN_SECONDS = 0.2
+_ATTEMPTS = 5
 #: Below what kernels hand out to outgoing connections.
 _FREE_PORTS = range(21_000, 31_990)
 
@@ -123,22 +124,36 @@ async def serving(chain: Chain, *, patience_seconds: float = _SHUTDOWN_SECONDS) 
     Raises:
         OSError: a port is taken.
     """
-    chain.port = chain.port or free_ports(chain.options.host)
-    runners: list[web.AppRunner] = []
+    runners = [web.AppRunner(node.app(), access_log=None, shutdown_timeout=patience_seconds) for node in chain.nodes]
     ticking = asyncio.create_task(chain.run())
     try:
-        for index, node in enumerate(chain.nodes):
-            runner = web.AppRunner(node.app(), access_log=None, shutdown_timeout=patience_seconds)
-            runners.append(runner)
+        for runner in runners:
             await runner.setup()
-            for offset in range(PORTS_OF_A_NODE):
-                port = chain.port + PORTS_OF_A_NODE * index + offset
-                await web.TCPSite(runner, chain.options.host, port).start()
+        await _listen(chain, runners)
         yield chain.port
     finally:
         ticking.cancel()
         await asyncio.gather(*(runner.cleanup() for runner in runners))
         chain.close()
+
+
+async def _listen(chain: Chain, runners: Sequence[web.AppRunner]) -> None:
+    """Listen on the chain's ports; free ones that somebody else took in between are chosen again."""
+    host, wished = chain.options.host, chain.options.port
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        chain.port = wished or free_ports(host)
+        try:
+            for index, runner in enumerate(runners):
+                for port in range(chain.port + PORTS_OF_A_NODE * index, chain.port + PORTS_OF_A_NODE * (index + 1)):
+                    await web.TCPSite(runner, host, port).start()
+        except OSError:
+            if wished or not attempts_left:
+                raise
+            for runner in runners:
+                for site in list(runner.sites):
+                    await site.stop()
+        else:
+            return
 
 
 def free_ports(host: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -62,4 +63,14 @@ def test_a_killed_chain_answers_nobody():
         with pytest.raises(httpx.ConnectError):
             ask(market.rpc_urls[0], "getSlot")
         market.start()
+        assert ask(market.rpc_urls[0], "getHealth") == "ok"
+
+
+def test_a_port_that_is_taken_is_said_and_leaves_nothing_behind(tmp_path):
+    with running_chain_market() as market:
+        second = ChainMarket(tmp_path)
+        second._options = replace(second._options, rpc_port=market.runtime.chain.port)
+        with pytest.raises(OSError, match="address already in use"):
+            second.start()
+        second.close()
         assert ask(market.rpc_urls[0], "getHealth") == "ok"

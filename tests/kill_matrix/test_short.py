@@ -1,4 +1,4 @@
-"""A few combinations of the kill matrix, others each day; `make kill-matrix` tries hundreds. A failure prints its seed."""
+"""A few combinations of the kill matrix, others each day; `make kill-matrix` tries hundreds. The seed is printed."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class World:
     folder: Path
     socket: Path
     was_reached: bool = False
+    ended: str = ""
     agents: list[Agent] = field(default_factory=list)
 
     def start(self) -> None:
@@ -101,6 +103,7 @@ class World:
         (self.folder / "stop_at").unlink(missing_ok=True)
         self._let_it_pass(cell, order)
         self._check(agent, order, held)
+        self.ended = f"{order.side} {order.status} {order.code}".strip()
 
     # -- what happens
 
@@ -142,9 +145,27 @@ class World:
             self.signer.kill()
             self._start_signer()
         else:
-            self.market.restart()
+            self._kill_sandbox()
             self._break(cell)
+            return
         self.orders.go_on()
+
+    def _kill_sandbox(self) -> None:
+        """Kill it under a process that goes on in the same moment: who is stopped lets no connection end."""
+        self.market.save()  # as a sandbox does each few seconds
+        killing = threading.Thread(target=self.market.kill)
+        killing.start()
+        self.orders.go_on()
+        killing.join()
+        deadline = time.monotonic() + processes.START_SECONDS
+        while True:
+            try:
+                self.market.start()
+                return
+            except OSError:  # whoever tries to reach a port that nobody has may hold it for a moment
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def _let_it_pass(self, cell: Cell, order: Order) -> None:
         """Let the fault do its worst for a while, then end it and wait for the end of every order of the wallet."""

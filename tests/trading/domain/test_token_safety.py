@@ -141,6 +141,7 @@ def test_an_extension_nobody_knows_yet_is_refused():
         (SPL_2022, made(SPL_2022, "permanentDelegate")[:165] + b"\2" + made(SPL_2022, "permanentDelegate")[166:]),
         (SPL, b"\7" + made(SPL)[1:]),
     ],
+    ids=lambda value: value[:8] if isinstance(value, str) else f"{len(value)} bytes",  # the same in every process
 )
 def test_bytes_that_are_no_mint_are_no_mint(owner: str, data: bytes):
     with pytest.raises(UnreadableMint):

@@ -52,7 +52,7 @@ def codes_raised():
 
 
 #: Raised where no route answers with them: on the command line and in the admin.
-ELSEWHERE = {"EMAIL_TAKEN", "KEY_ALLOWED"}
+ELSEWHERE = {"DIFFERENCE_ENDED", "DIFFERENCE_OUTDATED", "EMAIL_TAKEN", "KEY_ALLOWED", "NOTHING_MISSING"}
 
 
 def test_every_code_raised_anywhere_is_explained():

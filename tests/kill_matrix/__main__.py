@@ -15,8 +15,10 @@ from pathlib import Path
 
 from solders.keypair import Keypair
 
-from tests.chain_market import running_chain_market
-from tests.kill_matrix import cells, processes
+from tests.chain_market import ChainMarket, running_chain_market
+from tests.kill_matrix import cells
+from tests.kill_matrix.cells import Cell
+from tests.kill_matrix.processes import KillableServices
 
 WALLETS = 4
 
@@ -31,7 +33,7 @@ def main() -> int:
     print(f"seed {options.seed}: {len(drawn)} of {len(cells.every())} combinations", flush=True)
     with tempfile.TemporaryDirectory(prefix="soldesk-matrix-") as name, running_chain_market() as market:
         folder = Path(name)
-        services = processes.KillableServices(folder / "home", durable=True)
+        services = KillableServices(folder / "home", durable=True)
         services.start()
         try:
             keys = [Keypair() for _ in range(WALLETS)]
@@ -42,7 +44,7 @@ def main() -> int:
             services.stop()
 
 
-def _desk(env: dict[str, str], market, socket: Path) -> dict[str, str]:  # type: ignore[no-untyped-def]
+def _desk(env: dict[str, str], market: ChainMarket, socket: Path) -> dict[str, str]:
     return {
         **env,
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -57,7 +59,14 @@ def _desk(env: dict[str, str], market, socket: Path) -> dict[str, str]:  # type:
     }
 
 
-def _run(drawn, market, services, keys, folder: Path, socket: Path) -> int:  # type: ignore[no-untyped-def]
+def _run(
+    drawn: list[Cell],
+    market: ChainMarket,
+    services: KillableServices,
+    keys: list[Keypair],
+    folder: Path,
+    socket: Path,
+) -> int:
     import django
 
     django.setup()

@@ -192,7 +192,7 @@ class World:
             if open_orders.exists():
                 return False
             exit_runner.run_due()
-            unsold = Position.objects.filter(pk=order.position_id, closed_at=None) if order.side == "sell" else None
+            unsold = Position.objects.filter(orders=order, closed_at=None) if order.side == "sell" else None
             return not open_orders.exists() and not (unsold is not None and unsold.exists())
 
         return bool(self._ask(look))
@@ -211,7 +211,7 @@ class World:
         if held is not None:
             held.refresh_from_db()
             assert held.closed_at is not None, "the position is still open"
-        assert orders_world.books_equal_chain(_Market(self.market), agent)
+        assert orders_world.books_equal_chain(orders_world.Desk(self.market), agent)
         assert differences() == []
 
     def _spent_from(self, order: Order) -> set[str]:
@@ -269,10 +269,3 @@ class World:
             except (SignerUnavailable, SignerRefused):
                 time.sleep(0.05)
         raise AssertionError(f"the signer did not start:\n{self.signer.last_words()}")
-
-
-@dataclass
-class _Market:
-    """As much of a desk as `books_equal_chain` looks at."""
-
-    market: ChainMarket

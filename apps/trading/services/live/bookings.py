@@ -46,10 +46,14 @@ class Bookings:
             return [told.get(order_id, "") for order_id in orders]
 
         def reverse(orders: Sequence[UUID]) -> list[None]:
-            return [_nothing(services.reverse_landed(order_id)) for order_id in orders]
+            for order_id in orders:
+                services.reverse_landed(order_id)
+            return [None] * len(orders)
 
         def reclaim(wanted: Sequence[Reclaim]) -> list[None]:
-            return [_nothing(services.reserve_reclaim(*each)) for each in wanted]
+            for each in wanted:
+                services.reserve_reclaim(*each)
+            return [None] * len(wanted)
 
         self._gate = Together("gate", refusals)
         self._landed = Together("landed", _each(services.settle_landed))
@@ -98,7 +102,3 @@ def _each(service: Callable[[list[Item]], Collection[UUID]]) -> Callable[[Sequen
 def _check(order_id: UUID, booked: bool) -> None:
     if not booked:
         raise NotBooked(str(order_id))
-
-
-def _nothing(_result: object) -> None:
-    return None

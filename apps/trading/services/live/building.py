@@ -178,7 +178,7 @@ class Builder:
         return await ask(wanted, deadline_seconds=BUILD_SECONDS)
 
     def _route(self, offer: OfferedSwap) -> LandingRoute:
-        if settings.LIVE_LANDING_ROUTE == LandingRoute.EXECUTE and offer.request_id:
+        if LandingRoute.EXECUTE.value == settings.LIVE_LANDING_ROUTE and offer.request_id:
             return LandingRoute.EXECUTE
         return LandingRoute.NODE
 

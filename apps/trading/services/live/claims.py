@@ -274,7 +274,7 @@ class Claims:
                 answers.append(_renewed(work.orders, await cursor.fetchall()))
         return answers
 
-    def _statement(self, work: _Work) -> tuple[sql.Composable | str, Any]:
+    def _statement(self, work: _Work) -> tuple[sql.Composed | str, Any]:
         if isinstance(work, _Claim):
             return _CLAIM, {"ended": sorted(order_machine.TERMINAL), "most": work.most, "lease": self._lease}
         if isinstance(work, _Renewal):
@@ -298,7 +298,7 @@ def _fail(batch: Sequence[_Work], error: Exception) -> None:
             work.result.set_exception(error)
 
 
-def _update(step: _Step) -> tuple[sql.Composable, list[Any]]:
+def _update(step: _Step) -> tuple[sql.Composed, list[Any]]:
     changes: list[sql.Composable] = [sql.SQL("status = %s")]
     values: list[Any] = [step.after]
     for name, value in step.fields.items():

@@ -46,8 +46,8 @@ BUY_PATIENCE_SECONDS = 60.0
 _FINALITY_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.2
 #: Between two tries to prove that nothing can land any more, and how many there are before the order is put down.
-_PROOF_SECONDS = 0.5
-_PROOFS = 20
+_PROOF_SECONDS = 1.0
+_PROOFS = 15
 _PUT_DOWN_SECONDS = 5.0
 _UNREADABLE_SECONDS = 60.0
 _ASK_SIGNER_AGAIN_SECONDS = (0.1, 0.5, 1.5)

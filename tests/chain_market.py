@@ -180,7 +180,8 @@ class ChainMarket:
         self._thread = None
 
     def restart(self, *, after_seconds: float = 0.0) -> None:
-        """Kill it and let it go on from its journal."""
+        """Kill it and let it go on from its journal, with the market's tokens and prices of just before."""
+        self.save()
         self.kill()
         time.sleep(after_seconds)
         self.start()

@@ -46,6 +46,8 @@ def test_a_kill_loses_nothing_and_keeps_the_addresses():
         alice = Keypair().pubkey()
         signature = market.airdrop(alice, 2 * SOL)
         urls, slot = market.rpc_urls, market.ledger.slot
+        token = market.control.add_token()
+        price = market.control.set_price(token.mint, "0.0123")
         blockhash = ask(urls[0], "getLatestBlockhash", {"commitment": "confirmed"})["value"]["blockhash"]
         market.restart()
         assert market.rpc_urls == urls
@@ -55,6 +57,7 @@ def test_a_kill_loses_nothing_and_keeps_the_addresses():
         (status,) = ask(urls[1], "getSignatureStatuses", [str(signature)])["value"]
         assert status["err"] is None
         assert market.faults.active() == []
+        assert market.control.price_of(token.mint) == price
 
 
 def test_a_killed_chain_answers_nobody():

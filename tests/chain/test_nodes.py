@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 
 from apps.chain import nodes
 from apps.chain.adapters.addresses import node_addresses
+from apps.chain.domain import answers
 from apps.chain.errors import (
     NodeRateLimited,
     NodeRejected,
@@ -128,9 +130,9 @@ async def test_a_node_far_behind_is_asked_last(chain_market: ChainMarket):
 async def test_a_preflight_that_fails_is_permanent_for_these_bytes(pool: NodePool, payer: Keypair):
     poor = Keypair()
     signed = payment(poor, await pool.latest_blockhash())
-    answers = await pool.send(bytes(signed))
-    assert [answer.accepted for answer in answers] == [False, False]
-    for answer in answers:
+    sent = await pool.send(bytes(signed))
+    assert [answer.accepted for answer in sent] == [False, False]
+    for answer in sent:
         assert isinstance(answer.error, PreflightFailed)
         assert answer.error.verdict is Verdict.PERMANENT
 
@@ -138,16 +140,16 @@ async def test_a_preflight_that_fails_is_permanent_for_these_bytes(pool: NodePoo
 async def test_a_blockhash_a_node_does_not_know_says_nothing_about_the_bytes(pool: NodePool, payer: Keypair):
     known = await pool.latest_blockhash()
     stranger = type(known)(str(Keypair().pubkey()), known.last_valid_block_height, known.slot)
-    answers = await pool.send(bytes(payment(payer, stranger)))
-    errors = [answer.error for answer in answers]
+    sent = await pool.send(bytes(payment(payer, stranger)))
+    errors = [answer.error for answer in sent]
     assert [isinstance(error, PreflightFailed) and error.verdict for error in errors] == [Verdict.FAIL_OVER] * 2
 
 
 async def test_a_slow_node_does_not_hold_up_a_send(chain_market: ChainMarket, pool: NodePool, payer: Keypair):
     signed = payment(payer, await pool.latest_blockhash())
     chain_market.fault("hang", "node_2", methods=["sendTransaction"])
-    answers = await pool.send(bytes(signed), patience_seconds=0.05)
-    assert [(answer.accepted, answer.pending) for answer in answers] == [(True, False), (False, True)]
+    sent = await pool.send(bytes(signed), patience_seconds=0.05)
+    assert [(answer.accepted, answer.pending) for answer in sent] == [(True, False), (False, True)]
 
 
 async def test_the_last_valid_height_is_the_highest_that_any_node_tells(chain_market: ChainMarket, pool: NodePool):
@@ -242,6 +244,62 @@ async def test_an_answer_to_another_question_is_no_answer():
     async with node_that(answer) as pool:
         with pytest.raises(NodeUnavailable):
             await pool.slot(node=pool.names[0])
+
+
+def telling(result: Any, asked_of: list[dict[str, Any]]) -> Callable[..., Awaitable[web.Response]]:
+    """Answer everything with `result`, or what it makes of the request, and note what was asked."""
+
+    async def answer(asked: dict[str, Any]) -> web.Response:
+        asked_of.append(asked)
+        told = result(asked) if callable(result) else result
+        return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": told})
+
+    return answer
+
+
+async def test_transactions_of_version_1_are_asked_for_and_taken():
+    asked: list[dict[str, Any]] = []
+    document = {"slot": 5, "version": 1, "transaction": {"message": {"transactionConfig": {}}}, "meta": {"err": None}}
+    async with node_that(telling(document, asked)) as pool:
+        assert await pool.transaction("signature") == document
+    assert asked[0]["params"][1]["maxSupportedTransactionVersion"] == 1
+
+
+async def test_token_accounts_are_asked_of_both_programs_and_read_with_their_rules():
+    asked: list[dict[str, Any]] = []
+
+    def row(request: dict[str, Any]) -> dict[str, Any]:
+        program = request["params"][1]["programId"]
+        told = {
+            "isNative": False,
+            "mint": "Mint",
+            "owner": "Owner",
+            "state": "frozen",
+            "tokenAmount": {"amount": str(2**64 - 1), "decimals": 6, "uiAmount": 1.8e13},
+            "extensions": [{"extension": "immutableOwner"}],
+        }
+        account = {"lamports": 2_039_280, "owner": program, "data": {"parsed": {"type": "account", "info": told}}}
+        return {"context": {"slot": 9}, "value": [{"pubkey": f"account of {program}", "account": account}]}
+
+    async with node_that(telling(row, asked)) as pool:
+        found = await pool.token_accounts("Owner", min_context_slot=7)
+    assert {each.program for each in found} == set(answers.TOKEN_PROGRAMS)
+    assert all((each.amount, each.frozen, len(each.extensions)) == (2**64 - 1, True, 1) for each in found)
+    assert [each["params"][2]["minContextSlot"] for each in asked] == [7, 7]
+
+
+async def test_a_lookup_table_is_read_behind_its_header():
+    keys = [Keypair().pubkey() for _ in range(3)]
+    data = base64.b64encode(bytes(56) + b"".join(bytes(key) for key in keys)).decode()
+    state = {"lamports": 1, "owner": "AddressLookupTab1e1111111111111111111111111", "data": [data, "base64"]}
+    async with node_that(telling({"context": {"slot": 1}, "value": [state, None]}, [])) as pool:
+        assert await pool.lookup_tables(["table", "gone"]) == {"table": [str(key) for key in keys]}
+
+
+async def test_recent_fees_come_in_the_order_of_slots():
+    rows = [{"slot": 3, "prioritizationFee": 30}, {"slot": 1, "prioritizationFee": 10}]
+    async with node_that(telling(rows, [])) as pool:
+        assert await pool.recent_fees(["key"]) == [10, 30]
 
 
 async def test_amounts_are_never_floats():

@@ -143,6 +143,8 @@ FROM position p WHERE p.closed_at IS NOT NULL AND p.close_reason <> 'reset'
 UNION ALL
 SELECT concat_ws(' ', 'position', p.id), 'at least its moon bag while it is open', p.moon_bag_amount, p.remaining_amount
 FROM position p WHERE p.closed_at IS NULL AND p.moon_bag_activated AND p.remaining_amount < p.moon_bag_amount
+  AND NOT EXISTS (SELECT 1 FROM exit_intent i WHERE i.position_id = p.id AND i.kind = 'close'
+                  AND i.status IN ('due', 'leased'))
 """
 
 _CLOSED_TRADES = f"""

@@ -100,14 +100,14 @@ async def test_other_bytes_for_an_order_are_signed_once_the_first_can_land_no_mo
 
 async def test_other_bytes_for_an_order_that_landed_are_never_signed(world: World):
     await world.buy(order_id="order-1")
-    world.pass_slots(300)
+    world.pass_slots(400)
     with refuses(world, Reason.ORDER_SIGNED):
         await world.sign(world.request(world.built()))
 
 
 async def test_a_node_that_says_nothing_proves_nothing(world: World):
     await world.sign(world.request(world.built()))
-    world.pass_slots(300)
+    world.pass_slots(400)
     honest, world.nodes.away = world.request(world.built()), {"node 0"}
     with refuses(world, Reason.ORDER_SIGNED):
         await world.sign(honest)

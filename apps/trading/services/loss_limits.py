@@ -36,7 +36,6 @@ MAX_COOLDOWN_SECONDS = 7 * 86_400
 #: Bookings under a limit of what the whole desk has at stake pass one by one: each must see what the others bought.
 _EXPOSURE_LOCK = 0x50F7_6A7F
 _DESK, _AGENT = "desk", "agent"
-_A_DAY = 86_400
 
 _REALISED = """
 SELECT COALESCE(sum(r.profit_sol), 0) FROM realised_today r
@@ -63,31 +62,49 @@ def _of(sql: str, owner: str, mode: str, seconds: str = "") -> str:
     return sql.format(mode=mode, seconds=seconds, **whose)
 
 
-def _figures(mode: str, owner: str, seconds: str, *, only_bounded: bool = False) -> list[str]:
+def _figures(mode: str, owner: str, seconds: str) -> list[str]:
     """Return the three figures of what is used: of an agent where there is one, else of the desk."""
-    columns = (
-        ("max_daily_loss_sol", _REALISED),
-        ("max_exposure_sol", _EXPOSURE),
-        ("cooldown_seconds", _SINCE_STOP),
-    )
     return [
-        f"CASE {f'WHEN l.{name} IS NULL THEN NULL' if only_bounded else ''}"
-        f" WHEN {owner} IS NULL THEN ({_of(sql, '', mode, seconds)}) ELSE ({_of(sql, owner, mode, seconds)}) END"
-        for name, sql in columns
+        f"CASE WHEN {owner} IS NULL THEN ({_of(sql, '', mode, seconds)}) ELSE ({_of(sql, owner, mode, seconds)}) END"
+        for sql in (_REALISED, _EXPOSURE, _SINCE_STOP)
     ]
 
 
-_READ = f"""
-SELECT l.id, l.agent_id, l.trading_mode, l.max_daily_loss_sol, l.max_exposure_sol, l.cooldown_seconds,
-       {", ".join(_figures("l.trading_mode", "l.agent_id", "l.cooldown_seconds", only_bounded=True))}
+# Cheap on purpose: most bookings have no limits, and pay for this look alone.
+_BOUNDS = """
+SELECT l.id, l.agent_id, l.trading_mode, l.max_daily_loss_sol, l.max_exposure_sol, l.cooldown_seconds
 FROM loss_limit l
-LEFT JOIN agent own ON own.id = l.agent_id
-WHERE (l.agent_id = ANY(%(agents)s) AND own.trading_mode = l.trading_mode)
-   OR (l.agent_id IS NULL
-       AND l.trading_mode IN (SELECT a.trading_mode FROM agent a WHERE a.id = ANY(%(agents)s)))
+WHERE l.agent_id = ANY(%(agents)s) OR (
+    l.agent_id IS NULL AND EXISTS (
+        SELECT 1 FROM agent a WHERE a.id = ANY(%(agents)s) AND a.trading_mode = l.trading_mode))
+"""
+# What many agents use, each figure gathered once for all of them.
+_USE_OF_AGENTS = f"""
+WITH stake AS (
+    SELECT w.agent_id, w.wallet_type, sum(p.remaining_cost_sol) AS sol
+    FROM position p JOIN wallet w ON w.id = p.wallet_id
+    WHERE p.closed_at IS NULL AND p.agent_id = ANY(%(agents)s) GROUP BY 1, 2
+), held AS (
+    SELECT w.agent_id, w.wallet_type, sum(b.held) AS sol
+    FROM wallet w JOIN balance b ON b.wallet_id = w.id
+    WHERE w.agent_id = ANY(%(agents)s) AND b.mint = '{SOL_MINT}' AND b.held <> 0 GROUP BY 1, 2
+), stop AS (
+    SELECT w.agent_id, w.wallet_type, max(c.sale_time) AS at
+    FROM closed_trade c JOIN wallet w ON w.id = c.wallet_id
+    WHERE c.agent_id = ANY(%(agents)s) AND c.deleted_at IS NULL AND c.close_reason = '{CloseReason.STOP_LOSS.value}'
+      AND c.sale_time > clock_timestamp() - make_interval(secs => %(seconds)s) GROUP BY 1, 2
+)
+SELECT v.agent, v.mode, COALESCE(r.profit_sol, 0), COALESCE(stake.sol, 0) + COALESCE(held.sol, 0),
+       floor(extract(epoch FROM clock_timestamp() - stop.at))::int
+FROM unnest(%(agents)s::uuid[], %(modes)s::text[]) AS v (agent, mode)
+LEFT JOIN realised_today r ON r.agent_id = v.agent AND r.trading_mode = v.mode
+    AND r.day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+LEFT JOIN stake ON stake.agent_id = v.agent AND stake.wallet_type = v.mode
+LEFT JOIN held ON held.agent_id = v.agent AND held.wallet_type = v.mode
+LEFT JOIN stop ON stop.agent_id = v.agent AND stop.wallet_type = v.mode
 """
 _USE = f"""
-SELECT v.agent, v.mode, {", ".join(_figures("v.mode", "v.agent", str(_A_DAY)))}
+SELECT v.agent, v.mode, {", ".join(_figures("v.mode", "v.agent", str(MAX_COOLDOWN_SECONDS)))}
 FROM unnest(%(agents)s::uuid[], %(modes)s::text[]) AS v (agent, mode)
 """
 
@@ -104,7 +121,7 @@ class _Limit:
 class Limits:
     """The limits that hold for the agents of one booking, with what the booking itself has spent so far counted in."""
 
-    of_agent: dict[UUID, _Limit] = field(default_factory=dict)
+    of_agent: dict[tuple[UUID, str], _Limit] = field(default_factory=dict)
     of_desk: dict[str, _Limit] = field(default_factory=dict)
     refused: dict[int, tuple[_Limit, UUID | None, Refusal]] = field(default_factory=dict)
 
@@ -123,27 +140,23 @@ class Limits:
             limit.use = replace(limit.use, exposure_sol=limit.use.exposure_sol + spent_sol)
 
     def _that_hold(self, agent_id: UUID, trading_mode: str) -> list[_Limit]:
-        both = (self.of_agent.get(agent_id), self.of_desk.get(trading_mode))
+        both = (self.of_agent.get((agent_id, trading_mode)), self.of_desk.get(trading_mode))
         return [limit for limit in both if limit is not None]
 
 
 def read(agent_ids: Iterable[UUID]) -> Limits:
-    """Return the limits that hold for these agents in their present modes.
+    """Return the limits that hold for these agents, and what is used of them.
 
-    A booking calls it once agents and wallets are locked. One query; under a desk's exposure limit two and a lock.
+    A booking calls it once agents and wallets are locked. A cheap query without limits, one more where agents have some
+    and one for the desk's; bookings under a limit of what the desk has at stake pass one by one from here on.
     """
-    wanted = list(agent_ids)
-    found = _read(wanted)
-    if any(limit.bounds.max_exposure_sol is not None for limit in found.of_desk.values()):
-        bulk.fetch_all("SELECT pg_advisory_xact_lock(%s)", [_EXPOSURE_LOCK])
-        found = _read(wanted)
-    return found
+    return _read(list(agent_ids), in_booking=True)
 
 
 def entry_refusals(agent_ids: Iterable[UUID]) -> dict[UUID, Refusal]:
     """Return the agents that may buy nothing at all now, each with why; funds their orders hold are counted in."""
     wanted = list(agent_ids)
-    limits = _read(wanted)
+    limits = _read(wanted, in_booking=False)
     if not limits.of_agent and not limits.of_desk:
         return {}
     modes = bulk.fetch_all("SELECT id, trading_mode FROM agent WHERE id = ANY(%s)", [wanted])
@@ -151,23 +164,38 @@ def entry_refusals(agent_ids: Iterable[UUID]) -> dict[UUID, Refusal]:
     return {agent_id: found for agent_id, found in refusals.items() if found is not None}
 
 
-def _read(agent_ids: list[UUID]) -> Limits:
-    rows = bulk.fetch_all(_READ, {"agents": agent_ids})
+def _read(agent_ids: list[UUID], *, in_booking: bool) -> Limits:
     limits = Limits()
-    for limit_id, agent_id, mode, loss, exposure, cooldown, realised, at_stake, since in rows:
-        use = Use(ZERO if realised is None else realised, ZERO if at_stake is None else at_stake, since)
-        limit = _Limit(limit_id, _DESK if agent_id is None else _AGENT, Bounds(loss, exposure, cooldown), use)
+    for limit_id, agent_id, mode, *bounds in bulk.fetch_all(_BOUNDS, {"agents": agent_ids}):
+        limit = _Limit(limit_id, _DESK if agent_id is None else _AGENT, Bounds(*bounds), Use())
         if agent_id is None:
             limits.of_desk[mode] = limit
         else:
-            limits.of_agent[agent_id] = limit
+            limits.of_agent[agent_id, mode] = limit
+    if in_booking and any(limit.bounds.max_exposure_sol is not None for limit in limits.of_desk.values()):
+        bulk.fetch_all("SELECT pg_advisory_xact_lock(%s)", [_EXPOSURE_LOCK])
+    if limits.of_agent:
+        _add_use_of_agents(limits.of_agent)
+    if limits.of_desk:
+        for (_, mode), use in use_of((None, mode) for mode in limits.of_desk).items():
+            limits.of_desk[mode].use = use
     return limits
+
+
+def _add_use_of_agents(limits: dict[tuple[UUID, str], _Limit]) -> None:
+    seconds = max((limit.bounds.cooldown_seconds or 0 for limit in limits.values()), default=0)
+    rows = bulk.fetch_all(
+        _USE_OF_AGENTS,
+        {"agents": [agent for agent, _ in limits], "modes": [mode for _, mode in limits], "seconds": seconds},
+    )
+    for agent, mode, realised, at_stake, since in rows:
+        limits[agent, mode].use = Use(realised, at_stake, since)
 
 
 def use_of(pairs: Iterable[tuple[UUID | None, str]]) -> dict[tuple[UUID | None, str], Use]:
     """Return what (agent or None for the desk, mode) pairs have lost today and have at stake, limited or not.
 
-    A stop loss counts back to a day.
+    A stop loss counts back as far as a cooldown may reach.
     """
     wanted = list(pairs)
     rows = bulk.fetch_all(_USE, {"agents": [agent for agent, _ in wanted], "modes": [str(mode) for _, mode in wanted]})
@@ -176,7 +204,7 @@ def use_of(pairs: Iterable[tuple[UUID | None, str]]) -> dict[tuple[UUID | None, 
 
 def with_use(rows: QuerySet[LossLimit]) -> QuerySet[LossLimit]:
     """Add to each limit what is used of it: `realised_today_sol`, `exposure_sol`, `seconds_since_stop`."""
-    figures = _figures("loss_limit.trading_mode", "loss_limit.agent_id", str(_A_DAY))
+    figures = _figures("loss_limit.trading_mode", "loss_limit.agent_id", str(MAX_COOLDOWN_SECONDS))
     names: tuple[tuple[str, Field[Any, Any]], ...] = (
         ("realised_today_sol", SolField()),
         ("exposure_sol", SolField()),

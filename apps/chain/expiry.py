@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from apps.chain.domain.testimony import NO_TRANSACTION_YET, Expired, Landed, Statement, Unknown, Verdict, judge
+from apps.chain.errors import NodeError
 from apps.chain.metrics import EXPIRY_VERDICTS
 from apps.chain.pool import CONFIRMED, FINALIZED, NodePool
 from apps.core.http import Lane
@@ -17,6 +18,7 @@ __all__ = ["Expired", "Landed", "Unknown", "can_land_no_more", "find_landing"]
 
 _HISTORY_ROWS = 1000
 _PATIENCE_SECONDS = 1.5
+_ONCE_MORE_AFTER_SECONDS = 0.1
 
 
 async def can_land_no_more(
@@ -33,7 +35,7 @@ async def can_land_no_more(
     Give the transaction's `blockhash` too: a last valid height that was told too low then proves nothing. With the fee
     payer's `address` its history is read as well, no earlier than the height that was compared.
     """
-    told = await pool.each(lambda node: _testify(pool, node, signature, blockhash, address, lane))
+    told = await pool.each(lambda node: _hear(pool, node, signature, blockhash, address, lane))
     heard = [each for each in told.values() if isinstance(each, Statement)]
     verdict = judge(heard, nodes=len(pool.names), last_valid_block_height=last_valid_block_height)
     EXPIRY_VERDICTS.labels(_word(verdict)).inc()
@@ -46,11 +48,26 @@ async def find_landing(pool: NodePool, signature: str, *, lane: Lane = Lane.REST
     A node that hangs is not waited for: it counts as silent.
     """
     told = await pool.each(
-        lambda node: _testify(pool, node, signature, None, None, lane), patience_seconds=_PATIENCE_SECONDS
+        lambda node: _hear(pool, node, signature, None, None, lane), patience_seconds=_PATIENCE_SECONDS
     )
     heard = [each for each in told.values() if isinstance(each, Statement)]
     verdict = judge(heard, nodes=len(pool.names), last_valid_block_height=None)
     return verdict if isinstance(verdict, Landed | Unknown) else Unknown(NO_TRANSACTION_YET)
+
+
+async def _hear(
+    pool: NodePool, node: str, signature: str, blockhash: str | None, address: str | None, lane: Lane
+) -> Statement:
+    """Ask one node, once more where it failed: a node that stumbles must not leave the other's word alone.
+
+    Raises:
+        NodeError: twice.
+    """
+    try:
+        return await _testify(pool, node, signature, blockhash, address, lane)
+    except NodeError:
+        await asyncio.sleep(_ONCE_MORE_AFTER_SECONDS)
+        return await _testify(pool, node, signature, blockhash, address, lane)
 
 
 async def _testify(

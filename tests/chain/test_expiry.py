@@ -224,6 +224,16 @@ async def test_a_landing_that_one_node_makes_up_is_not_believed(
     assert isinstance(await asked(pool, signed, blockhash.last_valid_block_height, payer), Expired)
 
 
+async def test_a_node_that_stumbles_once_is_heard_all_the_same(
+    chain_market: ChainMarket, pool: NodePool, payer: Keypair
+):
+    blockhash = await pool.latest_blockhash()
+    signed = payment(payer, blockhash)
+    chain_market.pass_slots(WINDOW)
+    chain_market.fault("server_error", "node_2", times=1)
+    assert isinstance(await asked(pool, signed, blockhash.last_valid_block_height, payer), Expired)
+
+
 async def test_a_node_that_hangs_does_not_hold_up_a_landing(
     chain_market: ChainMarket, pool: NodePool, payer: Keypair, monkeypatch
 ):

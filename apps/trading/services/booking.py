@@ -31,7 +31,6 @@ from apps.trading import presentation
 from apps.trading.domain import eligibility, entry_rules, fills, position_changes
 from apps.trading.domain.entry_rules import EntryDecision, EntryRequest
 from apps.trading.domain.fills import Fill, UnusableQuote
-from apps.trading.domain.position_changes import Books
 from apps.trading.models import OrderPurpose
 from apps.trading.selectors import live_wallets, under_lock
 from apps.trading.selectors.candidates import Candidate
@@ -354,31 +353,21 @@ def _open(
     chunk.transactions.append(swap_rows.buy(swap))
     chunk.postings.extend(swap_rows.buy_lines(swap))
     chunk.addresses.append(wallet.address)
-    opened = position_changes.opened(fill)
-    chunk.positions.append(_position(order, wallet, position_id, transaction_id, opened, now))
-    return Outcome.executed(agent_id, transaction_id, position_id, inputs, fill)
-
-
-def _position(
-    order: EntryOrder,
-    wallet: LockedWallet,
-    position_id: UUID,
-    transaction_id: UUID,
-    opened: Books,
-    now: _Situation,
-) -> NewPosition:
-    return new_positions.at_buy(
-        opened,
-        order.candidate.config,
-        id=position_id,
-        wallet=wallet,
-        mint=now.token.mint,
-        symbol=now.token.symbol,
-        signal_id=now.signal_id,
-        transaction_id=transaction_id,
-        at=now.at,
-        last_tick=now.last_tick,
+    chunk.positions.append(
+        new_positions.at_buy(
+            position_changes.opened(fill),
+            order.candidate.config,
+            id=position_id,
+            wallet=wallet,
+            mint=token.mint,
+            symbol=token.symbol,
+            signal_id=now.signal_id,
+            transaction_id=transaction_id,
+            at=now.at,
+            last_tick=now.last_tick,
+        )
     )
+    return Outcome.executed(agent_id, transaction_id, position_id, inputs, fill)
 
 
 def _write(chunk: _Chunk, outcomes: Sequence[Outcome], signal: LeasedSignal | None, limits: Limits) -> None:

@@ -54,7 +54,8 @@ def _desk(env: dict[str, str], market: ChainMarket, socket: Path) -> dict[str, s
         "DEXSCREENER_URL": market.control.dexscreener_url,
         "PYTH_URL": market.control.pyth_url,
         "SOLANA_RPC_URLS": ",".join(market.rpc_urls),
-        "SOLANA_WS_URLS": ",".join(market.ws_urls),
+        # No sockets: a sandbox in this process cannot die while somebody who is stopped holds one open.
+        "SOLANA_WS_URLS": ",".join(["ws://127.0.0.1:9"] * len(market.ws_urls)),
         "SIGNER_SOCKET": str(socket),
     }
 

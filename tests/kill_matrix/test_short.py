@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from tests.kill_matrix import cells
 from tests.kill_matrix.processes import ROOT
 
-CELLS = 6
-SECONDS = 180
+CELLS = 5
+SECONDS = 240
 
 
 def test_a_kill_at_any_point_with_any_fault_leaves_one_truth_in_books_and_chain() -> None:

@@ -34,7 +34,7 @@ from tests.trading.live.orders_world import reserve_buy
 
 SOL_EACH = 50
 #: Until an order is at its point, until its fault is over, and until everything about it has ended.
-POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 5.0, 2.5, 15.0
+POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 5.0, 2.5, 60.0
 _BEYOND_EVERY_HEIGHT = 230
 
 

@@ -203,7 +203,7 @@ class RunningDriver:
         signer: Signing,
         services: Services | None = None,
         *,
-        lease_seconds: float = 0.6,
+        lease_seconds: float = 0.4,
         stop_at: str = "",
         **options: Any,
     ) -> None:

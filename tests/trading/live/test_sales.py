@@ -53,11 +53,8 @@ def test_a_stop_sells_everything_and_the_empty_accounts_rent_comes_back(desk: De
         ("answer_lost", {"count": 1}),
         ("server_error", {"count": 2}),
         ("error_after_landing", {"count": 1}),
-        ("early_answer", {"count": 1, "slots": 5}),
         ("late_landing", {"count": 1, "slots": 5}),
         ("false_failure", {"count": 1}),
-        ("false_success", {"count": 1}),
-        ("disconnect", {"count": 1}),
     ],
 )
 def test_whatever_jupiter_says_of_an_execute_the_swap_is_made_once(

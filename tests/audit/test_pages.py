@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.models import Agent
-from apps.trading.models import ExitIntent, Position
+from apps.trading.models import ExitIntent, Order, Position
 from apps.wallets.models import Wallet
 from tests import factories
 from tests.admin.rows import Desk, first
@@ -155,6 +155,12 @@ def _paused(desk: Desk) -> Agent:
     return desk.agent
 
 
+def _idle(desk: Desk) -> Agent:
+    """Return the agent with no order under way: with one it cannot be archived."""
+    Order.objects.update(status="failed")
+    return desk.agent
+
+
 def _live(desk: Desk) -> Agent:
     Agent.objects.filter(pk=desk.agent.pk).update(trading_mode="live")
     return desk.agent
@@ -219,7 +225,7 @@ RECIPES: dict[str, Recipe] = {
     "accounts.User.reset_second_factor": pressed(User, "reset_second_factor", _owner),
     "accounts.User.unlock": pressed(User, "unlock", _locked),
     "agents.Agent.add": added(Agent, user=lambda desk: desk.owner.pk, name="A new one", trading_mode="simulation"),
-    "agents.Agent.archive": pressed(Agent, "archive", _agent),
+    "agents.Agent.archive": pressed(Agent, "archive", _idle),
     "agents.Agent.change": changed(Agent, _agent, name="Renamed"),
     "agents.Agent.deposit": pressed(Agent, "deposit", _agent, amount=Decimal(2)),
     "agents.Agent.go_back": pressed(Agent, "go_back", _live),

@@ -114,7 +114,7 @@ def _buy(trader: Trader, mints: Sequence[str]) -> None:
     commits.close()
 
 
-def _crash(mint: str) -> None:
+def crash(mint: str) -> None:
     """Let a token lose enough at once to pass every stop."""
     state = httpx.get(f"{settings.SANDBOX_URL}/control/state", timeout=10).json()
     (price,) = [Decimal(str(token["price_sol"])) for token in state["tokens"] if token["mint"] == mint]
@@ -126,7 +126,7 @@ def _one_by_one(mints: Sequence[str], trader: Trader, positions: int, say: Calla
     exits = Exits(_positions(trader))
     try:
         for number, mint in enumerate(mints):
-            _crash(mint)
+            crash(mint)
             exits.wait_for(number + 1)
             say(f"stop {number + 1} of {len(mints)}: sold")
     finally:
@@ -143,7 +143,7 @@ def _all_at_once(mint: str, trader: Trader, say: Callable[[str], None]) -> list[
     crowd = len(trader.agent_ids)
     exits = Exits(_positions(trader))
     try:
-        _crash(mint)
+        crash(mint)
         exits.wait_for(crowd)
     finally:
         exits.close()

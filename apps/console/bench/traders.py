@@ -23,7 +23,7 @@ from apps.wallets.services import books
 
 _KEYS = 8
 _UNLIMITED_POSITIONS = 100_000
-_FUNDS_SOL = Decimal(1000)
+FUNDS_SOL = Decimal(1000)
 _CHUNK = 250
 BENCH_DOMAIN = "bench.soldesk.local"
 
@@ -38,20 +38,33 @@ class Trader:
     wallet_ids: Sequence[UUID]
 
 
-def make_trader(agents: int, *, stop_percent: int = -90) -> Trader:
-    """Make a user with `agents` funded agents, each with random sizes of its own and its stop at `stop_percent`."""
+def make_trader(agents: int, *, stop_percent: int = -90, live: Sequence[str] = ()) -> Trader:
+    """Make a user with `agents` funded agents, each with random sizes of its own and its stop at `stop_percent`.
+
+    Each trades live with a wallet of `live`, if there are any: addresses that hold `FUNDS_SOL` on the chain.
+    """
     user = User.objects.create_user(f"{secrets.token_hex(6)}@{BENCH_DOMAIN}", None, is_active=True)
     keys = [
         api_keys.create(user=user, name=f"bench {number}", scopes=[Scope.SIGNALS], actor=None)[1]
         for number in range(_KEYS)
     ]
     made = [
-        Agent(user=user, name=f"Bench {number}", trading_config=_config(number, stop_percent))
+        Agent(
+            user=user,
+            name=f"Bench {number}",
+            trading_config=_config(number, stop_percent),
+            trading_mode=TradingMode.LIVE if live else TradingMode.SIMULATION,
+            automated_trading_live=bool(live),
+        )
         for number in range(agents)
     ]
     wallets = [
-        Wallet(agent=agent, wallet_type=TradingMode.SIMULATION, address=f"sim_bench{uuid4().hex}"[:44])
-        for agent in made
+        Wallet(
+            agent=agent,
+            wallet_type=agent.trading_mode,
+            address=live[number] if live else f"sim_bench{uuid4().hex}"[:44],
+        )
+        for number, agent in enumerate(made)
     ]
     for start in range(0, agents, _CHUNK):
         with transaction.atomic():
@@ -89,7 +102,7 @@ def _fund(wallets: Sequence[Wallet]) -> None:
             origin=Origin.HAND,
             input_mint=SOL_MINT,
             input_symbol="SOL",
-            input_amount=_FUNDS_SOL,
+            input_amount=FUNDS_SOL,
             input_price=Decimal(1),
         )
         for wallet in wallets
@@ -97,7 +110,7 @@ def _fund(wallets: Sequence[Wallet]) -> None:
     books.insert_transactions(deposits)
     books.post(
         [
-            books.Posting(item.wallet_id, item.epoch, SOL_MINT, "SOL", _FUNDS_SOL, LedgerReason.DEPOSIT, item.id)
+            books.Posting(item.wallet_id, item.epoch, SOL_MINT, "SOL", FUNDS_SOL, LedgerReason.DEPOSIT, item.id)
             for item in deposits
         ]
     )
@@ -124,10 +137,16 @@ class Sandbox:
         """Let the demo's signals flow again."""
         self._client.post("/control/signals", json={"enabled": True}).raise_for_status()
 
-    def tokens(self, count: int) -> list[str]:
-        """Add `count` tokens whose prices stand still and return their mints."""
-        answer = self._client.post(
-            "/control/tokens", json={"count": count, "prefix": f"B{secrets.token_hex(2)}".upper(), "scenario": "still"}
-        )
+    def fund(self, addresses: Sequence[str]) -> None:
+        """Give each address what the books of its wallet will say, from the chain's faucet."""
+        for address in addresses:
+            body = {"address": address, "sol": str(FUNDS_SOL)}
+            self._client.post("/control/chain/airdrop", json=body).raise_for_status()
+
+    def tokens(self, count: int, **fields: str) -> list[str]:
+        """Add `count` tokens whose prices stand still and return their mints; `fields` as in the control API."""
+        prefix = f"B{secrets.token_hex(2)}".upper()
+        body = {"count": count, "prefix": prefix, "scenario": "still", **fields}
+        answer = self._client.post("/control/tokens", json=body)
         answer.raise_for_status()
         return [token["mint"] for token in answer.json()["tokens"]]

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.console.bench import api, book, exits, feed, report, signals
+from apps.console.bench import api, book, exits, feed, live, live_desk, report, signals
 
 _COUNTED = ("duplicates", "wrong_balances", "sold_twice")
 
@@ -46,13 +46,26 @@ class Command(BaseCommand):
         watching.add_argument("--clients", default="200,1000", help="numbers of sockets, comma-separated")
         watching.add_argument("--ticks", type=int, default=40, help="ticks per number of sockets")
         watching.add_argument("--client-processes", type=int, default=1, help="processes the sockets are shared among")
-        for each in (sending, selling, alone, asking, bare, watching):
+        trading = what.add_parser(
+            "live", help="signal -> sent, stop -> landed, 100 live agents, kill -9; on its own desk"
+        )
+        inside = what.add_parser("live-here", help="the same, on the desk this runs on, which must be nobody's")
+        for each in (trading, inside):
+            each.add_argument("--runs", type=int, default=20, help="orders one after the other, bought and stopped out")
+            each.add_argument("--agents", type=int, default=100, help="live agents on one signal")
+            each.add_argument("--crowds", type=int, default=5, help="signals to all of them")
+            each.add_argument("--kills", type=int, default=3, help="kill -9 of the orders process, and of the signer")
+        trading.add_argument("--slot-ms", type=int, default=400, help="pace of the local chain")
+        for each in (sending, selling, alone, asking, bare, watching, trading, inside):
             each.add_argument("--json", dest="json_file", help="write the figures to this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         what = options["what"]
         if what == "api":
             self._api_on_its_own(options)
+            return
+        if what == "live":
+            self._live_on_its_own(options)
             return
         if what == "api-here":
             call_command("migrate", verbosity=0)
@@ -66,6 +79,9 @@ class Command(BaseCommand):
         elif what == "book":
             call_command("migrate", verbosity=0)
             rows = book.measure(_numbers(options["positions"]), options["rounds"], self._say)
+        elif what == "live-here":
+            names = ("runs", "agents", "crowds", "kills")
+            rows = live.measure(**{name: options[name] for name in names}, say=self._say)
         elif what == "exits":
             rows = self._exits(options)
         elif what == "feed":
@@ -100,6 +116,15 @@ class Command(BaseCommand):
         names = ("parts", "transactions", "closed_trades", "seconds")
         given = [f"--{name.replace('_', '-')}={options[name]}" for name in names]
         _on_empty_services("api-here", *given, *([f"--json={options['json_file']}"] if options["json_file"] else []))
+
+    def _live_on_its_own(self, options: dict[str, Any]) -> None:
+        given = [f"--{name}={options[name]}" for name in ("runs", "agents", "crowds", "kills")]
+        given += [f"--json={options['json_file']}"] if options["json_file"] else []
+        with live_desk.running(options["agents"] + 1, options["slot_ms"] / 1000) as environment:
+            command = [sys.executable, "manage.py", "bench", "live-here", *given]
+            code = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, check=False).returncode
+        if code:
+            raise CommandError("The bench live failed")
 
     def _book_on_its_own(self, options: dict[str, Any]) -> None:
         _on_empty_services("book", f"--positions={options['positions']}", f"--rounds={options['rounds']}")

@@ -14,10 +14,12 @@ __all__ = ["chain_market", "market", "sandbox", "shared_chain_market"]
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup) -> Iterator[None]:
-    """Let no look of health or of a scrape hold a connection to the database that is about to be dropped."""
-    yield
+    """Empty the database quickly between tests; let no look of health or of a scrape hold a connection at the end."""
     from apps.core import looks  # this file is read before Django has settings
+    from tests import emptying  # as above
 
+    emptying.install()
+    yield
     looks.stop_all()
 
 

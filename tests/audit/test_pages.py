@@ -47,6 +47,7 @@ ELSEWHERE = {
     "wallets.WalletDifference.adopt": "tests/wallets: a live wallet and the chain",
     "wallets.WalletDifference.ignore": "tests/wallets: a live wallet and the chain",
     "wallets.WalletDifference.write_off": "tests/wallets: a live wallet and the chain",
+    "trading.Order.declare_expired": "tests/trading/live/test_by_hand.py: needs a chain",
     "wallets.LiveKey.allow": "tests/wallets: needs a live key",
     "wallets.LiveKey.make_key": "tests/wallets: needs a signer",
     "wallets.LiveKey.unlock": "tests/wallets: needs a signer",

@@ -24,7 +24,6 @@ SENTENCES: dict[str, str] = {
     "IDEMPOTENCY_KEY_REUSED": "This Idempotency-Key was used for another request.",
     "INTERNAL_ERROR": "Something broke inside; the log has it under the answer's `x-request-id`.",
     "DESK_STOPPING": "The desk stops before it has an answer: look whether it was done before you ask again.",
-    "DESK_STOPPING": "The desk stops before it has an answer: look whether it was done before you ask again.",
     "DATABASE_UNAVAILABLE": "The database does not answer: try again shortly.",
     "DATABASE_BUSY": "Other work holds what this needs in the database: try again shortly.",
     # What a provider of quotes, prices or the chain did.

@@ -43,7 +43,10 @@ class Halt:
         except OSError:
             return
         if wanted == f"{point} {order_id}":
-            self._file.unlink()
+            try:
+                self._file.unlink()
+            except FileNotFoundError:
+                return  # nobody waits for it any more
             os.kill(os.getpid(), signal.SIGSTOP)
 
 

@@ -142,6 +142,8 @@ class Driver:
                 del self._held[order.id]
 
     async def _give_back(self, order: LiveOrder, reason: str) -> None:
+        if order.status in order_machine.TERMINAL:
+            return  # what has ended never changes
         with suppress(LeaseLost, StoreAway):  # else its lease runs out by itself
             await self._claims.let_go(order, due_in_seconds=_BROKEN_SECONDS, code="INTERNAL_ERROR", detail=reason)
 
@@ -156,7 +158,11 @@ class Driver:
         for held in mine:
             held.task.cancel()
         await asyncio.gather(*(held.task for held in mine), return_exceptions=True)
-        giving = (self._claims.let_go(held.order, due_in_seconds=0) for held in mine)
+        giving = (
+            self._claims.let_go(held.order, due_in_seconds=0)
+            for held in mine
+            if held.order.status not in order_machine.TERMINAL
+        )
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await asyncio.gather(*giving, return_exceptions=True)

@@ -31,13 +31,17 @@ def main() -> int:
     options = parser.parse_args()
     drawn = [cell for cell in cells.draw(options.seed, options.cells) if options.only in str(cell)]
     print(f"seed {options.seed}: {len(drawn)} of {len(cells.every())} combinations", flush=True)
-    with tempfile.TemporaryDirectory(prefix="soldesk-matrix-") as name, running_chain_market() as market:
+    with (
+        tempfile.TemporaryDirectory(prefix="soldesk-matrix-") as name,
+        tempfile.TemporaryDirectory(prefix="sdm-") as short,  # a socket's path may not be long
+        running_chain_market() as market,
+    ):
         folder = Path(name)
         services = KillableServices(folder / "home", durable=True)
         services.start()
         try:
             keys = [Keypair() for _ in range(WALLETS)]
-            socket = Path(tempfile.mkdtemp(prefix="sdm-")) / "s"
+            socket = Path(short) / "s"
             os.environ.update(_desk(services.env, market, socket))
             return _run(drawn, market, services, keys, folder, socket)
         finally:

@@ -105,3 +105,20 @@ def test_an_order_that_fails_gives_back_funds_and_slot_and_the_verdict_says_why(
     verdict = SignalExecution.objects.get()
     assert (verdict.verdict, verdict.code) == ("failed", "BUILD_REFUSED")
     assert differences() == []
+
+
+def test_an_entry_whose_signed_bytes_died_with_their_process_is_tried_again_as_an_order_of_its_own(token):
+    agent = trading.live_agent()
+    trading.send(agent.user, token)
+    order = Order.objects.get()
+
+    assert settling.settle_ended([(order.pk, "failed", "ORDER_SIGNED", "signed before")]) == {order.pk}
+
+    first, second = Order.objects.order_by("attempt")
+    assert (first.pk, first.status, first.code) == (order.pk, "failed", "ORDER_SIGNED")
+    assert (second.status, second.attempt, second.in_base_units) == ("reserved", 2, order.in_base_units)
+    assert factories.wallet_of(agent, "live").balances.get().held == second.held_amount
+    agent.state.refresh_from_db()
+    assert agent.state.open_positions == 1
+    assert SignalExecution.objects.get().verdict == "pending"
+    assert differences() == []

@@ -37,6 +37,8 @@ POSITION_CLOSED = exit_decision.POSITION_CLOSED
 WALLET_RESET = exit_decision.WALLET_RESET
 SLIPPAGE_EXCEEDED = "SLIPPAGE_EXCEEDED"
 NOT_SENT_IN_TIME = "NOT_SENT_IN_TIME"
+#: The signer signs no other bytes for an order: its first ones died unsent with the process that had them signed.
+SIGNED_ELSEWHERE = "ORDER_SIGNED"
 FAILED_ON_CHAIN = "FAILED_ON_CHAIN"
 PARTLY_SOLD = "PARTLY_SOLD"
 BUY_UNRESOLVED = exit_lots.BUY_UNRESOLVED
@@ -44,7 +46,7 @@ BUY_UNRESOLVED = exit_lots.BUY_UNRESOLVED
 _SLIPPAGE_ERROR = 6001
 MAX_ENTRY_ATTEMPTS = 3
 #: What may be otherwise at the next attempt.
-_PASSING = frozenset((SLIPPAGE_EXCEEDED, NOT_SENT_IN_TIME))
+_PASSING = frozenset((SLIPPAGE_EXCEEDED, NOT_SENT_IN_TIME, SIGNED_ELSEWHERE))
 #: A position that is sold out waits so long before it is looked at again whether its last buy has ended.
 _BUY_PAUSE_SECONDS = 1.0
 #: What we said ourselves before anything was signed: a refusal, no failure.

@@ -180,17 +180,19 @@ class Drive:
             built = await self._builder.build(order)
             watch.lap("build")
             return built, Judgement()
-        await self._pass_gate(order)
-        watch.lap("gate")
-        building = asyncio.ensure_future(self._builder.build(order))
+        building = asyncio.ensure_future(self._builder.build(order))  # an offer commits nobody to anything
+        judging = asyncio.ensure_future(self._judge(order))
         try:
-            judgement = await self._judge(order)
+            await self._pass_gate(order)
+            watch.lap("gate")
+            judgement = await judging
             if judgement.code:
                 await self._claims.note(order, evidence=judgement.evidence)
                 raise CannotBuild(judgement.code, "The token is not safe enough to buy.")
             built = await building
         finally:
             building.cancel()
+            judging.cancel()
         watch.lap("build")
         return built, judgement
 

@@ -1,21 +1,20 @@
-"""A few combinations of the kill matrix, others each day; `make kill-matrix` tries hundreds. The seed is printed."""
+"""A few combinations of the kill matrix, the same each time; `make kill-matrix` tries hundreds, others by each seed."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
 
 from tests.kill_matrix import cells
 from tests.kill_matrix.processes import ROOT
 
+SEED = 11
 CELLS = 5
 SECONDS = 240
 
 
 def test_a_kill_at_any_point_with_any_fault_leaves_one_truth_in_books_and_chain() -> None:
-    seed = int(datetime.now(UTC).strftime("%Y%m%d"))
-    command = [sys.executable, "-m", "tests.kill_matrix", "--seed", str(seed), "--cells", str(CELLS)]
+    command = [sys.executable, "-m", "tests.kill_matrix", "--seed", str(SEED), "--cells", str(CELLS)]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
     assert found.returncode == 0, f"{found.stdout}\n{found.stderr[-2000:]}"
     assert f"{CELLS} combinations" in found.stdout

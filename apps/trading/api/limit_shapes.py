@@ -32,7 +32,9 @@ class LossLimitShape(Shape):
     cooldown_seconds = WholeNumber(allow_null=True)
     realised_today_sol = Num(help_text="Net result of the sales of this UTC day; below zero is a loss.")
     exposure_sol = Num(help_text="What open positions cost, with what orders under way hold.")
-    seconds_since_stop = WholeNumber(allow_null=True, help_text="Since the last stop loss, as far back as a cooldown may reach.")
+    seconds_since_stop = WholeNumber(
+        allow_null=True, help_text="Since the last stop loss, as far back as a cooldown may reach."
+    )
 
 
 class LossLimitsShape(Shape):

@@ -49,7 +49,7 @@ class DeskLossLimits(APIView):
         summary="Set the desk's loss limits: the operators' to set",
         operation_id="set_desk_loss_limits",
         request=shapes.LossLimitBody,
-        responses=answers(shapes.LossLimitsShape, "403 OPERATORS_ONLY"),
+        responses=answers(shapes.LossLimitsShape, "400 INVALID_LOSS_LIMIT", "403 OPERATORS_ONLY"),
     )
     def put(self, request: Request) -> Response:
         body = shapes.LossLimitBody.read(request)
@@ -75,7 +75,9 @@ class AgentLossLimits(APIView):
         summary="Set an agent's loss limits; what is not given stays, null takes a limit away",
         operation_id="set_agent_loss_limits",
         request=shapes.LossLimitBody,
-        responses=answers(shapes.LossLimitsShape, "400 INVALID_AGENT_ID", "404 AGENT_NOT_FOUND"),
+        responses=answers(
+            shapes.LossLimitsShape, "400 INVALID_LOSS_LIMIT", "400 INVALID_AGENT_ID", "404 AGENT_NOT_FOUND"
+        ),
     )
     def put(self, request: Request, agent_id: str) -> Response:
         body = shapes.LossLimitBody.read(request)

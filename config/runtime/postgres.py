@@ -132,14 +132,14 @@ class Postgres:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         initdb = [str(binaries / "initdb"), "-D", str(draft), "-U", "postgres", "-E", "UTF8", "--auth=reject"]
         self._run([*initdb, *locale, *([] if self.durable else ["--no-sync"])])
-        statements = (
+        statements = [
             f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}'",
             f"GRANT pg_monitor TO {ROLE}",
             f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
-        )
+        ]
         if not self.durable and major_version(binaries) >= 15:
             # So that tests empty the tables between them without making every file of theirs anew.
-            statements += (f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}",)
+            statements.append(f"GRANT SET ON PARAMETER session_replication_role TO {ROLE}")
         single = [str(binaries / "postgres"), "--single", "-D", str(draft), "-c", "exit_on_error=on", "postgres"]
         self._run(single, "".join(f"{statement}\n" for statement in statements))
         (draft / "pg_hba.conf").write_text(HBA)

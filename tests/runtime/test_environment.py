@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.env import Env
+from config.env import load
 from config.runtime import environment, home, procfile
 from config.runtime.errors import StartError
 
@@ -74,4 +74,4 @@ def test_command_with_a_variable_that_is_not_set_is_refused() -> None:
 )
 def test_lists_are_given_with_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", given)
-    assert Env().allowed_hosts == ["one.example", "two.example"]
+    assert load.__wrapped__().allowed_hosts == ["one.example", "two.example"]

@@ -141,18 +141,24 @@ def measure(*, runs: int, agents: int, crowds: int, kills: int, say: Say) -> lis
     crowd = make_trader(agents, live=addresses[1 : agents + 1])
     steps = Steps()
     try:
-        rows = _one_by_one(single, sandbox.tokens(runs + _WARM_UP_RUNS), steps, say)
-        rows += _all_at_once(crowd, sandbox.tokens(crowds + 1, liquidity_sol=_DEEP_POOL_SOL), steps, say)
+        rows = _one_by_one(single, _tokens(sandbox, runs + _WARM_UP_RUNS), steps, say)
+        rows += _all_at_once(crowd, _tokens(sandbox, crowds + 1), steps, say)
         if kills:
-            rows += _killed(
-                "orders", crowd, sandbox.tokens(kills, liquidity_sol=_DEEP_POOL_SOL), steps, order_machine.STEPS, say
-            )
-            rows += _killed(
-                "signer", crowd, sandbox.tokens(kills, liquidity_sol=_DEEP_POOL_SOL), steps, ("signed",), say
-            )
+            rows += _killed("orders", crowd, _tokens(sandbox, kills), steps, order_machine.STEPS, say)
+            rows += _killed("signer", crowd, _tokens(sandbox, kills), steps, ("signed",), say)
     finally:
         steps.close()
     return [*rows, _audited(say)]
+
+
+def _tokens(sandbox: Sandbox, count: int) -> list[str]:
+    """Make tokens and wait until the nodes show their mints as confirmed: none is bought before."""
+    mints = sandbox.tokens(count, liquidity_sol=_DEEP_POOL_SOL)
+    until = time.monotonic() + _WAIT_SECONDS
+    while None in nodes.ask(lambda pool: pool.accounts(mints)) and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(_PAUSE_SECONDS)
+    return mints
 
 
 def _loaded_keys() -> list[str]:

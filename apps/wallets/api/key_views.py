@@ -12,8 +12,9 @@ from rest_framework.views import APIView
 from apps.accounts.api.authentication import caller
 from apps.accounts.api.second_factor_views import CODE_REFUSED
 from apps.accounts.models import User
+from apps.core import base58
 from apps.core.api.openapi import answers
-from apps.core.errors import Denied
+from apps.core.errors import Denied, NotFound
 from apps.core.money import LAMPORTS_PER_SOL
 from apps.wallets import selectors
 from apps.wallets.api import key_shapes as shapes
@@ -100,7 +101,7 @@ class UnlockKey(APIView):
     )
     def post(self, request: Request, address: str) -> Response:
         actor, body = _changing(request), shapes.UnlockBody.read(request)
-        opened = key_care.unlock_key(address=address, passphrase=body["passphrase"], actor=actor)
+        opened = key_care.unlock_key(address=_named(address), passphrase=body["passphrase"], actor=actor)
         return Response(shapes.HeldKeyShape.present(opened))
 
 
@@ -114,7 +115,8 @@ class LockKey(APIView):
         responses=answers(shapes.HeldKeyShape, "404 KEY_NOT_FOUND", *_CHANGE),
     )
     def post(self, request: Request, address: str) -> Response:
-        return Response(shapes.HeldKeyShape.present(key_care.lock_key(address=address, actor=_changing(request))))
+        actor = _changing(request)
+        return Response(shapes.HeldKeyShape.present(key_care.lock_key(address=_named(address), actor=actor)))
 
 
 @extend_schema(tags=["wallets"])
@@ -134,7 +136,9 @@ class ExportKey(APIView):
     )
     def post(self, request: Request, address: str) -> Response:
         actor, body = _changing(request), shapes.ExportBody.read(request)
-        file = key_care.export_key(address=address, passphrase=body["passphrase"], code=body["totp_code"], actor=actor)
+        file = key_care.export_key(
+            address=_named(address), passphrase=body["passphrase"], code=body["totp_code"], actor=actor
+        )
         return Response({"walletAddress": address, "file": file})
 
 
@@ -153,3 +157,14 @@ def _changing(request: Request) -> User:
 
 def _sol(lamports: int) -> Decimal:
     return Decimal(lamports) / LAMPORTS_PER_SOL
+
+
+def _named(address: str) -> str:
+    """Return the address of a route; what is none names no key.
+
+    Raises:
+        NotFound: KEY_NOT_FOUND.
+    """
+    if not base58.is_address(address):
+        raise NotFound("KEY_NOT_FOUND", "The signer holds no such key.")
+    return address

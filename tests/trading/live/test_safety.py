@@ -14,6 +14,7 @@ from apps.core import http
 from apps.trading.domain import token_safety as rules
 from apps.trading.domain.token_safety import STRICT, Policy
 from apps.trading.models import Order
+from apps.trading.services.live import safety
 from apps.trading.services.live.driving import Judgement
 from apps.trading.services.live.live_order import LiveOrder
 from apps.trading.services.live.safety import Judging, SafetyVerdict, read_policies
@@ -91,6 +92,32 @@ def test_buys_of_one_token_share_what_is_looked_up(desk: Desk) -> None:
     assert [verdict.codes for verdict in verdicts] == [()] * 20
     assert all(verdict.evidence["sale"] is not None for verdict in verdicts)
     assert len({str(verdict.evidence["prices"]) for verdict in verdicts}) == 1
+
+
+def test_a_mint_that_could_not_be_read_is_read_again_by_who_asks_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safety, "UNREAD_SECONDS", 0.0)
+    monkeypatch.setattr(safety, "MARKET_SECONDS", 0.0)
+    token, wallet = desk.token(), Keypair().pubkey()
+    desk.market.airdrop(wallet, 2 * 10**9)
+
+    async def ask() -> list[tuple[str, ...]]:
+        judging = Judging(nodes.pool(), lambda agents: [STRICT] * len(agents))
+        try:
+            desk.market.fault("server_error", times=500)
+            first = await judging.judge(token.mint, STRICT, wallet=str(wallet), lamports=10**8)
+            desk.market.calm()
+            second = await judging.judge(token.mint, STRICT, wallet=str(wallet), lamports=10**8)
+            return [first.codes, second.codes]
+        finally:
+            judging.close()
+            await nodes.close_pool()
+            await http.close_async_clients()
+
+    first, second = asyncio.run(ask())
+    assert rules.CHAIN_UNREADABLE in first
+    assert rules.CHAIN_UNREADABLE not in second and rules.NOT_A_MINT not in second
 
 
 def test_each_agent_is_judged_by_its_own_policy(desk: Desk) -> None:

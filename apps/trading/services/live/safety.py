@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 #: What a mint's bytes say is kept so long. An authority that was given up never comes back, so a token without any
 #: stays as it is; where one was allowed by name, half a minute of another fee is what the allowance may cost.
 MINT_SECONDS = 30.0
+#: A mint that could not be read may be there in the next slot: who asks together hears one answer, who asks again not.
+UNREAD_SECONDS = 1.0
 #: Prices and tried sales are kept as long as a signal's buys take, no longer: pools are drained within seconds.
 MARKET_SECONDS = 4.0
 _PRICE_AGE_SECONDS = 30
@@ -109,10 +111,10 @@ class Judging:
         """Look at a token as `wallet` would buy it with `lamports`, and judge it; what cannot be known is refused."""
         size = 1 << (lamports - 1).bit_length()
         told, prices, sale = await asyncio.gather(
-            self._shared(("mint", mint), MINT_SECONDS, lambda: self._mint(mint)),
-            self._shared(("prices", mint), MARKET_SECONDS, lambda: _prices(mint)),
+            self._shared(("mint", mint), _mint_seconds, lambda: self._mint(mint)),
+            self._shared(("prices", mint), _market_seconds, lambda: _prices(mint)),
             self._shared(
-                ("sale", mint, size), MARKET_SECONDS, lambda: self._sale(mint, wallet, lamports, slippage_bps)
+                ("sale", mint, size), _market_seconds, lambda: self._sale(mint, wallet, lamports, slippage_bps)
             ),
         )
         facts, unread = told
@@ -130,8 +132,10 @@ class Judging:
     def close(self) -> None:
         self._policies.close()
 
-    async def _shared(self, key: tuple[Any, ...], seconds: float, look: Callable[[], Awaitable[Found]]) -> Found:
-        """Return what is known under `key`, looked up once for all who ask while it is fresh."""
+    async def _shared(
+        self, key: tuple[Any, ...], seconds: Callable[[Any], float], look: Callable[[], Awaitable[Found]]
+    ) -> Found:
+        """Return what is known under `key`, looked up once for all who ask within `seconds` of the answer."""
         now = time.monotonic()
         for other in [name for name, kept in self._kept.items() if kept.until < now]:
             del self._kept[other]
@@ -142,14 +146,14 @@ class Judging:
         found: Found = await asyncio.shield(kept.task)
         return found
 
-    def _done(self, key: tuple[Any, ...], task: asyncio.Task[Any], seconds: float) -> None:
+    def _done(self, key: tuple[Any, ...], task: asyncio.Task[Any], seconds: Callable[[Any], float]) -> None:
         kept = self._kept.get(key)
         if kept is None or kept.task is not task:
             return
         if task.cancelled() or task.exception() is not None:
             del self._kept[key]
         else:
-            kept.until = time.monotonic() + seconds
+            kept.until = time.monotonic() + seconds(task.result())
 
     async def _mint(self, mint: str) -> tuple[MintFacts | None, str]:
         """Return what the mint's bytes say, or the code of why they say nothing."""
@@ -196,6 +200,14 @@ class Judging:
         except (ValueError, IndexError) as error:
             return None, str(error)[:_LONGEST_ERROR]
         return done.err is None, "" if done.err is None else str(done.err)[:_LONGEST_ERROR]
+
+
+def _mint_seconds(told: tuple[MintFacts | None, str]) -> float:
+    return UNREAD_SECONDS if told[0] is None else MINT_SECONDS
+
+
+def _market_seconds(_: object) -> float:
+    return MARKET_SECONDS
 
 
 def read_policies(agent_ids: Sequence[UUID]) -> list[Policy]:

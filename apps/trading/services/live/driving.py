@@ -280,7 +280,7 @@ class Drive:
             await self._claims.step(order, UNRESOLVED, code=PAST_ITS_HEIGHT)
         fate = await self._resolver.fate(order)
         if fate is Fate.EXPIRED:
-            await self._end(order, EXPIRED, EXPIRED_CODE, "")
+            await self._end(order, EXPIRED, EXPIRED_CODE, order.refusal)
             return True
         if fate is Fate.LANDED:
             return await self._look(order)
@@ -294,6 +294,7 @@ class Drive:
         columns: dict[str, Any] = {"sends": order.sends, "last_sent_at": Now()}
         if sent.delivery is not Delivery.TAKEN:
             columns |= {"code": sent.code[:60], "detail": sent.detail[:_LONGEST_DETAIL]}
+            order.refusal = f"{sent.code}: {sent.detail}"
             log.warning("order_send_failed", order_id=str(order.id), code=sent.code, delivery=sent.delivery.value)
         if sent.switch:
             columns["route"] = "node"

@@ -49,6 +49,8 @@ class LiveOrder:
     lease_until: datetime
     #: This process sent it first; else somebody before it may have, long ago.
     is_ours: bool = False
+    #: Who was to land it said no, last of all this: why it expired, most likely.
+    refusal: str = ""
     #: When a node first showed it on the chain, by this process's clock.
     shown_at: float | None = None
 

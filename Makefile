@@ -41,11 +41,11 @@ test-stack: install
 kill-matrix: install
 	@$(PYTHON) -m tests.kill_matrix --cells $(or $(CELLS),300) $(if $(SEED),--seed $(SEED))
 
-# Requests by the thousand against a desk of its own; FUZZ_ARGS="--seed 7 --examples 80". See tests/fuzz/README.md.
 # Tries to get more out of a wallet than the signer's caps allow; ROBBERIES=… says how often.
 rob: install
 	@ROBBERIES=$(or $(ROBBERIES),2000) $(PYTHON) -m pytest -q tests/wallets/signer/test_robbery.py
 
+# Requests by the thousand against a desk of its own; FUZZ_ARGS="--seed 7 --examples 80". See tests/fuzz/README.md.
 fuzz: install
 	@$(PYTHON) -m tests.fuzz $(FUZZ_ARGS)
 

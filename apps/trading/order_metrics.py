@@ -18,7 +18,7 @@ ORDERS = Gauge(
 UNRESOLVED_AGE = Gauge(
     "orders_unresolved_age_seconds",
     "Age of the oldest live order of which nobody knows whether it landed; 0 without one",
-    multiprocess_mode="livemax",
+    multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
 STEP_SECONDS = Histogram(

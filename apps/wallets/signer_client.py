@@ -167,7 +167,8 @@ class AsyncSigner:
                 reader, writer = await asyncio.open_unix_connection(_checked(self._path), limit=LONGEST_LINE)
                 try:
                     writer.write(_line(request))
-                    await writer.drain()
+                    with suppress(BrokenPipeError):  # who is refused unheard has the refusal waiting
+                        await writer.drain()
                     answer = await reader.readline()
                 finally:
                     writer.close()
@@ -218,7 +219,8 @@ class Signer:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(seconds)
                 connection.connect(_checked(self._path))
-                connection.sendall(_line(request))
+                with suppress(BrokenPipeError):  # who is refused unheard has the refusal waiting
+                    connection.sendall(_line(request))
                 with connection.makefile("rb") as answers:
                     answer = answers.readline(LONGEST_LINE)
         except OSError as error:

@@ -41,8 +41,8 @@ CONTRACT = [
 ]
 #: Every label a metric may have; each has few values, all of them known beforehand.
 BOUNDED = {
-    "code", "job_type", "kind", "lane", "level", "method", "operation", "outcome", "path", "provider", "queue_name",
-    "reason", "shard", "source", "statistic", "status", "type",
+    "code", "job_type", "kind", "lane", "level", "method", "node", "operation", "outcome", "path", "provider",
+    "queue_name", "reason", "shard", "side", "source", "statistic", "status", "step", "type", "verdict",
 }  # fmt: skip
 
 

@@ -92,7 +92,8 @@ def _storied_position(agent, count):
     position = factories.make_position(agent, token)
     now = timezone.now()
     for number in range(count):
-        factories.make_candle(token, "0.002", at=now - timedelta(minutes=number))
+        # Up to minutes that are to come: a minute that ends meanwhile would be read from the ticks, one query more.
+        factories.make_candle(token, "0.002", at=now + timedelta(minutes=5 - number))
         factories.add_to(position, invested="1", price="0.001")
         factories.take_profit(position, tokens="1", proceeds="0.002")
         factories.make_stop_move(position, peak="0.002", percent="10", price="0.0018")

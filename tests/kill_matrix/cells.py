@@ -121,8 +121,15 @@ def every() -> list[tuple[str, Fault, str, str]]:
 
 
 def draw(seed: int, count: int) -> list[Cell]:
-    """Return `count` combinations of a seed, all different, those of one route together (a restart lies between)."""
+    """Return `count` combinations of a seed, all different, those of one route together (a restart lies between).
+
+    Where `count` has room for it, each fault is among them.
+    """
     chance = random.Random(seed)
-    drawn = chance.sample(every(), min(count, len(every())))
+    left = every()
+    chance.shuffle(left)
+    first = {combination[1].name: combination for combination in left}
+    drawn = list(first.values())[:count]
+    drawn += [combination for combination in left if combination not in drawn][: max(count - len(drawn), 0)]
     drawn.sort(key=lambda combination: combination[3])
     return [Cell(number, *combination) for number, combination in enumerate(drawn, 1)]

@@ -25,6 +25,7 @@ OUTSIDE = {
     "/desk/": (302, 302, 403, 200),
     f"/desk/signals/{NUMBER}": (401, 401, 403, 404),
     "/desk/levels": (401, 401, 403, 200),
+    "/desk/place": (401, 401, 403, 200),
     f"/desk/positions/{UUID}": (401, 401, 403, 404),
     f"/desk/positions/{UUID}/close": (405, 405, 405, 405),
     "/admin": (302, 302, 302, 302),

@@ -54,7 +54,7 @@ class OrderAdmin(base.ReadOnlyAdmin):
         columns.badge("status", "Status", OrderStatus),
         columns.link("agent", "Agent", order="agent__name"),
         columns.count("attempt", "Attempt"),
-        columns.words("code", "Code"),
+        columns.column("Code", lambda row: cells.words([row.code] * bool(row.code)), name="code", order="code"),
         columns.count("sends", "Sends"),
         columns.address("signature", "Signature"),
         columns.when("created_at", "Reserved"),

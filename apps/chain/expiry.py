@@ -14,7 +14,7 @@ from apps.chain.metrics import EXPIRY_VERDICTS
 from apps.chain.pool import CONFIRMED, FINALIZED, NodePool
 from apps.core.http import Lane
 
-__all__ = ["Expired", "Landed", "Unknown", "can_land_no_more", "find_landing"]
+__all__ = ["Expired", "Landed", "Unknown", "can_land_no_more", "find_landing", "testimonies"]
 
 _HISTORY_ROWS = 1000
 _PATIENCE_SECONDS = 1.5
@@ -35,11 +35,23 @@ async def can_land_no_more(
     Give the transaction's `blockhash` too: a last valid height that was told too low then proves nothing. With the fee
     payer's `address` its history is read as well, no earlier than the height that was compared.
     """
-    told = await pool.each(lambda node: _hear(pool, node, signature, blockhash, address, lane))
-    heard = [each for each in told.values() if isinstance(each, Statement)]
+    heard = await testimonies(pool, signature, blockhash=blockhash, address=address, lane=lane)
     verdict = judge(heard, nodes=len(pool.names), last_valid_block_height=last_valid_block_height)
     EXPIRY_VERDICTS.labels(_word(verdict)).inc()
     return verdict
+
+
+async def testimonies(
+    pool: NodePool,
+    signature: str,
+    *,
+    blockhash: str | None = None,
+    address: str | None = None,
+    lane: Lane = Lane.REST,
+) -> list[Statement]:
+    """Return what each node that answers says by itself; those that do not are left out."""
+    told = await pool.each(lambda node: _hear(pool, node, signature, blockhash, address, lane))
+    return [each for each in told.values() if isinstance(each, Statement)]
 
 
 async def find_landing(pool: NodePool, signature: str, *, lane: Lane = Lane.REST) -> Landed | Unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from solders.keypair import Keypair
 
 from apps.chain import expiry, nodes
 from apps.chain.domain.answers import SignatureStatus
-from apps.chain.domain.testimony import Expired, Landed, Statement, Unknown, judge
+from apps.chain.domain.testimony import Expired, Landed, Statement, Unknown, judge, ruled_out_by
 from apps.chain.pool import NodePool
 from tests.chain.payments import payment
 from tests.chain_market import ChainMarket
@@ -116,6 +117,22 @@ def test_one_that_tells_the_transaction_is_enough_while_the_other_is_silent_but_
     landed = judge([honest(landed=True, height=TRUE_HEIGHT)], nodes=2, last_valid_block_height=LAST_VALID)
     assert isinstance(landed, Landed)
     assert not landed.finalized
+
+
+def test_a_person_is_told_of_nodes_that_rule_a_landing_out_and_of_none_while_any_knows_something():
+    blind = honest(landed=False, height=LAST_VALID + 1)
+    by_status_alone = replace(blind, node="other", status=SignatureStatus(SLOT, None, "confirmed"))
+    takes_it_still = replace(blind, node="other", blockhash_valid=True)
+    behind = replace(blind, node="other", finalized_height=LAST_VALID)
+
+    def ruled_out(*told: Statement) -> tuple[str, ...]:
+        return ruled_out_by(told, last_valid_block_height=LAST_VALID)
+
+    assert ruled_out(blind) == ("honest",)
+    assert ruled_out(blind, behind) == ("honest",)
+    assert (
+        ruled_out(blind, by_status_alone) == ruled_out(blind, takes_it_still) == ruled_out(behind) == ruled_out() == ()
+    )
 
 
 def test_nobody_heard_is_nothing_known():

@@ -107,10 +107,20 @@ def judge(testimonies: Sequence[Statement], *, nodes: int, last_valid_block_heig
         return Unknown(NO_TRANSACTION_YET)
     if any(each.blockhash_valid for each in testimonies):
         return Unknown(NOT_PAST_HEIGHT)
-    past = tuple(each.node for each in testimonies if each.rules_out(last_valid_block_height))
+    past = ruled_out_by(testimonies, last_valid_block_height=last_valid_block_height)
     if len(past) >= 2:
         return Expired(past)
     return Unknown(NO_SECOND_NODE if nodes < 2 or len(testimonies) < 2 else NOT_PAST_HEIGHT)
+
+
+def ruled_out_by(testimonies: Sequence[Statement], *, last_valid_block_height: int) -> tuple[str, ...]:
+    """Return the nodes that each by itself rule a landing out; none while any knows something or takes the blockhash.
+
+    Fewer than two prove nothing: they are what a person decides on when there is no second node.
+    """
+    if any(each.knows_something or each.blockhash_valid for each in testimonies):
+        return ()
+    return tuple(each.node for each in testimonies if each.rules_out(last_valid_block_height))
 
 
 def _landing(testimonies: Sequence[Statement], nodes: int) -> Verdict:

@@ -12,8 +12,7 @@ from django.db import transaction as database
 from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.chain import expiry, nodes
-from apps.chain.errors import NodeError
-from apps.chain.pool import NodePool
+from apps.chain.domain.testimony import ruled_out_by
 from apps.core.errors import Conflict
 from apps.trading.domain import order_machine
 from apps.trading.models import Order
@@ -30,17 +29,17 @@ def declare_expired(*, order_id: UUID, reason: str, actor: User | None) -> None:
     """End an unresolved order as expired by a person's word, its funds given back; an explorer was looked at.
 
     Raises:
-        MayStillLand: it is not unresolved, a node knows it, or no node is past its last height.
-        NodeError: no node answers.
+        MayStillLand: it is not unresolved, a node knows it, or none that answers is past its last height.
     """
-    order = Order.objects.get(pk=order_id)
+    order = Order.objects.select_related("wallet").get(pk=order_id)
     if order.status != order_machine.UNRESOLVED or order.signature is None or order.last_valid_block_height is None:
         raise MayStillLand("ORDER_NOT_UNRESOLVED", "Only an unresolved order may be ended by hand.")
     signature, height = order.signature, order.last_valid_block_height
-    known, past = nodes.ask(lambda pool: _testimony(pool, signature, height))
-    if known:
+    blockhash, address = order.blockhash or None, order.wallet.address
+    told = nodes.ask(lambda pool: expiry.testimonies(pool, signature, blockhash=blockhash, address=address))
+    if any(each.knows_something for each in told):
         raise MayStillLand("ORDER_LANDED", "A node knows this transaction: its end is booked from the chain.")
-    if not past:
+    if not ruled_out_by(told, last_valid_block_height=height):
         raise MayStillLand("ORDER_MAY_LAND", "No node's finalized chain is past this order's last height yet.")
     with database.atomic():
         if order.pk not in settling.settle_ended([(order.pk, order_machine.EXPIRED, DECLARED_EXPIRED, reason)]):
@@ -53,22 +52,3 @@ def declare_expired(*, order_id: UUID, reason: str, actor: User | None) -> None:
             before={"status": order_machine.UNRESOLVED, "signature": signature},
             after={"status": order_machine.EXPIRED, "reason": reason},
         )
-
-
-async def _testimony(pool: NodePool, signature: str, last_valid_block_height: int) -> tuple[bool, bool]:
-    """Return whether anybody knows the signature, and whether a node's finalized chain is past the height.
-
-    Raises:
-        NodeError: nobody answers.
-    """
-    verdict = await expiry.can_land_no_more(pool, signature, last_valid_block_height)
-    if isinstance(verdict, expiry.Expired):
-        return False, True
-    if isinstance(verdict, expiry.Landed) or verdict.disagreement:
-        return True, False
-    told = await pool.each(lambda name: pool.block_height("finalized", name))
-    heights = [height for height in told.values() if not isinstance(height, NodeError)]
-    if not heights:
-        raise next(error for error in told.values() if isinstance(error, NodeError))
-    statuses = await pool.statuses([signature], search_history=True)
-    return statuses[0] is not None, max(heights) > last_valid_block_height

@@ -144,7 +144,7 @@ def books_equal_chain(desk: Desk, agent: Agent) -> bool:
     }
     held = Balance.objects.filter(wallet=wallet, held__gt=0).exists()
     chain_says = desk.market.call(on_chain)
-    assert books_say == chain_says
+    assert books_say == chain_says, f"the books say {books_say}, the chain {chain_says}"
     return not held
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 
-from apps.chain.domain.testimony import NO_TRANSACTION_YET, Expired, Landed, Statement, Unknown, Verdict, judge
+from apps.chain.domain.testimony import Expired, Landed, Statement, Unknown, Verdict, judge
 from apps.chain.errors import NodeError
 from apps.chain.metrics import EXPIRY_VERDICTS
 from apps.chain.pool import CONFIRMED, FINALIZED, NodePool
 from apps.core.http import Lane
 
-__all__ = ["Expired", "Landed", "Unknown", "can_land_no_more", "find_landing", "testimonies"]
+__all__ = ["Expired", "Landed", "Unknown", "can_land_no_more", "testimonies"]
 
 _HISTORY_ROWS = 1000
-_PATIENCE_SECONDS = 1.5
 _ONCE_MORE_AFTER_SECONDS = 0.1
 
 
@@ -52,19 +51,6 @@ async def testimonies(
     """Return what each node that answers says by itself; those that do not are left out."""
     told = await pool.each(lambda node: _hear(pool, node, signature, blockhash, address, lane))
     return [each for each in told.values() if isinstance(each, Statement)]
-
-
-async def find_landing(pool: NodePool, signature: str, *, lane: Lane = Lane.REST) -> Landed | Unknown:
-    """Return the transaction if nodes agree that it landed; `Landed.finalized` says whether it can be forked away.
-
-    A node that hangs is not waited for: it counts as silent.
-    """
-    told = await pool.each(
-        lambda node: _hear(pool, node, signature, None, None, lane), patience_seconds=_PATIENCE_SECONDS
-    )
-    heard = [each for each in told.values() if isinstance(each, Statement)]
-    verdict = judge(heard, nodes=len(pool.names), last_valid_block_height=None)
-    return verdict if isinstance(verdict, Landed | Unknown) else Unknown(NO_TRANSACTION_YET)
 
 
 async def _hear(

@@ -171,7 +171,7 @@ async def test_what_landed_is_found_with_its_transaction_and_sealed_when_finaliz
     signed = payment(payer, blockhash)
     await pool.send(bytes(signed))
     chain_market.pass_slots(2)
-    early = await expiry.find_landing(pool, str(signed.signatures[0]))
+    early = await asked(pool, signed, blockhash.last_valid_block_height, payer)
     assert isinstance(early, Landed)
     assert (early.finalized, early.err) == (False, None)
     chain_market.pass_slots(WINDOW)
@@ -234,7 +234,7 @@ async def test_a_landing_that_one_node_makes_up_is_not_believed(
     chain_market.fault("not_sent")
     await pool.send(bytes(signed))
     chain_market.fault("lying", "node_1", says="landed")
-    assert isinstance(await expiry.find_landing(pool, str(signed.signatures[0])), Unknown)
+    assert isinstance(await asked(pool, signed, blockhash.last_valid_block_height, payer), Unknown)
     chain_market.pass_slots(WINDOW)
     assert isinstance(await asked(pool, signed, blockhash.last_valid_block_height, payer), Unknown)
     chain_market.calm()
@@ -249,19 +249,6 @@ async def test_a_node_that_stumbles_once_is_heard_all_the_same(
     chain_market.pass_slots(WINDOW)
     chain_market.fault("server_error", "node_2", times=1)
     assert isinstance(await asked(pool, signed, blockhash.last_valid_block_height, payer), Expired)
-
-
-async def test_a_node_that_hangs_does_not_hold_up_a_landing(
-    chain_market: ChainMarket, pool: NodePool, payer: Keypair, monkeypatch
-):
-    monkeypatch.setattr(expiry, "_PATIENCE_SECONDS", 0.05)
-    signed = payment(payer, await pool.latest_blockhash())
-    await pool.send(bytes(signed))
-    chain_market.wait_for(signed.signatures[0])
-    chain_market.fault("hang", "node_2")
-    landed = await expiry.find_landing(pool, str(signed.signatures[0]))
-    assert isinstance(landed, Landed)
-    assert (landed.witnesses, landed.finalized) == (pool.names[:1], False)
 
 
 async def test_with_one_node_it_stays_unknown(chain_market: ChainMarket, payer: Keypair):

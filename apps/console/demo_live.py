@@ -12,6 +12,7 @@ from apps.accounts.models import User
 from apps.agents import services as agents
 from apps.agents.models import Agent, TradingMode
 from apps.chain import cluster, nodes
+from apps.chain.pool import NodePool
 from apps.console.demo import DEMO_AGENTS
 from apps.core.money import sol_to_lamports
 from apps.wallets.models import LiveKey, Transaction, Wallet
@@ -19,6 +20,7 @@ from apps.wallets.services import assignments, chain_deposits
 
 NAME = "Live on the sandbox chain"
 SOL = Decimal(25)
+_AIRDROP_SECONDS = 10.0
 CONFIG: dict[str, Any] = {
     "stopLoss": {"mode": "fixed", "defaultPercentage": -6},
     "takeProfit": {"enabled": True, "mode": "moderate"},
@@ -55,10 +57,15 @@ def ensure(owner: User) -> bool:
     agents.update_agent(agent=agent, actor=None, trading_mode=TradingMode.LIVE, automated_trading_live=True)
     address = wallet.address
     if nodes.ask(lambda pool: pool.balance(address)).lamports == 0:
-        nodes.ask(lambda pool: pool.airdrop(address, sol_to_lamports(SOL)))
-        return False
+        nodes.ask(lambda pool: _airdrop(pool, address))
     chain_deposits.check_deposits(wallet=wallet, actor=None)
     return _is_funded(agent)
+
+
+async def _airdrop(pool: NodePool, address: str) -> None:
+    """Ask for the play money and wait until it has come: asked again before that, the faucet would give it twice."""
+    signature = await pool.airdrop(address, sol_to_lamports(SOL))
+    await pool.wait_for_signature(signature, _AIRDROP_SECONDS)
 
 
 def _is_funded(agent: Agent) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import transaction
+from django.db.models import F
 
 from apps.agents.models import Agent
 from apps.trading.models import ExitIntent, Order, OrderPurpose, OrderSide, OrderStatus, Position
 from apps.trading.services import exit_intents, exit_runner
 from apps.trading.services.exit_intents import FiredExit
+from apps.trading.services.live import driver, reclaims
 from tests.sandbox_server import SandboxToken
 from tests.trading.closing import differences
-from tests.trading.live.orders_world import Desk, becomes, books_equal_chain, driving, reserve_buy, until
+from tests.trading.live.orders_world import Desk, RunningDriver, becomes, books_equal_chain, driving, reserve_buy, until
 
 
 def bought(desk: Desk) -> tuple[Agent, SandboxToken, Position]:
@@ -64,7 +68,7 @@ def test_whatever_jupiter_says_of_an_execute_the_swap_is_made_once(
     with driving(desk):
         agent, token = desk.agent(), desk.token()
         desk.market.control.fault("jupiter_execute", kind, **options)
-        order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED, seconds=25)
+        order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
     assert order.request_id
     assert books_equal_chain(desk, agent)
     assert desk.signer.signed == [str(order.pk)]
@@ -90,3 +94,36 @@ def test_the_older_api_builds_swaps_too_and_they_go_through_the_nodes(desk: Desk
         order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
     assert (order.route, order.request_id) == ("node", "")
     assert books_equal_chain(desk, agent)
+
+
+def rent_that_comes_back(desk: Desk, agent: Agent) -> None:
+    reclaim = until(lambda: Order.objects.filter(purpose=OrderPurpose.RECLAIM).first(), "a reclaim")
+    assert becomes(reclaim, OrderStatus.FINALIZED).fill is not None
+    assert books_equal_chain(desk, agent)
+
+
+def test_the_rent_comes_back_however_long_the_nodes_take_to_say_that_the_account_is_empty(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "RENT_SECONDS", 3_600.0)  # nobody looks a second time
+    with driving(desk):  # its leases are renewed several times meanwhile
+        agent, _, position = bought(desk)
+        desk.market.fault("latency", latency_ms=1_000, methods=["getTokenAccountsByOwner"])
+        becomes(sell(position), OrderStatus.FINALIZED)
+        rent_that_comes_back(desk, agent)
+
+
+def test_the_rent_of_a_sale_whose_process_died_right_after_its_end_comes_back_with_the_next_one(desk: Desk) -> None:
+    with driving(desk):
+        agent, _, position = bought(desk)
+    dying = RunningDriver(desk.signer, stop_at="finalized")
+    sale = becomes(sell(position), OrderStatus.FINALIZED)
+    until(lambda: dying.stopped_at, "the process to be where it dies")
+    dying.die()
+    assert reclaims.left_behind() == []  # it may be about to make its reclaim
+    a_while = timedelta(seconds=11)
+    Order.objects.update(created_at=F("created_at") - a_while, ended_at=F("ended_at") - a_while)
+    assert [each.id for each in reclaims.left_behind()] == [sale.pk]
+    with driving(desk):
+        rent_that_comes_back(desk, agent)
+    assert reclaims.left_behind() == []

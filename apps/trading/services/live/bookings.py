@@ -16,10 +16,17 @@ from apps.trading.services.live.together import Together
 
 Landing = tuple[UUID, LandedSwap]
 Ending = tuple[UUID, str, str, str]
-
-
 Reclaim = tuple[UUID, str, str]
 Item = TypeVar("Item", Landing, Ending)
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """A finalized sale that may have emptied its token account."""
+
+    id: UUID
+    wallet: str
+    mint: str
 
 
 class NotBooked(Exception):
@@ -35,6 +42,7 @@ class Services:
     settle_ended: Callable[[list[Ending]], Collection[UUID]]
     reverse_landed: Callable[[UUID], object]
     reserve_reclaim: Callable[[UUID, str, str], object]
+    left_behind: Callable[[], list[Sold]]
 
 
 class Bookings:
@@ -55,11 +63,15 @@ class Bookings:
                 services.reserve_reclaim(*each)
             return [None] * len(wanted)
 
+        def left(asked: Sequence[None]) -> list[list[Sold]]:
+            return [services.left_behind()] * len(asked)
+
         self._gate = Together("gate", refusals)
         self._landed = Together("landed", _each(services.settle_landed))
         self._ended = Together("ended", _each(services.settle_ended))
         self._reverse = Together("reversed", reverse)
         self._reclaim = Together("reclaim", reclaim)
+        self._left = Together("left", left)
 
     async def refusal(self, order_id: UUID) -> str:
         """Return why the gate does not let an order on now, "" when it does.
@@ -85,9 +97,13 @@ class Bookings:
         """Reserve an order that closes an empty token account after a sale."""
         await self._reclaim.ask((sale_id, token_account, program))
 
+    async def left_behind(self) -> list[Sold]:
+        """Return the sales after which nobody looked for rent."""
+        return await self._left.ask(None)
+
     def close(self) -> None:
         """Let the threads end when what they do is done."""
-        for each in (self._gate, self._landed, self._ended, self._reverse, self._reclaim):
+        for each in (self._gate, self._landed, self._ended, self._reverse, self._reclaim, self._left):
             each.close()
 
 

@@ -28,6 +28,7 @@ from apps.trading.services.live.together import DatabaseAway
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
+RENT_SECONDS = 60.0
 MOST_ORDERS = 1_000
 _CLAIMED_AT_ONCE = 200
 _RELISTEN_SECONDS = 1.0
@@ -53,12 +54,13 @@ class Driver:
     async def run(self, stop: asyncio.Event) -> None:
         """Drive orders until `stop`; what is under way then is given back by its lease, as after a death."""
         async with asyncio.TaskGroup() as group:
+            claiming_always = group.create_task(self._claim_always())
             standing = [
                 group.create_task(work())
-                for work in (self._claims.run, self._listen, self._claim_always, self._renew_always)
+                for work in (self._claims.run, self._listen, self._renew_always, self._bring_rent_always)
             ]
             await stop.wait()
-            standing[2].cancel()
+            claiming_always.cancel()
             await self._finish()
             for task in standing:
                 task.cancel()
@@ -118,10 +120,18 @@ class Driver:
             except StoreAway:
                 lost = mine  # in a moment somebody else may have them
             for order in lost:
+                if order.status in order_machine.TERMINAL:
+                    continue  # it has ended here, with the lease it had; what follows an end needs none
                 if self._held.get(order.id) is not None and self._held[order.id].order is order:
                     order_metrics.LEASES_LOST.inc()
                     log.warning("order_lease_lost", order_id=str(order.id), status=order.status)
                     self._drop(order.id)
+
+    async def _bring_rent_always(self) -> None:
+        """Look after the rent of sales whose process ended before it could."""
+        while True:
+            await self._drive.bring_left_rent()
+            await asyncio.sleep(RENT_SECONDS)
 
     async def _go(self, order: LiveOrder) -> None:
         """Drive one order; whatever goes wrong ends this drive only, and the order is claimed anew."""

@@ -29,7 +29,7 @@ from apps.trading.domain.order_machine import (
     UNRESOLVED,
 )
 from apps.trading.services.live import live_order
-from apps.trading.services.live.bookings import Bookings
+from apps.trading.services.live.bookings import Bookings, Sold
 from apps.trading.services.live.building import Builder, BuiltSwap, CannotBuild, TryLater
 from apps.trading.services.live.claims import Claims, Now
 from apps.trading.services.live.landing import Delivery, Landing, Sent
@@ -123,6 +123,10 @@ class Drive:
             await self._land(order)
         if order.status == LANDED:
             await self._seal(order)
+
+    async def bring_left_rent(self) -> None:
+        """Make the reclaims that a process did not live to make; never raises."""
+        await self._reclaims.after_left_sales()
 
     # -- before anything is sent
 
@@ -336,7 +340,7 @@ class Drive:
             order_metrics.ENDED.labels(order.side, FINALIZED).inc()
             log.info("order_finalized", order_id=str(order.id), slot=(order.fill or {}).get("slot"))
             if not order.is_buy and not order.is_reclaim:
-                await self._reclaims.after_sale(order)
+                await self._reclaims.after_sale(Sold(order.id, order.wallet, order.mint))
 
     async def _reverse(self, order: LiveOrder, why: str) -> None:
         log.error("order_reversed", order_id=str(order.id), reason=why)

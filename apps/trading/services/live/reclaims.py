@@ -1,7 +1,8 @@
 """Rent that comes back: a token account of ours that is empty is closed by an order of its own, of purpose `reclaim`.
 
 Such an order holds nothing and swaps nothing; it goes the way of every order (one transaction, signed once, booked from
-the chain). It is made after a sale was finalized, when nothing of the token is held or under way any more.
+the chain). It is made after a sale was finalized, when nothing of the token is held or under way any more; a sale whose
+process ended before it could is found by `left_behind`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from apps.core import bulk
 from apps.core.http import Lane
 from apps.trading.domain import order_machine
 from apps.trading.models import Order, OrderPurpose, OrderSide
-from apps.trading.services.live.bookings import Bookings
+from apps.trading.services.live.bookings import Bookings, Sold
 from apps.trading.services.live.building import Builder, CannotBuild, TryLater
 from apps.trading.services.live.chain_clock import ChainClock
 from apps.trading.services.live.live_order import LiveOrder
@@ -41,10 +42,31 @@ _MICRO_PER_UNIT = 10_000
 #: Less than this is not worth a fee.
 _LEAST_RENT_LAMPORTS = 100_000
 ACCOUNT_NOT_EMPTY = "ACCOUNT_NOT_EMPTY"
+#: A reclaim that did not land is made again so often.
+_MOST_TRIES = 5
 
 _IN_USE = """
 SELECT EXISTS (SELECT 1 FROM trade_order WHERE wallet_id = %s AND mint = %s AND status = ANY(%s))
     OR EXISTS (SELECT 1 FROM position WHERE wallet_id = %s AND mint = %s AND closed_at IS NULL)
+"""
+#: The latest sale of each token of a wallet, unless its rent is back or on its way; a moment old, so that the process
+#: that finalized it has had its turn.
+_LEFT_BEHIND = """
+SELECT sale.id, w.address, sale.mint
+FROM wallet w CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (o.mint) o.id, o.mint, o.ended_at FROM trade_order o
+    WHERE o.wallet_id = w.id AND o.created_at > now() - interval '1 day'
+        AND o.side = 'sell' AND o.purpose <> 'reclaim' AND o.status = 'finalized'
+    ORDER BY o.mint, o.ended_at DESC
+) sale
+WHERE w.wallet_type = 'live' AND w.released_at IS NULL AND sale.ended_at < now() - interval '10 seconds'
+    AND NOT EXISTS (SELECT 1 FROM position p
+        WHERE p.wallet_id = w.id AND p.mint = sale.mint AND p.closed_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM trade_order o
+        WHERE o.wallet_id = w.id AND o.mint = sale.mint AND o.created_at > sale.ended_at AND o.status <> ALL(%s))
+    AND (SELECT count(*) FROM trade_order o
+        WHERE o.wallet_id = w.id AND o.mint = sale.mint AND o.created_at > sale.ended_at
+            AND o.purpose = 'reclaim') < %s
 """
 
 
@@ -65,7 +87,7 @@ class Reclaims:
         """
         account = str((order.inputs or {}).get("tokenAccount", ""))
         try:
-            found = {each.address: each for each in await self._accounts(order)}.get(account)
+            found = {each.address: each for each in await self._accounts(order.wallet)}.get(account)
             now = await self._clock.now()
         except NodeError as error:
             raise TryLater(error.code, error.message) from error
@@ -80,17 +102,27 @@ class Reclaims:
         )
         return await self._builder.sign_reclaim(reclaim), now.last_valid(), now.blockhash
 
-    async def after_sale(self, order: LiveOrder) -> None:
+    async def after_sale(self, sale: Sold) -> None:
         """Make a reclaim order for the token account of a finalized sale if it is empty; never raises."""
         try:
-            empty = [each for each in await self._accounts(order) if _closable(each, order.mint)]
+            empty = [each for each in await self._accounts(sale.wallet) if _closable(each, sale.mint)]
             for account in empty:
-                await self._bookings.reclaim(order.id, account.address, account.program)
-        except Exception as error:  # noqa: BLE001 - rent left behind costs no order its end; the next sale looks again
-            log.warning("reclaim_not_made", order_id=str(order.id), error=type(error).__name__)
+                await self._bookings.reclaim(sale.id, account.address, account.program)
+        except Exception as error:  # noqa: BLE001 - costs no order its end; `after_left_sales` looks again
+            log.warning("reclaim_not_made", order_id=str(sale.id), error=type(error).__name__)
 
-    async def _accounts(self, order: LiveOrder) -> list[TokenAccount]:
-        return await self._pool.token_accounts(order.wallet, commitment=FINALIZED, lane=Lane.REST)
+    async def after_left_sales(self) -> None:
+        """Do so for every sale after which nobody did; never raises."""
+        try:
+            left = await self._bookings.left_behind()
+        except Exception as error:  # noqa: BLE001 - asked again in a while
+            log.warning("rent_not_looked_for", error=type(error).__name__)
+            return
+        for sale in left:
+            await self.after_sale(sale)
+
+    async def _accounts(self, wallet: str) -> list[TokenAccount]:
+        return await self._pool.token_accounts(wallet, commitment=FINALIZED, lane=Lane.REST)
 
 
 def reserve(sale_id: UUID, token_account: str, program: str) -> UUID | None:
@@ -124,6 +156,12 @@ def reserve(sale_id: UUID, token_account: str, program: str) -> UUID | None:
         return None  # a sale of the token has begun meanwhile: there is one order in flight per token and side
     log.info("reclaim_reserved", order_id=str(order_id), after=str(sale.id))
     return order_id
+
+
+def left_behind() -> list[Sold]:
+    """Return the last day's sales of tokens no longer held whose rent is neither back nor on its way."""
+    ended_without = sorted(order_machine.TERMINAL - {order_machine.FINALIZED})
+    return [Sold(*row) for row in bulk.fetch_all(_LEFT_BEHIND, [ended_without, _MOST_TRIES])]
 
 
 def closing(wallet: str, account: TokenAccount, blockhash: str) -> bytes:

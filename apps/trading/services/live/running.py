@@ -30,6 +30,7 @@ def services() -> Services:
         settle_ended=settling.settle_ended,
         reverse_landed=reversing.reverse_landed,
         reserve_reclaim=reclaims.reserve,
+        left_behind=reclaims.left_behind,
     )
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import django
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from config.runtime.embedded import scratch_services
 
@@ -29,6 +31,11 @@ OPERATORS = (
     "ADMIN_EMAIL",
     "ADMIN_PASSWORD",
 )
+# The same examples on every machine and in every run, however long one takes: a failure is the code's, not the day's.
+hypothesis_settings.register_profile(
+    "soldesk", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("soldesk")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -33,7 +33,8 @@ from tests.sandbox_server import SandboxControl
 HOST = "127.0.0.1"
 SLOT_SECONDS = 0.02
 SOL = 10**9
-WAIT_SECONDS = 10.0
+#: Waiting longer costs only who waits in vain.
+WAIT_SECONDS = 60.0
 Result = TypeVar("Result")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,30 @@ from tests.chain_market import chain_market, shared_chain_market
 from tests.sandbox_server import SandboxControl, sandbox
 
 __all__ = ["chain_market", "market", "sandbox", "shared_chain_market"]
+
+
+#: A desk gives Redis a twentieth of a second, or a tenth.
+PATIENT_SECONDS = 10.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_redis() -> Iterator[list[tuple[Any, str, float]]]:
+    """Wait longer for Redis than a desk does: on a crowded machine the rest of it may stand still for a moment."""
+    from apps.core import quick_redis, wake  # this file is read before Django has settings
+
+    limits = [(quick_redis, "LIMIT_SECONDS"), (wake, "_COMMAND_SECONDS"), (wake, "_CONNECT_SECONDS")]
+    real = [(module, name, getattr(module, name)) for module, name in limits]
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in limits:
+            patch.setattr(module, name, PATIENT_SECONDS)
+        yield real
+
+
+@pytest.fixture
+def hasty_redis(patient_redis: list[tuple[Any, str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a Redis that is asked for the first time as long as a desk does: for tests of that very limit."""
+    for module, name, seconds in patient_redis:
+        monkeypatch.setattr(module, name, seconds)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = (*stack_module.SECRETS, "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+#: What takes milliseconds here may take seconds on a crowded machine; waiting longer costs only who waits in vain.
+WAIT_SECONDS = 60.0
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
     """Return the first true answer of `condition`; fail when it has none in time."""
     until = time.monotonic() + seconds
     while not (answer := condition()):
@@ -67,7 +71,7 @@ class Desk:
         if self.process is not None and self.process.poll() is None:
             self.interrupt()
             try:
-                self.process.wait(20)
+                self.process.wait(WAIT_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 raise
@@ -79,7 +83,7 @@ class Desk:
                 self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
-    def run_to_end(self, seconds: float = 20.0) -> int:
+    def run_to_end(self, seconds: float = WAIT_SECONDS) -> int:
         """Start it expecting it to end by itself; return the exit code."""
         self.start()
         assert self.process is not None
@@ -119,7 +123,7 @@ class Desk:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def wait_restarted(self, name: str, former: int, seconds: float = 20.0) -> None:
+    def wait_restarted(self, name: str, former: int, seconds: float = WAIT_SECONDS) -> None:
         """Wait until a process runs again under another id."""
         wait_until(lambda: self.pid(name) not in (None, former), seconds)
 

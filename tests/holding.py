@@ -19,12 +19,12 @@ def held(statement: str) -> Iterator[None]:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement)
             taken.set()
-            let_go.wait(30)
+            let_go.wait(120)
         connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert taken.wait(10)
+    assert taken.wait(60)
     try:
         yield
     finally:
@@ -34,7 +34,7 @@ def held(statement: str) -> Iterator[None]:
 
 def waiting_session(query: str) -> int:
     """Return the session that waits for a lock with a statement that begins so, once there is one."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         with connection.cursor() as cursor:
             cursor.execute(

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
+from config.runtime import ports
 from config.runtime.redis import Redis
 
-START_SECONDS = 10
+START_SECONDS = 60
 
 
 class OwnRedis:
     """The desk's own Redis launcher on a free port in `folder`; not running until `start`."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.server = Redis(folder, port, "of-this-test", durable=False)
+        # Of the private range: no connection of somebody else's can sit on the port while this Redis is down.
+        self.server = Redis(folder, ports.choose(), "of-this-test", durable=False)
         self.url = self.server.url
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -26,7 +26,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 20_261
 SOL_MINT = "So11111111111111111111111111111111111111112"
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -53,7 +53,7 @@ class SandboxControl:
         self.dexscreener_url = f"{base_url}/dexscreener"
         self.pyth_url = f"{base_url}/pyth"
         # Plain HTTP on loopback: loading certificates would cost more than everything else.
-        self.client = httpx.Client(base_url=base_url, timeout=10, trust_env=False, verify=False)
+        self.client = httpx.Client(base_url=base_url, timeout=60, trust_env=False, verify=False)
 
     def add_tokens(
         self, number: int = 1, *, prefix: str | None = None, scenario: str = "still", **options: Any
@@ -116,7 +116,7 @@ class SandboxControl:
         started: list[dict[str, Any]] = self.post("/control/scenarios", body)["started"]
         return started
 
-    def wait_for_scenario(self, mint: str, scenario: str, *, seconds: float = 10) -> None:
+    def wait_for_scenario(self, mint: str, scenario: str, *, seconds: float = 60) -> None:
         """Wait until a token's state says `scenario` ("still" or "calm" after a scenario, "rugged" after a rug)."""
         deadline = time.monotonic() + seconds
         while (seen := self.token_state(mint)["scenario"]) != scenario:
@@ -203,7 +203,7 @@ def running_sandbox(*arguments: str, environment: dict[str, str] | None = None) 
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(20)
         finally:
             process.kill()
             process.wait()

@@ -44,15 +44,15 @@ class QuickRedis:
         self,
         url: str,
         *,
-        limit_seconds: float = LIMIT_SECONDS,
-        connect_seconds: float = LIMIT_SECONDS,
+        limit_seconds: float | None = None,
+        connect_seconds: float | None = None,
         left_alone_seconds: float = LEFT_ALONE_SECONDS,
     ) -> None:
         self.url = url
         self._client = redis.Redis.from_url(
             url,
-            socket_timeout=limit_seconds,
-            socket_connect_timeout=connect_seconds,
+            socket_timeout=LIMIT_SECONDS if limit_seconds is None else limit_seconds,
+            socket_connect_timeout=LIMIT_SECONDS if connect_seconds is None else connect_seconds,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )

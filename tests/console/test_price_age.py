@@ -44,17 +44,18 @@ def poll(shard: int = 0, *, tokens: int = 3, ago: float = 0, oldest: float = 1, 
 
 
 def test_of_several_shards_the_worst_is_shown() -> None:
-    both = together([poll(0, oldest=2, ago=1), poll(1, tokens=4, oldest=9, ago=3, interval_seconds=2.8, missing=1)])
+    late = {"oldest": 900, "ago": 300, "interval_seconds": 2.8, "missing": 1}
+    both = together([poll(0, oldest=200, ago=100), poll(1, tokens=4, **late)])
     assert both is not None
     assert (both.tokens, both.missing, both.interval_seconds) == (7, 1, 2.8)
     now = datetime.now(UTC)
-    assert 3 <= (now - both.polled_at).total_seconds() < 4
-    assert 9 <= (now - both.oldest_at).total_seconds() < 10
+    assert 300 <= (now - both.polled_at).total_seconds() < 360
+    assert 900 <= (now - both.oldest_at).total_seconds() < 960
 
 
 def test_a_shard_that_holds_nothing_is_never_late() -> None:
     both = together([poll(0), poll(1, tokens=0, ago=4000)])
-    assert both is not None and (datetime.now(UTC) - both.polled_at).total_seconds() < 1
+    assert both is not None and (datetime.now(UTC) - both.polled_at).total_seconds() < 60
     idle = together([poll(0, tokens=0, ago=4000)])
     assert idle is not None and (idle.polled_at, idle.oldest_at, idle.tokens) == (None, None, 0)
     assert together([]) is None
@@ -64,9 +65,9 @@ def test_health_tells_each_shards_poll() -> None:
     polls.remember(poll(tokens=3, ago=2, oldest=4))
     (told,) = Api().get("/health").json["prices"]
     assert (told["shard"], told["tokens"], told["source"], told["intervalSeconds"]) == (0, 3, "jupiter", 1)
-    assert 2 <= told["pollSeconds"] < 4
-    assert 4 <= told["oldestPriceSeconds"] < 6
-    assert 2 <= told["medianPriceSeconds"] < 4
+    assert 2 <= told["pollSeconds"] < 60
+    assert 4 <= told["oldestPriceSeconds"] < 60
+    assert 2 <= told["medianPriceSeconds"] < 60
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,11 @@ import websockets.sync.client
 from django.db import connection
 from websockets.exceptions import ConnectionClosed
 
+from config.runtime import ports
+
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30
+#: Waiting longer costs only who waits in vain.
+WAIT_SECONDS = 60.0
 
 
 def database_url() -> str:
@@ -33,9 +35,7 @@ class WebProcess:
     """`python -m config.web` on a free port; `start` waits until it answers."""
 
     def __init__(self, redis_url: str, log: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = ports.choose()
         self.log = log
         self.environment = {
             **os.environ,
@@ -52,7 +52,7 @@ class WebProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "config.web"], cwd=ROOT, env=self.environment, stderr=self.log.open("ab")
         )
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + WAIT_SECONDS
         while True:
             try:
                 if self.get("/api/v1/health/live")[0] == 200:
@@ -67,7 +67,7 @@ class WebProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(WAIT_SECONDS)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -80,7 +80,7 @@ class WebProcess:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        talk = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        talk = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS)
         try:
             talk.request(method, path, body, headers or {})
             answer = talk.getresponse()
@@ -97,6 +97,7 @@ class WebProcess:
                 compression=None,
                 proxy=None,
                 legacy=True,
+                open_timeout=WAIT_SECONDS,
                 **options,
             )
         )
@@ -114,7 +115,7 @@ class Watcher:
     def __exit__(self, *_exception: object) -> None:
         self.talk.close()
 
-    def next(self, *kinds: str, seconds: float = 10.0) -> dict[str, Any]:
+    def next(self, *kinds: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         """Return the next message of one of `kinds`, skipping others; any when none is named."""
         until = time.monotonic() + seconds
         while True:
@@ -127,7 +128,7 @@ class Watcher:
     def say(self, message: Any) -> None:
         self.talk.send(message if isinstance(message, str) else json.dumps(message))
 
-    def close_code(self, seconds: float = 10.0) -> int | None:
+    def close_code(self, seconds: float = WAIT_SECONDS) -> int | None:
         """Read on until the server closes, and return its code."""
         try:
             while True:

@@ -27,14 +27,14 @@ def reply(
 
 
 def silence(connection: socket.socket) -> None:
-    """Say nothing for five seconds."""
-    time.sleep(5)
+    """Say nothing for half a minute."""
+    time.sleep(30)
 
 
 def drip(connection: socket.socket) -> None:
-    """Send a body of 100 bytes, one every 50 ms."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-    for _ in range(100):
+    """Send a body of 600 bytes, one every 50 ms."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n")
+    for _ in range(600):
         connection.sendall(b" ")
         time.sleep(0.05)
 

@@ -21,6 +21,7 @@ from apps.core.outbox import Message
 from apps.core.quick_redis import quick_redis
 from apps.core.redis import name
 from tests import factories
+from tests.desk import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +42,7 @@ def working_relay():
     working.close()
 
 
-def heard(ears, wanted: int, seconds: float = 3.0) -> list[list]:
+def heard(ears, wanted: int, seconds: float = 60.0) -> list[list]:
     messages: list[list] = []
     until = time.monotonic() + seconds
     while len(messages) < wanted and time.monotonic() < until:
@@ -170,12 +171,12 @@ def test_a_message_committed_late_is_published_although_later_ids_went_first(lis
         with transaction.atomic():
             outbox.append([Message(outbox.agent_stream(first.pk), "slow", {})])
             appended.set()
-            let_go.wait(10)
+            let_go.wait(60)
         connection.close()
 
     thread = threading.Thread(target=slow_booking)
     thread.start()
-    appended.wait(10)
+    appended.wait(60)
     with transaction.atomic():
         outbox.append([Message(outbox.agent_stream(second.pk), "quick", {})])
     assert working_relay.run() == 1
@@ -194,7 +195,7 @@ def test_one_relay_leads_and_another_takes_over_when_it_is_gone(working_relay):
         outbox.append([Message("global", "k", {})])
     assert other.run() == 0
     working_relay.close()
-    assert other.run() == 1
+    assert wait_until(other.run) == 1  # PostgreSQL takes a moment to end what was closed
     other.close()
 
 
@@ -220,16 +221,14 @@ def test_commit_wakes_the_relay_at_once(working_relay):
     working_relay.pause(threading.Event(), 1)
 
     def wait() -> None:
-        working_relay.pause(threading.Event(), 5)
+        working_relay.pause(threading.Event(), 120)
         woken.set()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    started = time.monotonic()
     with transaction.atomic():
         outbox.append([Message("global", "k", {})])
-    assert woken.wait(4)
-    assert time.monotonic() - started < 1
+    assert woken.wait(60)
     thread.join()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import sys
@@ -30,7 +29,7 @@ def clean_register(monkeypatch):
     sweep.stop()
 
 
-def eventually(condition, seconds: float = 5.0) -> bool:
+def eventually(condition, seconds: float = 60.0) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if condition():
@@ -47,32 +46,33 @@ def test_sweeps_of_the_workers_queues_run_at_once_and_again_each_interval():
     assert sweep.start({"trading", "prices.0"}) == ["mine"]
     assert sweep.start({"trading"}) == []
     assert eventually(lambda: len(rounds) >= 4)
-    assert rounds[0] - started < 0.1
-    assert all(later - earlier >= 0.09 for earlier, later in itertools.pairwise(rounds))
+    assert all(at - started >= 0.1 * number for number, at in enumerate(rounds))
 
 
 def test_a_nudge_runs_a_sweep_now():
     ran = threading.Event()
-    sweep.register("mine", queue="q", every=60, run=ran.set)
+    sweep.register("mine", queue="q", every=3600, run=ran.set)
     sweep.start({"q"})
-    assert ran.wait(2)
+    assert ran.wait(60)
     ran.clear()
     time.sleep(0.05)
     sweep.nudge("mine")
     sweep.nudge("of another process")
-    assert ran.wait(2)
+    assert ran.wait(60)
 
 
 def test_however_often_a_sweep_was_nudged_it_looks_again_after_its_interval():
     rounds: list[float] = []
     sweep.register("mine", queue="q", every=0.2, run=lambda: rounds.append(time.monotonic()))
     sweep.start({"q"})
-    for _ in range(20):
+
+    def nudged_often() -> bool:
         sweep.nudge("mine")
-        time.sleep(0.01)
+        return len(rounds) > 6
+
+    assert eventually(nudged_often)
     before = len(rounds)
-    assert before > 5
-    assert eventually(lambda: len(rounds) > before, 1.0)
+    assert eventually(lambda: len(rounds) > before + 1)
 
 
 def test_a_failing_round_does_not_end_the_sweep():
@@ -121,13 +121,13 @@ def test_stop_lets_a_round_finish_and_returns_in_time():
         time.sleep(0.2)
         finished.set()
 
-    sweep.register("mine", queue="q", every=60, run=run)
+    sweep.register("mine", queue="q", every=3600, run=run)
     sweep.start({"q"})
-    assert in_round.wait(2)
+    assert in_round.wait(60)
     started = time.monotonic()
     sweep.stop()
     assert finished.is_set()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20  # its interval is an hour
 
 
 def rounds_so_far() -> int:
@@ -160,9 +160,9 @@ def worker(tmp_path):
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_sweeps_before_redis_is_there_and_after_it_is_gone(worker):
     redis, process, log = worker
-    assert eventually(lambda: rounds_so_far() >= 3, 30), log.read_text()
+    assert eventually(lambda: rounds_so_far() >= 3), log.read_text()
     redis.start()
-    assert eventually(lambda: " ready" in log.read_text(), 30), log.read_text()
+    assert eventually(lambda: " ready" in log.read_text()), log.read_text()
     before = rounds_so_far()
     assert eventually(lambda: rounds_so_far() >= before + 3)
     redis.kill()
@@ -172,4 +172,4 @@ def test_a_worker_sweeps_before_redis_is_there_and_after_it_is_gone(worker):
     before = rounds_so_far()
     assert eventually(lambda: rounds_so_far() >= before + 3)
     process.terminate()
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0

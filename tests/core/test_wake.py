@@ -19,10 +19,11 @@ from django.db import transaction
 from apps.core import wake as wake_module
 from apps.core.quick_redis import QuickRedis, quick_redis
 from apps.core.wake import queue_of, wake, wake_on_commit
+from tests.desk import wait_until
 from tests.own_redis import OwnRedis
 
 QUEUE = "test-wake"
-MACHINE_SECONDS = 0.1  # what a busy machine may add to a time
+MACHINE_SECONDS = 2.0  # what a busy machine may add to a time; each wake-up that waited would cost its 80 ms
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +88,7 @@ def test_a_worker_runs_what_it_was_woken_for_and_knows_the_request_that_caused_i
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         assert wake(celery_task.name, 42, "x", queue=QUEUE)
     with start_worker(current_app, pool="solo", perform_ping_check=False, queues=[QUEUE], loglevel="ERROR"):
-        args, headers = celery_task.done.get(timeout=10)
+        args, headers = celery_task.done.get(timeout=60)
     assert args == (42, "x")
     assert headers["request_id"] == "r-1"
     assert waiting() == []
@@ -149,9 +150,10 @@ def test_a_wake_up_on_commit_waits_for_the_commit_and_dies_with_a_rollback():
 
 
 @pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.usefixtures("hasty_redis")
 def test_a_hanging_redis_costs_100_ms_once_and_then_nothing_for_a_second(own_redis, warm):
     if warm:
-        assert wake("t", queue=QUEUE)
+        assert woken()
     own_redis.hang()
     started = time.perf_counter()
     assert wake("t", queue=QUEUE) is False
@@ -161,8 +163,14 @@ def test_a_hanging_redis_costs_100_ms_once_and_then_nothing_for_a_second(own_red
     assert time.perf_counter() - started < MACHINE_SECONDS
 
 
-def test_many_threads_pay_for_a_hanging_redis_together(own_redis):
-    assert wake("t", queue=QUEUE)
+def woken() -> bool:
+    """Wake until a Redis that is asked in haste has answered in time: a busy machine may stand still for a moment."""
+    return wait_until(lambda: wake("t", queue=QUEUE))
+
+
+def test_many_threads_pay_for_a_hanging_redis_together(own_redis, monkeypatch):
+    monkeypatch.setattr(wake_module, "_COMMAND_SECONDS", 0.5)
+    assert woken()
     own_redis.hang()
     slowest = []
 
@@ -171,22 +179,23 @@ def test_many_threads_pay_for_a_hanging_redis_together(own_redis):
         assert wake("t", queue=QUEUE) is False
         slowest.append(time.perf_counter() - started)
 
-    threads = [threading.Thread(target=call) for _ in range(8)]
+    threads = [threading.Thread(target=call) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(slowest) == 8
-    assert max(slowest) < 0.2 + MACHINE_SECONDS
+    assert len(slowest) == 16
+    assert max(slowest) < 0.5 + MACHINE_SECONDS  # one after the other: eight seconds
 
 
-def test_a_dead_redis_is_no_error_and_wake_ups_resume_when_it_is_back(own_redis):
+def test_a_dead_redis_is_no_error_and_wake_ups_resume_when_it_is_back(own_redis, monkeypatch):
+    monkeypatch.setattr(wake_module, "LEFT_ALONE_SECONDS", 60.0)
     assert wake("t", queue=QUEUE)
     own_redis.kill()
     assert wake("t", queue=QUEUE) is False
     own_redis.start()
     assert wake("t", queue=QUEUE) is False
-    time.sleep(wake_module.LEFT_ALONE_SECONDS + 0.05)
+    wake_module._waker._redis._away_until = 0.0  # the minute is over
     assert wake("t", queue=QUEUE) is True
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.desk import wait_until
+from tests.desk import WAIT_SECONDS, wait_until
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Receiver:
     most_under_way: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def wait_for(self, number: int, seconds: float = 10.0) -> list[Received]:
+    def wait_for(self, number: int, seconds: float = WAIT_SECONDS) -> list[Received]:
         wait_until(lambda: len(self.received) >= number, seconds)
         return self.received
 

@@ -351,7 +351,7 @@ def test_a_receiver_that_hangs_delays_no_other_and_is_not_flooded(receiver, desk
             courier.start_due()
             return len(receiver.received) == 30
 
-        wait_until(all_but_the_hanging_are_told, 10)
+        wait_until(all_but_the_hanging_are_told)
         assert hanging.received == []
         assert hanging.most_under_way <= claims.MOST_PER_ENDPOINT
         courier.finish(10)

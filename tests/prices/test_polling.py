@@ -23,6 +23,9 @@ from tests.sandbox_server import SandboxControl
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+#: Seconds a busy machine may add to an age.
+LATE = 20
+
 
 @pytest.fixture(autouse=True)
 def nothing_noted() -> Iterator[None]:
@@ -56,21 +59,22 @@ def test_a_poll_is_noted_for_every_process(market: SandboxControl) -> None:
     now = datetime.now(UTC)
     assert (poll.tokens, poll.trusted, poll.doubted, poll.missing, poll.unpriced) == (4, 3, 0, 1, 1)
     assert (poll.source, poll.plan, poll.interval_seconds, poll.took_seconds) == ("jupiter", "sandbox", 1.0, 0.25)
-    assert poll.age_seconds(now) < 1
-    assert 4 <= (poll.oldest_seconds(now) or 0) < 5
-    assert poll.median_at is not None and 2 <= (now - poll.median_at).total_seconds() < 3
-    assert 4 <= (gauge("price_age_seconds", statistic="oldest") or 0) < 5
-    assert 2 <= (gauge("price_age_seconds", statistic="median") or 0) < 3
+    assert poll.age_seconds(now) < 1 + LATE
+    assert 4 <= (poll.oldest_seconds(now) or 0) < 4 + LATE
+    assert poll.median_at is not None and 2 <= (now - poll.median_at).total_seconds() < 2 + LATE
+    assert poll.oldest_at is not None and (poll.median_at - poll.oldest_at).total_seconds() == pytest.approx(2, abs=0.9)
+    oldest, median = (gauge("price_age_seconds", statistic=name) or 0 for name in ("oldest", "median"))
+    assert 4 <= oldest < 4 + LATE and 2 <= median < 2 + LATE and median < oldest
     assert gauge("price_poll_tokens", outcome="trusted") == 3
     assert gauge("price_poll_interval_seconds") == 1
-    assert now.timestamp() - (gauge("price_poll_timestamp_seconds") or 0) < 1
+    assert now.timestamp() - (gauge("price_poll_timestamp_seconds") or 0) < 1 + LATE
 
 
 def test_a_price_that_is_not_trusted_leaves_the_age_of_the_last_good_one_growing(market: SandboxControl) -> None:
     polling.note_poll(0, found(point("a", age=5), point("b")))
     poll = polling.note_poll(0, found(point("b"), doubted=(point("a"),)))
     assert (poll.trusted, poll.doubted) == (1, 1)
-    assert 5 <= (poll.oldest_seconds(datetime.now(UTC)) or 0) < 6
+    assert 5 <= (poll.oldest_seconds(datetime.now(UTC)) or 0) < 5 + LATE
 
 
 def test_what_a_quote_confirmed_counts_as_trusted(market: SandboxControl) -> None:
@@ -83,7 +87,7 @@ def test_a_process_that_starts_knows_the_age_of_a_price_recorded_before_it(marke
     prices.record_ticks([point("a", age=30)])
     poll = polling.note_poll(0, found(missing=("a", "b")))
     assert (poll.missing, poll.unpriced) == (2, 1)
-    assert 30 <= (poll.oldest_seconds(datetime.now(UTC)) or 0) < 31
+    assert 30 <= (poll.oldest_seconds(datetime.now(UTC)) or 0) < 30 + LATE
 
 
 def test_a_database_that_is_away_fails_no_poll_and_is_asked_again(

@@ -199,7 +199,7 @@ def test_killed_supervisor_leaves_no_orphans_and_the_next_start_goes_on(desk: De
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
         desk.process.kill()
         desk.process.wait()
-        wait_until(lambda: desk.leftovers() == [], 10)
+        wait_until(lambda: desk.leftovers() == [])
 
 
 def test_killed_make_takes_the_desk_with_it(desk: Desk, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_killed_make_takes_the_desk_with_it(desk: Desk, tmp_path: Path) -> None:
     wait_until(lambda: desk.record().get("ready"))
     make.kill()
     make.wait()
-    wait_until(lambda: desk.leftovers() == [], 10)
+    wait_until(lambda: desk.leftovers() == [])
     assert desk.record() == {}
 
 

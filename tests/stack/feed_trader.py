@@ -142,7 +142,7 @@ class Following:
         """Tell whether the server still answers on this socket, within seconds."""
         before = self.pongs
         self._talk.send('{"type":"ping"}')
-        wait_until(lambda: self.pongs > before, 10)
+        wait_until(lambda: self.pongs > before)
         return not self.closed
 
     def knows_of(self, position: str) -> bool:

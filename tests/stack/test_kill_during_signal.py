@@ -51,7 +51,7 @@ def test_every_agent_gets_one_verdict_whatever_is_killed(desk: Desk, trader: dic
         sender = subprocess.Popen(
             [sys.executable, "-c", _SENDER, str(desk.port), key, json.dumps(body)], cwd=Path(ROOT)
         )
-        wait_until(partial(_sent, sender, desk, mint), 10)
+        wait_until(partial(_sent, sender, desk, mint))
         time.sleep(delay)
         former = desk.kill(victim)
         sender.wait(15)

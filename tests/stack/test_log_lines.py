@@ -94,7 +94,7 @@ def test_every_line_is_an_object_and_a_request_is_named_from_its_arrival_to_the_
     def traded() -> list[dict[str, Any]]:
         return [line for line in running.lines("worker") if line.get("signal_id") == number]
 
-    (line,) = wait_until(traded, 30)
+    (line,) = wait_until(traded)
     assert (line["event"], line["request_id"], line["task"]) == (
         "signal_traded",
         "from-the-source-1",
@@ -103,7 +103,7 @@ def test_every_line_is_an_object_and_a_request_is_named_from_its_arrival_to_the_
     assert line["task_id"]
     finished = [line for line in running.lines("web") if line["event"] == "request_finished"]
     assert "from-the-source-1" in {line["request_id"] for line in finished}
-    wait_until(lambda: running.lines("streams"), 30)
+    wait_until(lambda: running.lines("streams"))
     running.stop()
     for name in running.logs:
         running.lines(name)

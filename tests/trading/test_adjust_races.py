@@ -91,7 +91,7 @@ def test_a_stop_that_fires_while_a_take_profit_is_booked_sells_what_is_left(mark
     with in_thread(exit_runner.run_due):
         pause.wait()
         with in_thread(lambda: fire_stop(position)):
-            wait_until(waits_for_a_lock, 5)
+            wait_until(waits_for_a_lock)
             pause.end()
 
     assert adjusting.ended(profit)[0] == "done"
@@ -114,7 +114,7 @@ def test_a_stop_that_fires_while_a_dca_is_booked_falls(market, monkeypatch):
     with in_thread(exit_runner.run_due):
         pause.wait()
         with in_thread(lambda: fire_stop(position)):
-            wait_until(waits_for_a_lock, 5)
+            wait_until(waits_for_a_lock)
             pause.end()
 
     exit_runner.run_due()
@@ -131,7 +131,7 @@ def test_a_stop_that_fires_while_an_adjust_waits_for_its_quote_bars_it(market, r
     outcomes = []
 
     with in_thread(lambda: outcomes.extend(exit_runner.run_due())):
-        wait_until(lambda: adjusting.ended(adjust)[0] == "leased", 5)
+        wait_until(lambda: adjusting.ended(adjust)[0] == "leased")
         fire_stop(position)
     market.clear_faults()
     exit_runner.run_due()
@@ -155,7 +155,7 @@ def test_a_person_who_closes_while_profit_is_taken_gets_the_rest_sold(market, mo
     with in_thread(exit_runner.run_due):
         pause.wait()
         with in_thread(close):
-            wait_until(waits_for_a_lock, 5)
+            wait_until(waits_for_a_lock)
             pause.end()
 
     (result,) = results
@@ -176,7 +176,7 @@ def test_a_person_who_closes_what_the_last_level_is_selling_gets_that_sale(marke
     with in_thread(exit_runner.run_due):
         pause.wait()
         with in_thread(close):
-            wait_until(waits_for_a_lock, 5)
+            wait_until(waits_for_a_lock)
             pause.end()
 
     trade = ClosedTrade.objects.get()

@@ -75,17 +75,16 @@ def test_a_hanging_quote_of_one_token_delays_no_other(market):
     market.fault("jupiter_quote", "hang", count=1)
     fire(*positions)
 
-    started = time.monotonic()
     assert exit_runner.start_due() == 3
-    assert time.monotonic() - started < 1.0
-    wait_until(lambda: sum(map(is_closed, positions)) == 2, 3.0)
+    wait_until(lambda: sum(map(is_closed, positions)) == 2)
     assert exit_runner.start_due() == 0
 
     (stuck,) = [position for position in positions if not is_closed(position)]
-    wait_until(lambda: ExitIntent.objects.get(position=stuck).status == "due", 8.0)
+    assert ExitIntent.objects.get(position=stuck).status == "leased"  # its quote still hangs
+    wait_until(lambda: ExitIntent.objects.get(position=stuck).status == "due")
     due_now()
     exit_runner.start_due()
-    wait_until(lambda: is_closed(stuck), 3.0)
+    wait_until(lambda: is_closed(stuck))
     assert closing.differences() == []
 
 
@@ -101,17 +100,17 @@ def test_a_token_whose_quotes_hang_leaves_room_for_the_others_however_many_hold_
 
     assert exit_runner.start_due() == 2
 
-    wait_until(lambda: is_closed(other), 2.0)
+    wait_until(lambda: is_closed(other))
     assert [is_closed(position) for position in hung] == [False] * 12
     market.clear_faults()
-    wait_until(lambda: ExitIntent.objects.filter(status="leased").count() == 0, 8.0)
+    wait_until(lambda: ExitIntent.objects.filter(status="leased").count() == 0)
 
     def sold() -> bool:
         due_now()
         exit_runner.start_due()
         return all(map(is_closed, hung))
 
-    wait_until(sold, 20.0)
+    wait_until(sold)
     assert closing.differences() == []
 
 
@@ -136,7 +135,7 @@ def test_a_failed_sale_stays_due_with_a_growing_pause_and_succeeds_later(market)
         exit_runner.run_due()
         return is_closed(position)
 
-    wait_until(sold, 15.0)
+    wait_until(sold)
     intent.refresh_from_db()
     assert (intent.status, intent.last_error) == ("done", "")
     assert intent.transaction_id == ClosedTrade.objects.get().sale_transaction_id

@@ -138,7 +138,7 @@ def test_a_rug_and_a_gap_down_fire_the_stop(market, watch, scenario):
     _, (position,) = closing.agent_holding(market)
     watch.tick()
     market.scenario(scenario, mint=position.mint, change_percent=80)
-    wait_until(lambda: watch.tick().fired, 10)
+    wait_until(lambda: watch.tick().fired)
     assert set(fired()) == {position.pk}
 
 

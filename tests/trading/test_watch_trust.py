@@ -122,7 +122,7 @@ def test_a_real_pump_only_one_source_tells_of_is_believed_once_a_quote_agrees(ma
     market.set_price(position.mint, at(position, "80"))
     assert (watch.tick().trusted, watch.tick().fired) == (0, 0)
 
-    wait_until(lambda: watch.tick().trusted, 3.0)
+    wait_until(lambda: watch.tick().trusted)
 
     assert Position.objects.get(pk=position.pk).peak_price_sol > at(position, "79")
     assert watch.tick().doubted == 0

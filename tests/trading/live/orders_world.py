@@ -44,7 +44,7 @@ from tests.chain_market import ChainMarket
 from tests.sandbox_server import SandboxToken
 
 Result = TypeVar("Result")
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 60.0
 
 
 class KeyRing:
@@ -214,19 +214,19 @@ class RunningDriver:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._main, name="orders", daemon=True)
         self._thread.start()
-        self._ready.wait(5)
+        assert self._ready.wait(WAIT_SECONDS) or self._failure
 
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(WAIT_SECONDS)
             assert not self._thread.is_alive()
         if self._failure is not None:
             raise self._failure
 
     def die(self) -> None:
         self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(10)
+        self._thread.join(WAIT_SECONDS)
 
     def _main(self) -> None:
         try:

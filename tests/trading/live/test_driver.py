@@ -65,9 +65,9 @@ def test_whatever_a_node_does_a_buy_is_made_once_and_booked_as_the_chain_has_it(
     desk.market.fault(kind, *nodes, **options)
     with driving(desk):
         order = reserve_buy(agent, token)
-        becomes(order, OrderStatus.LANDED, OrderStatus.FINALIZED, OrderStatus.EXPIRED, OrderStatus.FAILED, seconds=25)
+        becomes(order, OrderStatus.LANDED, OrderStatus.FINALIZED, OrderStatus.EXPIRED, OrderStatus.FAILED)
         desk.market.calm()
-        order = becomes(order, OrderStatus.FINALIZED, OrderStatus.EXPIRED, OrderStatus.FAILED, seconds=25)
+        order = becomes(order, OrderStatus.FINALIZED, OrderStatus.EXPIRED, OrderStatus.FAILED)
     assert order.status == OrderStatus.FINALIZED, (order.code, order.detail)
     assert landed_signatures(desk, agent) == [order.signature]
     assert books_equal_chain(desk, agent)
@@ -152,7 +152,7 @@ def test_a_landing_that_a_fork_took_back_is_reversed_and_the_order_goes_on_to_it
     desk.market.roll_back(Signature.from_string(str(order.signature)))
     desk.market.pass_slots(230)
     with driving(desk):
-        order = becomes(order, OrderStatus.EXPIRED, seconds=25)
+        order = becomes(order, OrderStatus.EXPIRED)
     assert not Position.objects.filter(agent=agent, closed_at=None).exists()
     assert landed_signatures(desk, agent) == []
     assert books_equal_chain(desk, agent)

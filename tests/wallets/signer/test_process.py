@@ -112,7 +112,7 @@ def test_a_key_given_to_make_up_reaches_the_signer_and_no_other_process(tmp_path
         )
     try:
         client = Signer(home / "run" / "signer" / "s")
-        wait_until(lambda: answers(client), 40)
+        wait_until(lambda: answers(client))
         loaded = {key.address: key.name for key in client.status().keys}
         assert loaded == {str(pair.pubkey()): "WALLET_1", str(other.pubkey()): "WALLET_2"}
         record = json.loads((home / "run" / "stack.json").read_text())
@@ -130,7 +130,7 @@ def test_a_key_given_to_make_up_reaches_the_signer_and_no_other_process(tmp_path
         assert not [form for form in forms if form in text]
 
         os.kill(record["pids"]["signer"], signal.SIGKILL)
-        wait_until(lambda: answers(client) and len(client.status().keys) == 2, 40)  # they are given to the next one too
+        wait_until(lambda: answers(client) and len(client.status().keys) == 2)  # they are given to the next one too
     finally:
         desk.send_signal(signal.SIGINT)
         desk.wait(30)

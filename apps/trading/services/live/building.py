@@ -6,9 +6,6 @@ only has to be repeated is in the error: `CannotBuild` ends it, `TryLater` does 
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
@@ -17,8 +14,7 @@ import structlog
 from django.conf import settings
 
 from apps.chain.errors import NodeError
-from apps.chain.pool import NodePool
-from apps.core.http import Lane, ProviderError, ProviderRejected
+from apps.core.http import ProviderError, ProviderRejected
 from apps.trading.adapters import jupiter_orders
 from apps.trading.adapters.jupiter_orders import OfferedSwap, SwapWanted
 from apps.trading.domain.landed_swap import LAMPORTS_PER_SIGNATURE
@@ -26,6 +22,7 @@ from apps.trading.errors import TokenNotTradable
 from apps.trading.models import LandingRoute
 from apps.trading.services.live import swap_bytes
 from apps.trading.services.live.chain_clock import ChainClock
+from apps.trading.services.live.compute_budget import ComputeBudgets
 from apps.trading.services.live.live_order import LiveOrder
 from apps.trading.services.live.swap_bytes import SwapBytes, UnusableSwap
 from apps.wallets.signer_client import ReclaimToSign, Signed, SignerRefused, SignerUnavailable, SwapToSign
@@ -33,12 +30,6 @@ from apps.wallets.signer_client import ReclaimToSign, Signed, SignerRefused, Sig
 log = structlog.get_logger(__name__)
 
 BUILD_SECONDS = 4.0
-#: What a swap uses at most, for turning a price per unit into lamports before there is a transaction to measure.
-_USUAL_UNITS = 300_000
-_LEAST_PRIORITY_LAMPORTS = 1_000
-_FEES_KEPT_SECONDS = 2.0
-_PERCENTILE = 0.75
-_MICRO = 1_000_000
 
 TOKEN_NOT_TRADABLE = "TOKEN_NOT_TRADABLE"  # noqa: S105 - a code
 BUILD_REFUSED = "BUILD_REFUSED"
@@ -86,12 +77,10 @@ class BuiltSwap:
 class Builder:
     """Builds and has signed; one per process, so that what many orders ask is asked once."""
 
-    def __init__(self, pool: NodePool, clock: ChainClock, signer: Signing) -> None:
-        self._pool = pool
+    def __init__(self, clock: ChainClock, budgets: ComputeBudgets, signer: Signing) -> None:
         self._clock = clock
         self._signer = signer
-        self._fees: tuple[float, int] = (-math.inf, _LEAST_PRIORITY_LAMPORTS)
-        self._asking_fees = asyncio.Lock()
+        self._budgets = budgets
 
     async def build(self, order: LiveOrder) -> BuiltSwap:
         """Get a transaction for an order.
@@ -100,7 +89,7 @@ class Builder:
             CannotBuild, TryLater.
         """
         cap = min(order.fee_cap_lamports, settings.LIVE_MAX_FEE_LAMPORTS)
-        priority = min(await self._priority_fee(), cap - LAMPORTS_PER_SIGNATURE)
+        priority = min(await self._budgets.usual_lamports(order), cap - LAMPORTS_PER_SIGNATURE)
         wanted = SwapWanted(
             input_mint=order.input_mint,
             output_mint=order.output_mint,
@@ -112,6 +101,9 @@ class Builder:
         )
         try:
             offer, swap = await self._offered(order, wanted, cap)
+            route = self._route(offer)
+            if route is LandingRoute.NODE:  # Jupiter lands its own bytes only
+                swap = await self._budgets.fitted(order, swap, cap)
             now = await self._clock.now()
         except TokenNotTradable as error:
             raise CannotBuild(TOKEN_NOT_TRADABLE, error.message) from error
@@ -122,7 +114,6 @@ class Builder:
         except (ProviderError, NodeError) as error:
             raise TryLater(error.code, error.message, getattr(error, "retry_after_seconds", 1.0)) from error
         _check_impact(order, offer)
-        route = self._route(offer)
         if route is LandingRoute.NODE:
             swap = swap_bytes.with_blockhash(swap, now.blockhash)
         return BuiltSwap(
@@ -181,21 +172,6 @@ class Builder:
         if LandingRoute.EXECUTE.value == settings.LIVE_LANDING_ROUTE and offer.request_id:
             return LandingRoute.EXECUTE
         return LandingRoute.NODE
-
-    async def _priority_fee(self) -> int:
-        """Return lamports that were enough of late for a swap's usual size; the least there is while nobody tells."""
-        async with self._asking_fees:
-            asked_at, lamports = self._fees
-            if time.monotonic() - asked_at > _FEES_KEPT_SECONDS:
-                try:
-                    async with asyncio.timeout(1.0):
-                        prices = sorted(await self._pool.recent_fees(lane=Lane.EXIT_QUOTE))
-                    micro = prices[int(len(prices) * _PERCENTILE)] if prices else 0
-                    lamports = max(_LEAST_PRIORITY_LAMPORTS, -(-micro * _USUAL_UNITS // _MICRO))
-                except (NodeError, TimeoutError):
-                    pass  # the last known figure is as good as any
-                self._fees = (time.monotonic(), lamports)
-            return lamports
 
 
 def _check_impact(order: LiveOrder, offer: OfferedSwap) -> None:

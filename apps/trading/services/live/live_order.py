@@ -30,6 +30,7 @@ class LiveOrder:
     decimals: int
     status: str
     code: str
+    attempt: int
     in_base_units: int
     minimum_out_base_units: int | None
     slippage_bps: int

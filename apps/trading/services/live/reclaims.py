@@ -31,6 +31,7 @@ from apps.trading.models import Order, OrderPurpose, OrderSide
 from apps.trading.services.live.bookings import Bookings, Sold
 from apps.trading.services.live.building import Builder, CannotBuild, TryLater
 from apps.trading.services.live.chain_clock import ChainClock
+from apps.trading.services.live.compute_budget import ComputeBudgets
 from apps.trading.services.live.live_order import LiveOrder
 from apps.wallets.signer_client import ReclaimToSign, Signed
 
@@ -38,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 _CLOSE_ACCOUNT = bytes((9,))
 _UNITS = 10_000
-_MICRO_PER_UNIT = 10_000
 #: Less than this is not worth a fee.
 _LEAST_RENT_LAMPORTS = 100_000
 ACCOUNT_NOT_EMPTY = "ACCOUNT_NOT_EMPTY"
@@ -73,7 +73,10 @@ WHERE w.wallet_type = 'live' AND w.released_at IS NULL AND sale.ended_at < now()
 class Reclaims:
     """Makes reclaim orders, and their transactions."""
 
-    def __init__(self, pool: NodePool, clock: ChainClock, builder: Builder, bookings: Bookings) -> None:
+    def __init__(
+        self, pool: NodePool, clock: ChainClock, budgets: ComputeBudgets, builder: Builder, bookings: Bookings
+    ) -> None:
+        self._budgets = budgets
         self._bookings = bookings
         self._pool = pool
         self._clock = clock
@@ -93,12 +96,14 @@ class Reclaims:
             raise TryLater(error.code, error.message) from error
         if found is None or not _closable(found, order.mint):
             raise CannotBuild(ACCOUNT_NOT_EMPTY, f"{account} is not an empty token account any more")
+        most = min(order.fee_cap_lamports, found.lamports // 2)  # or it would not be worth it
+        price = await self._budgets.price(order, _UNITS, most)
         reclaim = ReclaimToSign(
             order_id=str(order.id),
             wallet=order.wallet,
             mint=order.mint,
             token_account=account,
-            transaction=closing(order.wallet, found, now.blockhash),
+            transaction=closing(order.wallet, found, now.blockhash, price),
         )
         return await self._builder.sign_reclaim(reclaim), now.last_valid(), now.blockhash
 
@@ -164,7 +169,7 @@ def left_behind() -> list[Sold]:
     return [Sold(*row) for row in bulk.fetch_all(_LEFT_BEHIND, [ended_without, _MOST_TRIES])]
 
 
-def closing(wallet: str, account: TokenAccount, blockhash: str) -> bytes:
+def closing(wallet: str, account: TokenAccount, blockhash: str, micro_lamports_per_unit: int) -> bytes:
     """Return the unsigned transaction that closes a token account and brings its lamports to the wallet."""
     owner = Pubkey.from_string(wallet)
     accounts = [
@@ -174,7 +179,7 @@ def closing(wallet: str, account: TokenAccount, blockhash: str) -> bytes:
     ]
     steps = [
         set_compute_unit_limit(_UNITS),
-        set_compute_unit_price(_MICRO_PER_UNIT),
+        set_compute_unit_price(micro_lamports_per_unit),
         Instruction(Pubkey.from_string(account.program), _CLOSE_ACCOUNT, accounts),
     ]
     message = MessageV0.try_compile(owner, steps, [], Hash.from_string(blockhash))

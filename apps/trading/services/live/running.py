@@ -13,6 +13,7 @@ from apps.trading.services.live.bookings import Bookings, Services
 from apps.trading.services.live.building import Builder, Signing
 from apps.trading.services.live.chain_clock import ChainClock
 from apps.trading.services.live.claims import Claims
+from apps.trading.services.live.compute_budget import ComputeBudgets
 from apps.trading.services.live.driver import Driver
 from apps.trading.services.live.driving import Drive, Judge, Judgement
 from apps.trading.services.live.live_order import LiveOrder
@@ -46,14 +47,15 @@ def make_driver(
     pool = nodes.pool()
     clock = ChainClock(pool)
     claims = claims or Claims()
-    builder = Builder(pool, clock, signer or AsyncSigner(settings.SIGNER_SOCKET))
+    budgets = ComputeBudgets(pool)
+    builder = Builder(clock, budgets, signer or AsyncSigner(settings.SIGNER_SOCKET))
     drive = Drive(
         claims=claims,
         builder=builder,
         resolver=Resolver(pool, clock),
         routes=landing.routes(pool),
         bookings=bookings,
-        reclaims=Reclaims(pool, clock, builder, bookings),
+        reclaims=Reclaims(pool, clock, budgets, builder, bookings),
         judge=judge,
     )
     return Driver(claims, drive)

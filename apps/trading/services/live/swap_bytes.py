@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from solders.compute_budget import ID as COMPUTE_BUDGET
 from solders.hash import Hash
+from solders.instruction import CompiledInstruction
 from solders.message import MessageV0
 from solders.transaction import VersionedTransaction
 
@@ -18,6 +19,8 @@ from apps.trading.domain.landed_swap import LAMPORTS_PER_SIGNATURE
 _LIMIT, _PRICE = 2, 3
 #: What a transaction without a limit of its own may use, and pays for.
 _DEFAULT_UNITS = 200_000
+#: The most a transaction may use.
+MOST_UNITS = 1_400_000
 _MICRO = 1_000_000
 
 
@@ -68,15 +71,38 @@ def with_blockhash(swap: SwapBytes, blockhash: str) -> SwapBytes:
     message = swap.transaction.message
     if not isinstance(message, MessageV0):
         return swap
-    renewed = MessageV0(
-        message.header,
-        message.account_keys,
-        Hash.from_string(blockhash),
-        message.instructions,
-        message.address_table_lookups,
+    return SwapBytes(
+        _changed(swap, message, Hash.from_string(blockhash), message.instructions), blockhash, swap.fee_lamports
     )
-    transaction = VersionedTransaction.populate(renewed, list(swap.transaction.signatures))
-    return SwapBytes(transaction, blockhash, swap.fee_lamports)
+
+
+def with_budget(swap: SwapBytes, units: int, micro_lamports: int) -> SwapBytes:
+    """Return the same transaction with a compute limit and a price per unit of its own.
+
+    One that is no v0 transaction, or does not name the compute budget program at all, stays as it is.
+    """
+    message = swap.transaction.message
+    if not isinstance(message, MessageV0) or COMPUTE_BUDGET not in message.account_keys:
+        return swap
+    place = list(message.account_keys).index(COMPUTE_BUDGET)
+    own = [
+        CompiledInstruction(place, bytes((_LIMIT,)) + units.to_bytes(4, "little"), b""),
+        CompiledInstruction(place, bytes((_PRICE,)) + micro_lamports.to_bytes(8, "little"), b""),
+    ]
+    others = [
+        each
+        for each in message.instructions
+        if each.program_id_index != place or bytes(each.data)[:1] not in (bytes((_LIMIT,)), bytes((_PRICE,)))
+    ]
+    fee = LAMPORTS_PER_SIGNATURE + -(-micro_lamports * units // _MICRO)
+    return SwapBytes(_changed(swap, message, message.recent_blockhash, own + others), swap.blockhash, fee)
+
+
+def _changed(
+    swap: SwapBytes, message: MessageV0, blockhash: Hash, instructions: list[CompiledInstruction]
+) -> VersionedTransaction:
+    changed = MessageV0(message.header, message.account_keys, blockhash, instructions, message.address_table_lookups)
+    return VersionedTransaction.populate(changed, list(swap.transaction.signatures))
 
 
 def _priority_fee(transaction: VersionedTransaction) -> int:

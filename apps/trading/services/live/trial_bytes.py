@@ -55,6 +55,15 @@ def joined(raw: Sequence[bytes], *, payer: str, tables: Mapping[str, Sequence[st
     return made if len(made) <= LARGEST_TRANSACTION else None
 
 
+def writable_keys(message: MessageV0, tables: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what a message may write to, apart from its signers' own accounts.
+
+    Raises:
+        ValueError, IndexError: it uses a table, or a place of one, that is not among `tables`.
+    """
+    return [str(meta.pubkey) for meta in _metas(message, tables) if meta.is_writable and not meta.is_signer]
+
+
 def _instructions(raw: bytes, tables: Mapping[str, Sequence[str]]) -> list[Instruction]:
     message = VersionedTransaction.from_bytes(raw).message
     metas = _metas(message, tables)

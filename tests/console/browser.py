@@ -8,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+
+#: Swagger's and Redoc's pages take a second here and half a minute on a crowded machine.
+WAIT_MS = 90_000
+expect.set_options(timeout=WAIT_MS)
 
 T = TypeVar("T")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -33,10 +37,12 @@ class Window:
 
     def _open(self, path: str) -> None:
         self._playwright: Playwright = sync_playwright().start()
-        self._browser: Browser = self._playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        self._browser: Browser = self._playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=WAIT_MS
+        )
         self._context: BrowserContext = self._browser.new_context(viewport={"width": 1500, "height": 950})
         self._page: Page = self._context.new_page()
-        self._page.set_default_timeout(15_000)
+        self._page.set_default_timeout(WAIT_MS)
         self._page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def do(self, function: Callable[[Page], T]) -> T:

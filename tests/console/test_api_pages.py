@@ -39,9 +39,7 @@ def test_the_document_can_be_read(window, web):
         fetched: list[str] = []
         page.on("requestfinished", lambda request: fetched.append(request.url))
         page.goto(f"http://127.0.0.1:{web.port}/api/redoc/")
-        expect(page.locator("#redoc")).to_contain_text(
-            "Post a signal: my agents that want it will trade it", timeout=60_000
-        )
+        expect(page.locator("#redoc")).to_contain_text("Post a signal: my agents that want it will trade it")
         expect(page.locator(".bar nav a[aria-current]")).to_have_text("Read")
         return [url for url in fetched if f"127.0.0.1:{web.port}" not in url and not url.startswith(("data:", "blob:"))]
 

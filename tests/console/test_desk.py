@@ -149,7 +149,7 @@ def test_exits_that_do_not_get_done_are_told_with_their_reason_though_no_message
 
     def told(page):
         # The panel is rebuilt every five seconds when no message says that something happened.
-        expect(page.locator("#f-exits")).to_have_text("1", timeout=20_000)
+        expect(page.locator("#f-exits")).to_have_text("1")
         expect(page.locator("#alarms")).to_contain_text("1 exit does not get done")
         expect(page.locator("#alarms")).to_contain_text(
             "JAM of Scout · Stop loss: the provider did not answer in time, 4 attempts in"
@@ -249,7 +249,7 @@ def test_the_page_resynchronises_after_the_web_process_was_away(window, own_web,
     own_web.start()
 
     def back(page):
-        expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=30_000)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
         expect(page.locator(f"#p-{second.pk}")).to_be_visible()
         expect(page.locator(f"#p-{first.pk}")).to_have_count(0)
 

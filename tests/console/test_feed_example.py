@@ -48,7 +48,7 @@ def start(window, web, user, agent_id: str) -> None:
 
 def waits(window, condition: str) -> None:
     test = f"() => {{ const feed = window.follower; return {condition}; }}"
-    window.do(lambda page: page.wait_for_function(test, timeout=30_000))
+    window.do(lambda page: page.wait_for_function(test))
 
 
 def known(window) -> dict[str, dict]:

@@ -108,12 +108,13 @@ def test_the_desk_shows_the_interval_and_marks_prices_that_grow_old(window, web,
     polls.remember(poll(tokens=2, interval_seconds=2.8))
     sign_in(window, web, operator)
     rows = {token.symbol: f"#p-{open_position(agent, token, price='0.001').pk}" for token in (fresh, old)}
+    window.do(lambda page: [expect(page.locator(row)).to_be_visible() for row in rows.values()])
     say_price(fresh, "0.0011")
     say_price(old, "0.0012")
 
     def young(page):
         expect(page.locator(f"{rows['OLD']} td.stale")).to_have_count(0)
-        expect(page.locator("#f-age-under")).to_have_text("every 2.8\u202fs", timeout=15_000)
+        expect(page.locator("#f-age-under")).to_have_text("every 2.8\u202fs")
         assert "2 of 2 tokens priced by jupiter (sandbox) in 120\u202fms" in str(
             page.locator(".figure", has=page.locator("#f-age")).get_attribute("title")
         )

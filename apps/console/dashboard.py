@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from apps.agents.models import TradingMode
-from apps.console import exit_figures, figures, health, place
+from apps.console import exit_figures, figures, health, place, signer_watch
 from apps.core import formatting, heartbeats
 from apps.core.http.usage import calls_left
 from apps.prices import selectors as prices
@@ -176,8 +176,22 @@ def processes() -> list[Process] | None:
         youngest[sign.name] = min(sign.age_seconds, youngest.get(sign.name, sign.age_seconds))
     if not youngest:
         return None
-    names = [*health.needed_workers(), heartbeats.BEAT, "relay", "streams", "web"]
-    return [_process(name, youngest.get(name)) for name in [*names, *(sorted(set(youngest) - set(names)))]]
+    names = [*health.needed_workers(), heartbeats.BEAT, "relay", "streams", "orders", "web"]
+    found = [_process(name, youngest.get(name)) for name in [*names, *(sorted(set(youngest) - set(names)))]]
+    return [*found, *_signer()]
+
+
+def _signer() -> list[Process]:
+    """The signer beats in no Redis; it is asked."""
+    seen = signer_watch.glance()
+    if seen is None:
+        return []
+    if seen.error or seen.value is None:
+        return [Process("signer", "does not answer: nothing is traded live", "danger")]
+    if not seen.value.keys_loaded:
+        locked = seen.value.keys_locked
+        return [Process("signer", "all keys locked" if locked else "holds no key", "warning")]
+    return [Process("signer", "alive", "success")]
 
 
 def _process(name: str, age: float | None) -> Process:

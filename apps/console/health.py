@@ -1,4 +1,4 @@
-"""Whether the desk can work: database, Redis, workers, Beat, prices, outbox. Plain functions for any HTTP layer.
+"""Whether the desk can work: database, Redis, workers, signer, Beat, prices. Plain functions for any HTTP layer.
 
 Nothing here waits much longer than a second, whatever hangs; who asks while somebody else does shares the look. The
 ASGI layer keeps answers for a moment (`config.asgi`), so that a flood of monitors costs nothing.
@@ -15,7 +15,7 @@ import redis as redis_client
 import structlog
 from django.conf import settings
 
-from apps.console import vitals
+from apps.console import signer_watch, vitals
 from apps.console.vitals import Vitals
 from apps.core import heartbeats, redis
 from apps.core.api.wire import timestamp_text
@@ -38,7 +38,8 @@ def report() -> Answer:
     heard = heartbeats.signs()
     queue = _queue(heard)
     up = known is not None and not known.pending_migrations
-    healthy = store["status"] == queue["status"] == "healthy"
+    signer = _signer()
+    healthy = all(service["status"] == "healthy" for service in (store, queue, *signer.values()))
     database = (
         {"status": "unhealthy"} if known is None else {"status": "healthy", "latency": round(known.latency_ms, 2)}
     )
@@ -46,7 +47,7 @@ def report() -> Answer:
         "status": "unhealthy" if not up else "healthy" if healthy else "degraded",
         "timestamp": _now(),
         "uptime": int(time.monotonic() - _started),
-        "services": {"database": database, "redis": store, "queue": queue},
+        "services": {"database": database, "redis": store, "queue": queue, **signer},
         "migrations": None if known is None else {"applied": up, "pending": len(known.pending_migrations)},
         "ages": None if known is None or not up else _ages(known, heard),
         "prices": _polls(),
@@ -71,6 +72,8 @@ def ready() -> Answer:
         return _not_ready(f"Trading cannot work without {', '.join(missing)}.")
     if silent:
         return _degraded(f"Trading goes on, but {', '.join(silent)} does not run.")
+    if any(service["status"] != "healthy" for service in _signer().values()):
+        return _degraded("Simulated trading goes on, but the signer does not answer: nothing is bought or sold live.")
     return 200, {"ready": True, "timestamp": _now()}
 
 
@@ -120,6 +123,12 @@ def _queue(heard: Iterable[Sign]) -> dict[str, Any]:
     alive = sum(worker["alive"] is True for worker in workers)
     status = "healthy" if alive and alive == len(workers) else "degraded" if alive else "unhealthy"
     return {"status": status, "workerCount": alive, "workers": workers}
+
+
+def _signer() -> dict[str, dict[str, Any]]:
+    """Return how the signer is, by its name; nothing on a desk that has none."""
+    seen = signer_watch.glance()
+    return {} if seen is None else {"signer": {"status": "unhealthy" if seen.error else "healthy"}}
 
 
 class _RedisMemory:

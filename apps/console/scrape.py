@@ -1,4 +1,4 @@
-"""What a scrape is told beside the processes' own figures: rows that wait, workers that live, as they are now.
+"""What a scrape is told beside the processes' own figures: rows that wait, workers and the signer as they are now.
 
 Read at each scrape in one look with a time limit (`core.looks`). What the database or Redis does not tell in time is
 left out, and `scrape_source_up` and `scrape_source_age_seconds` say so: an absent figure is not a zero.
@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from redis import Redis
 
-from apps.console import health
+from apps.console import health, signer_watch
 from apps.core import heartbeats, metrics_files, redis
 from apps.core.looks import Look
 
@@ -49,8 +49,8 @@ LOOK: Look[Waiting] = Look("scrape", _ask, patience_seconds=PATIENCE_SECONDS)
 
 
 def figures() -> list[Metric]:
-    """Return what is read now; takes a second at most."""
-    return [*_rows(), *_broker(), *_processes()]
+    """Return what is read now; nothing that hangs is waited for longer than a second."""
+    return [*_rows(), *_broker(), *_processes(), *signer_watch.metrics()]
 
 
 def _rows() -> Iterable[Metric]:

@@ -16,13 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from apps.wallets.signer.reasons import PASSING
+from apps.wallets.signer.reasons import PASSING, Reason
+from apps.wallets.signer.tally import BOUNDS, KINDS
 
 LONGEST_LINE = 256 * 1024
 SIGN_SECONDS = 10.0
 #: Deriving a key from a passphrase takes about a second, and waits for its turn.
 KEY_SECONDS = 30.0
 STATUS_SECONDS = 3.0
+#: It answers figures from its memory.
+FIGURES_SECONDS = 0.8
+SOURCES = ("nodes", "prices")
+_COUNTED = ("spent_day_lamports", "risked_day_lamports", "max_day_lamports", "keys_loaded", "keys_locked")
 
 Side = Literal["buy", "sell"]
 
@@ -131,6 +136,27 @@ class SignerStatus:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SignerFigures:
+    """What the signer has counted since its start. Signatures by kind, refusals by reason, sources by name.
+
+    `took` holds how many requests got their signature within each bound of `tally.BOUNDS`, then how many later;
+    `sources_up` leaves out what was never asked.
+    """
+
+    signed: Mapping[str, int]
+    refused: Mapping[str, int]
+    took: tuple[int, ...]
+    seconds: float
+    spent_day_lamports: int
+    risked_day_lamports: int
+    max_day_lamports: int
+    keys_loaded: int
+    keys_locked: int
+    sources_up: Mapping[str, bool]
+    source_failures: Mapping[str, int]
+
+
 class AsyncSigner:
     """The signer for one event loop; calls may run side by side."""
 
@@ -186,6 +212,10 @@ class Signer:
     def status(self) -> SignerStatus:
         """Return what the signer holds. Raises like every call: SignerRefused, SignerUnavailable."""
         return _status(self._call({"op": "status"}, STATUS_SECONDS))
+
+    def figures(self) -> SignerFigures:
+        """Return what the signer has counted; it needs nobody else for that."""
+        return _figures(self._call({"op": "figures"}, FIGURES_SECONDS))
 
     def create(self, *, name: str, passphrase: str) -> HeldKey:
         """Have a new key made and kept in a file under the passphrase; it is unlocked."""
@@ -260,3 +290,20 @@ def _key(told: Mapping[str, Any]) -> HeldKey:
 def _status(answer: Mapping[str, Any]) -> SignerStatus:
     fields = {name: answer[name] for name in SignerStatus.__dataclass_fields__ if name not in {"keys", "notes"}}
     return SignerStatus(keys=tuple(_key(told) for told in answer["keys"]), notes=tuple(answer["notes"]), **fields)
+
+
+def _figures(answer: Mapping[str, Any]) -> SignerFigures:
+    """Read the figures; only names known here are taken, whatever the other end says."""
+    try:
+        sources = {name: answer["sources"][name] for name in SOURCES}
+        return SignerFigures(
+            signed={kind: int(answer["signed"][kind]) for kind in KINDS},
+            refused={str(reason): int(answer["refused"].get(reason, 0)) for reason in Reason},
+            took=tuple(int(answer["took"][place]) for place in range(len(BOUNDS) + 1)),
+            seconds=float(answer["seconds"]),
+            sources_up={name: told["up"] is True for name, told in sources.items() if told["up"] is not None},
+            source_failures={name: int(told["failures"]) for name, told in sources.items()},
+            **{name: int(answer[name]) for name in _COUNTED},
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise SignerUnavailable(f"its figures are none: {type(error).__name__}") from None

@@ -27,10 +27,17 @@ class QueueShape(Shape):
     workers = WorkerShape(many=True)
 
 
+class SignerHealthShape(Shape):
+    """The process that signs live orders; without it nothing is bought or sold live."""
+
+    status = serializers.ChoiceField(choices=("healthy", "unhealthy"))
+
+
 class ServicesShape(Shape):
     database = ServiceShape()
     redis = ServiceShape()
     queue = QueueShape()
+    signer = SignerHealthShape(required=False, help_text="Absent on a desk that has none.")
 
 
 class MigrationsShape(Shape):

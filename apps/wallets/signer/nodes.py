@@ -19,10 +19,13 @@ import structlog
 from solders.pubkey import Pubkey
 
 from apps.wallets.signer.reasons import Reason, Refused
+from apps.wallets.signer.tally import Reach
 
 log = structlog.get_logger(__name__)
 MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 _SECONDS = 4.0
+#: Who asks how the signer is waits for three seconds, whether nodes answer or not.
+_NETWORK_SECONDS = 1.5
 #: Blocks for which a blockhash is taken, and as many again: the node that told the height may have been behind.
 _OVER_AFTER_BLOCKS = 150 + 150
 #: Answers of a node that is unwell or behind: another may do better.
@@ -56,6 +59,7 @@ class Nodes:
 
     def __init__(self, urls: Sequence[str], session: aiohttp.ClientSession) -> None:
         self.urls = tuple(urls)
+        self.reach = Reach()
         self._session = session
         self._numbers = itertools.count(1)
         self._tables: dict[str, list[str]] = {}
@@ -75,14 +79,18 @@ class Nodes:
                     answer = json.loads(await response.read()) if response.status == 200 else None
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 log.warning("signer_node_away", method=method, error=type(error).__name__)
+                self.reach.failed()
                 continue
-            if not isinstance(answer, dict):
+            refusal = (answer.get("error") or {}) if isinstance(answer, dict) else None
+            if refusal is None or ("result" not in answer and refusal.get("code") in _PASSING_CODES):
+                self.reach.failed()
                 continue
+            self.reach.answered()
             if "result" in answer:
                 return answer["result"]
-            refusal = answer.get("error") or {}
-            if refusal.get("code") not in _PASSING_CODES:
-                raise NodeRefused(int(refusal.get("code", 0)), str(refusal.get("message", ""))[:200])
+            raise NodeRefused(int(refusal.get("code", 0)), str(refusal.get("message", ""))[:200])
+        if node is None:
+            self.reach.lost()
         raise Refused(Reason.NODE_UNAVAILABLE, "None of the signer's own nodes answered.")
 
     async def height(self, commitment: str = "processed", node: str | None = None) -> int:
@@ -153,8 +161,9 @@ class Nodes:
         """Return mainnet, testnet, or unknown while no node answers."""
         if self._network is None:
             try:
-                genesis = await self.call("getGenesisHash")
-            except (Refused, NodeRefused):
+                async with asyncio.timeout(_NETWORK_SECONDS):
+                    genesis = await self.call("getGenesisHash")
+            except (Refused, NodeRefused, TimeoutError):
                 return "unknown"
             self._network = "mainnet" if genesis == MAINNET_GENESIS else "testnet"
         return self._network

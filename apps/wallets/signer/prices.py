@@ -20,6 +20,7 @@ import structlog
 
 from apps.wallets.signer.policy import WRAPPED_SOL, SwapTerms
 from apps.wallets.signer.reasons import Reason, Refused
+from apps.wallets.signer.tally import Reach
 
 log = structlog.get_logger(__name__)
 BPS = 10_000
@@ -31,6 +32,8 @@ _SOL_DECIMALS = 9
 
 class PriceSource(Protocol):
     """What the signer asks about a token, at a place of its own choice."""
+
+    reach: Reach
 
     async def lamports_per_base_unit(self, mint: str) -> Fraction | None:
         """Return the price, or None where the source has none. Raises Refused: PRICE_UNAVAILABLE."""
@@ -89,6 +92,7 @@ class JupiterPrices:
 
     def __init__(self, url: str, session: aiohttp.ClientSession, *, api_key: str, max_age_seconds: float) -> None:
         self._url, self._session, self._max_age = url, session, max_age_seconds
+        self.reach = Reach()
         self._headers = {"x-api-key": api_key} if api_key else {}
         self._known: dict[str, tuple[float, Fraction | None]] = {}
         self._asked: dict[str, asyncio.Future[Fraction | None]] = {}
@@ -153,10 +157,19 @@ class JupiterPrices:
                 self._session.get(self._url + path, params=query, headers=self._headers) as response,
             ):
                 answer = json.loads(await response.read(), parse_float=Decimal)
+                self._note(answered=response.status < 500 and response.status != 429)
                 return response.status, answer if isinstance(answer, dict) else {}
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            self._note(answered=False)
             log.warning("signer_price_source_away", path=path, error=type(error).__name__)
             raise Refused(Reason.PRICE_UNAVAILABLE, "The signer's price source did not answer.") from None
+
+    def _note(self, *, answered: bool) -> None:
+        if answered:
+            self.reach.answered()
+        else:
+            self.reach.failed()
+            self.reach.lost()
 
 
 def _price(answer: Mapping[str, Any], mint: str) -> Fraction | None:

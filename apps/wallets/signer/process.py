@@ -169,6 +169,8 @@ async def _chores(signer: Signer, idle_seconds: float) -> None:
             except Refused as refusal:
                 log.warning("signer_waits_for_programs", reason=str(refusal.reason))
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        if signer.keys.told():
+            await signer.look_for_lost()
         if idle_seconds:
             signer.keys.lock_idle(idle_seconds)
         await asyncio.sleep(_IDLE_CHECK_SECONDS if signer.programs.count else pause)

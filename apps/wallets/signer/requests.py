@@ -62,6 +62,10 @@ class Status(_Request):
     op: Literal["status"]
 
 
+class Figures(_Request):
+    op: Literal["figures"]
+
+
 class Create(_Request):
     op: Literal["create"]
     name: Annotated[str, Field(max_length=60)] = ""
@@ -90,7 +94,7 @@ class Export(_Request):
     passphrase: Passphrase
 
 
-Request = SignSwap | SignReclaim | Status | Create | Import | Unlock | Lock | Export
+Request = SignSwap | SignReclaim | Status | Figures | Create | Import | Unlock | Lock | Export
 _any: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 
 

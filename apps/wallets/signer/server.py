@@ -68,11 +68,11 @@ class Door:
         self._open.add(task)
         try:
             if len(self._open) > MOST_CONNECTIONS:
-                await _tell(writer, _refusal(Reason.SIGNER_BUSY, "Too many ask at once."))
+                await _tell(writer, self._refusal(Reason.SIGNER_BUSY, "Too many ask at once."))
                 return
             if (uid := _peer(writer)) not in self._uids:
                 log.error("signer_stranger", uid=uid)
-                await _tell(writer, _refusal(Reason.NOT_ALLOWED_HERE, "This account may not talk to the signer."))
+                await _tell(writer, self._refusal(Reason.NOT_ALLOWED_HERE, "This account may not talk to the signer."))
                 return
             await self._converse(reader, writer)
         except (ConnectionError, TimeoutError):
@@ -86,7 +86,7 @@ class Door:
             try:
                 line = await asyncio.wait_for(reader.readline(), IDLE_SECONDS)
             except ValueError:
-                await _tell(writer, _refusal(Reason.BAD_REQUEST, "The request is too long."))
+                await _tell(writer, self._refusal(Reason.BAD_REQUEST, "The request is too long."))
                 return
             if not line.endswith(b"\n"):
                 return
@@ -96,16 +96,20 @@ class Door:
         try:
             request = requests.read(line)
         except Refused as refusal:
-            return _refusal(refusal.reason, refusal.message)
+            return self._refusal(refusal.reason, refusal.message)
         try:
             return {"ok": True, **await self._signer.answer(request)}
         except Refused as refusal:
             order = getattr(request, "order_id", None)
             log.warning("signer_refused", op=request.op, order_id=order, reason=str(refusal.reason))
-            return _refusal(refusal.reason, refusal.message)
+            return self._refusal(refusal.reason, refusal.message)
         except Exception as error:  # noqa: BLE001 - the outermost loop; a text or trace could carry what must stay here
             log.error("signer_broke", op=request.op, error=type(error).__name__, where=_where(error))
-            return _refusal(Reason.SIGNER_BROKEN, "The signer failed; asking again is safe.")
+            return self._refusal(Reason.SIGNER_BROKEN, "The signer failed; asking again is safe.")
+
+    def _refusal(self, reason: Reason, message: str) -> dict[str, Any]:
+        self._signer.tally.refused(reason)
+        return {"ok": False, "code": str(reason), "message": message}
 
 
 def make_folder(folder: Path, mode: int) -> None:
@@ -138,10 +142,6 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):
         return b64encode(value).decode()
     raise TypeError(type(value).__name__)
-
-
-def _refusal(reason: Reason, message: str) -> dict[str, Any]:
-    return {"ok": False, "code": str(reason), "message": message}
 
 
 def _where(error: BaseException) -> str:

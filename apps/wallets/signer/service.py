@@ -7,8 +7,9 @@ promise, the promise is near the signer's own price, and the caps have room.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ from apps.wallets.signer.policy import BASIC_PROGRAMS, Outline, SwapTerms
 from apps.wallets.signer.prices import PriceSource
 from apps.wallets.signer.reading import Reading, Unread
 from apps.wallets.signer.reasons import Reason, Refused
+from apps.wallets.signer.tally import Tally
 
 log = structlog.get_logger(__name__)
 BPS = 10_000
@@ -84,6 +86,7 @@ class Signer:
     programs: Programs
     caps: Caps
     rules: Rules
+    tally: Tally = field(default_factory=Tally)
     _orders: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
 
     async def answer(self, request: requests.Request) -> dict[str, Any]:
@@ -93,10 +96,13 @@ class Signer:
             Refused.
         """
         match request:
-            case requests.SignSwap():
-                return await self._sign_swap(request)
-            case requests.SignReclaim():
-                return await self._sign_reclaim(request)
+            case requests.SignSwap() | requests.SignReclaim():
+                started = time.perf_counter()
+                signed = await self._sign_request(request)
+                self.tally.took(time.perf_counter() - started)
+                return signed
+            case requests.Figures():
+                return self._figures()
             case requests.Create():
                 made = await self.keys.create(name=request.name, passphrase=request.passphrase.get_secret_value())
                 return {"key": made}
@@ -128,6 +134,36 @@ class Signer:
             "programs": self.programs.count,
             "notes": [f"{program} is not on the provider's list" for program in self.programs.unknown],
         }
+
+    def _figures(self) -> dict[str, Any]:
+        """Return what is counted, from memory alone: no file is read and nobody is asked."""
+        spent, risked = self.caps.used()
+        locked = [key["locked"] for key in self.keys.told()]
+        return {
+            **self.tally.told(),
+            "spent_day_lamports": spent,
+            "risked_day_lamports": risked,
+            "max_day_lamports": self.caps.limits.day,
+            "keys_loaded": locked.count(False),
+            "keys_locked": locked.count(True),
+            "sources": {"nodes": self.nodes.reach.told(), "prices": self.prices.reach.told()},
+        }
+
+    async def look_for_lost(self) -> None:
+        """Ask what did not answer the last time, so that its coming back is known before an order needs it.
+
+        Nodes are asked at the start too. What answers is left alone: plans of nodes and prices are small.
+        """
+        with suppress(Refused, NodeRefused):
+            if self.nodes.reach.up is not True:
+                await self.nodes.height()
+        if self.prices.reach.up is False:
+            await self.prices.programs()
+
+    async def _sign_request(self, request: requests.SignSwap | requests.SignReclaim) -> dict[str, Any]:
+        if isinstance(request, requests.SignSwap):
+            return await self._sign_swap(request)
+        return await self._sign_reclaim(request)
 
     async def _sign_swap(self, request: requests.SignSwap) -> dict[str, Any]:
         wallet = requests.key(request.wallet)
@@ -228,6 +264,7 @@ class Signer:
         text = str(Signature.from_bytes(signature))
         if self.caps.signature_of(request.order_id) is None:
             self.caps.note_signature(request.order_id, text)
+            self.tally.signed(request.side if isinstance(request, requests.SignSwap) else "reclaim")
         log.info("signer_signed", op=request.op, order_id=request.order_id, wallet=request.wallet, signature=text)
         return {"transaction": unread.with_signature(signature), "signature": text}
 

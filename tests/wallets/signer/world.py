@@ -34,6 +34,7 @@ from apps.wallets.signer.keyring import Keyring
 from apps.wallets.signer.nodes import NodeRefused, Nodes
 from apps.wallets.signer.reasons import Reason, Refused
 from apps.wallets.signer.service import Programs, Rules, Signer
+from apps.wallets.signer.tally import Reach
 
 SOL = 10**9
 NOW = 1_790_000_000.0
@@ -72,6 +73,7 @@ class MarketPrices:
     fixed: dict[str, Fraction | None] = field(default_factory=dict)
     quotes: dict[str, int | None] = field(default_factory=dict)
     away: bool = False
+    reach: Reach = field(default_factory=Reach)
 
     async def lamports_per_base_unit(self, mint: str) -> Fraction | None:
         self._answer()

@@ -33,6 +33,7 @@ Answer = tuple[int, dict[str, Any]]
 
 def report() -> Answer:
     """Return the HTTP status and the whole health report; 503 while the database is down or its schema is not ours."""
+    signer_watch.begin()
     known = _vitals()
     store = _ping_redis()
     heard = heartbeats.signs()
@@ -57,6 +58,7 @@ def report() -> Answer:
 
 def ready() -> Answer:
     """Return 200 when people can sign in and agents can trade, 503 with the reason when not."""
+    signer_watch.begin()
     known = _vitals()
     if known is None:
         return _not_ready("The database does not answer.")

@@ -50,6 +50,7 @@ LOOK: Look[Waiting] = Look("scrape", _ask, patience_seconds=PATIENCE_SECONDS)
 
 def figures() -> list[Metric]:
     """Return what is read now; nothing that hangs is waited for longer than a second."""
+    signer_watch.begin()
     return [*_rows(), *_broker(), *_processes(), *signer_watch.metrics()]
 
 

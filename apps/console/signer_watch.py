@@ -28,6 +28,12 @@ def _ask() -> SignerFigures:
 LOOK: Look[SignerFigures] = Look("signer", _ask, patience_seconds=PATIENCE_SECONDS)
 
 
+def begin() -> None:
+    """Ask without waiting; `glance` then joins."""
+    if settings.SIGNER_SOCKET is not None:
+        LOOK.begin()
+
+
 def glance() -> Glance[SignerFigures] | None:
     """Return what the signer tells now; None on a desk that has no signer."""
     return None if settings.SIGNER_SOCKET is None else LOOK.get()

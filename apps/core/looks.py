@@ -56,6 +56,12 @@ class Look(Generic[Found]):
         self._found_at: float | None = None
         self._error = ""
 
+    def begin(self) -> None:
+        """Look without waiting, so that several looks of one asker cost the longest patience, not their sum."""
+        with self._changed:
+            if not self._looking:
+                self._start()
+
     def get(self) -> Glance[Found]:
         """Look, or join a look under way, and return what it found within the patience since it began."""
         with self._changed:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import contextmanager
+from threading import Event
 
 import pytest
 from prometheus_client import generate_latest
@@ -147,3 +149,22 @@ def test_its_labels_are_few_and_known_beforehand(settings):
     assert {label for family in families for sample in family.samples for label in sample.labels} <= BOUNDED | {"le"}
     assert len(families) > 5
     assert max(len(family.samples) for family in families) == len(Reason)
+
+
+def test_a_look_that_was_begun_is_joined_and_waited_for_no_longer_than_its_patience(monkeypatch):
+    """A signer and a database that both hang cost a monitor the longer wait, not both."""
+    asked, held = [], Event()
+    look = Look("two at once", lambda: asked.append(1) or held.wait(10), patience_seconds=0.3)
+    try:
+        look.begin()
+        look.begin()
+        while time.monotonic() < look._began_at + 0.3:
+            time.sleep(0.02)
+        waits: list[float | None] = []
+        wait_for = look._changed.wait_for
+        monkeypatch.setattr(look._changed, "wait_for", lambda ready, left: waits.append(left) or wait_for(ready, left))
+        assert look.get().error == "timeout"
+        assert (waits, asked) == ([0.0], [1])
+    finally:
+        held.set()
+        look.stop()

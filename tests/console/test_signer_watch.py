@@ -160,9 +160,11 @@ def test_a_look_that_was_begun_is_joined_and_waited_for_no_longer_than_its_patie
         look.begin()
         while time.monotonic() < look._began_at + 0.3:
             time.sleep(0.02)
-        waits: list[float | None] = []
+        waits: list[float] = []
         wait_for = look._changed.wait_for
-        monkeypatch.setattr(look._changed, "wait_for", lambda ready, left: waits.append(left) or wait_for(ready, left))
+        monkeypatch.setattr(
+            look._changed, "wait_for", lambda ready, *left: waits.extend(left) or wait_for(ready, *left)
+        )
         assert look.get().error == "timeout"
         assert (waits, asked) == ([0.0], [1])
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.desk import wait_until
 from tests.sandbox_server import SOL_MINT, SandboxControl
 
 
@@ -78,8 +79,7 @@ def test_listing_a_group_again_gives_the_same_mints_back_at_their_launch_price(s
 
 def test_a_calm_added_token_walks(sandbox: SandboxControl) -> None:
     token = sandbox.add_token(scenario="calm")
-    time.sleep(1.1)
-    assert sandbox.price_of(token.mint) != token.price_sol
+    wait_until(lambda: sandbox.price_of(token.mint) != token.price_sol)
 
 
 # Scenarios

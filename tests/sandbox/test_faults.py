@@ -8,13 +8,14 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from tests.desk import wait_until
 from tests.sandbox_server import SOL_MINT, SandboxControl
 
 SOL_USD = "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d"
 SOURCES = ["jupiter_quote", "jupiter_price", "jupiter_tokens", "dexscreener", "pyth"]
 
 
-def ask(sandbox: SandboxControl, source: str, mint: str, *, timeout: float = 5) -> httpx.Response:
+def ask(sandbox: SandboxControl, source: str, mint: str, *, timeout: float = 60) -> httpx.Response:
     """Ask one source about one token."""
     paths = {
         "jupiter_quote": f"/jupiter/swap/v2/order?inputMint={mint}&outputMint={SOL_MINT}&amount=1000000000",
@@ -46,11 +47,12 @@ def test_latency_delays_the_answer(clean_sandbox: SandboxControl, source: str) -
 @pytest.mark.parametrize("source", ["jupiter_quote", "jupiter_price", "jupiter_tokens", "dexscreener"])
 def test_a_fault_of_one_token_keeps_no_answer_about_others_back(clean_sandbox: SandboxControl, source: str) -> None:
     slow, other = clean_sandbox.add_token(), clean_sandbox.add_token()
+    clean_sandbox.fault(source, "hang", mints=[slow.mint])
+    assert ask(clean_sandbox, source, other.mint).status_code == 200
+    clean_sandbox.clear_faults()
     clean_sandbox.fault(source, "latency", latency_ms=250, mints=[slow.mint])
     clean_sandbox.fault(source, "server_error", mints=[slow.mint], count=1)
     started = time.monotonic()
-    assert ask(clean_sandbox, source, other.mint).status_code == 200
-    assert time.monotonic() - started < 0.25
     assert ask(clean_sandbox, source, slow.mint).status_code == 503
     assert time.monotonic() - started >= 0.25
     assert ask(clean_sandbox, source, slow.mint).status_code == 200
@@ -58,11 +60,11 @@ def test_a_fault_of_one_token_keeps_no_answer_about_others_back(clean_sandbox: S
 
 def test_too_many_requests_in_jupiters_words(clean_sandbox: SandboxControl) -> None:
     token = clean_sandbox.add_token()
-    clean_sandbox.fault("jupiter_price", "rate_limit", retry_after_seconds=7)
+    clean_sandbox.fault("jupiter_price", "rate_limit", retry_after_seconds=70)
     answer = ask(clean_sandbox, "jupiter_price", token.mint)
     assert answer.status_code == 429
     assert answer.json() == {"code": 429, "message": "[API Gateway] Too many requests"}
-    assert 5 <= int(answer.headers["x-ratelimit-reset"]) - time.time() <= 7
+    assert 10 <= int(answer.headers["x-ratelimit-reset"]) - time.time() <= 70
     assert answer.headers["x-ratelimit-remaining"] == "0"
     assert answer.headers["x-api-gateway-request-id"]
 
@@ -161,7 +163,7 @@ def test_a_stale_source_keeps_its_old_price_and_its_old_time(clean_sandbox: Sand
     assert block - stale[token.mint]["blockId"] >= 200
     assert Decimal(ask(clean_sandbox, "dexscreener", token.mint).json()[0]["priceNative"]) == token.price_sol
     published = ask(clean_sandbox, "pyth", token.mint).json()["parsed"][0]["price"]["publish_time"]
-    assert 88 <= time.time() - published <= 95
+    assert 88 <= time.time() - published <= 150
     clean_sandbox.clear_faults("dexscreener")
     fresh = Decimal(ask(clean_sandbox, "dexscreener", token.mint).json()[0]["priceNative"])
     assert fresh == pytest.approx(token.price_sol * 2)
@@ -177,10 +179,9 @@ def test_a_counted_fault_ends_after_its_count(clean_sandbox: SandboxControl) -> 
 
 def test_a_timed_fault_ends_after_its_time(clean_sandbox: SandboxControl) -> None:
     token = clean_sandbox.add_token()
-    clean_sandbox.fault("dexscreener", "server_error", duration_seconds="0.3")
+    clean_sandbox.fault("dexscreener", "server_error", duration_seconds="1.5")
     assert ask(clean_sandbox, "dexscreener", token.mint).status_code == 503
-    time.sleep(0.35)
-    assert ask(clean_sandbox, "dexscreener", token.mint).status_code == 200
+    wait_until(lambda: ask(clean_sandbox, "dexscreener", token.mint).status_code == 200)
 
 
 def test_a_fault_of_some_probability_meets_some_requests(clean_sandbox: SandboxControl) -> None:

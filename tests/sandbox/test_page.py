@@ -42,7 +42,7 @@ async def test_the_stream_opens_with_the_whole_state_and_goes_on_with_moves(sand
     url = f"{sandbox.base_url}/control/stream"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         while len(events) < 3:
-            name = (await asyncio.wait_for(response.content.readline(), 5)).decode().strip().removeprefix("event: ")
+            name = (await asyncio.wait_for(response.content.readline(), 60)).decode().strip().removeprefix("event: ")
             data = (await response.content.readline()).decode().removeprefix("data: ")
             await response.content.readline()
             events.append((name, loads(data)))

@@ -30,7 +30,7 @@ async def next_block(response: aiohttp.ClientResponse) -> list[str]:
     """Return the lines of the next event."""
     lines: list[str] = []
     while True:
-        line = (await asyncio.wait_for(response.content.readline(), 5)).decode()
+        line = (await asyncio.wait_for(response.content.readline(), 60)).decode()
         if not line:
             return lines
         if line == "\n" and lines:
@@ -52,7 +52,7 @@ def test_the_latest_price_is_an_integer_string_with_an_exponent(sandbox: Sandbox
     assert row["price"]["expo"] == -8
     assert isinstance(row["price"]["price"], str)
     assert isinstance(row["price"]["conf"], str)
-    assert abs(row["price"]["publish_time"] - time.time()) < 3
+    assert abs(row["price"]["publish_time"] - time.time()) < 60
     assert set(row["ema_price"]) == set(row["price"])
     assert set(row["metadata"]) == {"slot", "proof_available_time", "prev_publish_time"}
     assert answer["binary"]["encoding"] == "hex"
@@ -112,7 +112,7 @@ async def test_an_outage_ends_open_streams_with_an_error_event(clean_sandbox: Sa
             block = await next_block(response)
         assert block[0] == "event: error"
         assert not block[1].removeprefix("data: ").startswith("{")
-        assert await asyncio.wait_for(response.content.read(), 5) == b""
+        assert await asyncio.wait_for(response.content.read(), 60) == b""
 
 
 async def test_a_hanging_stream_stays_open_and_silent(clean_sandbox: SandboxControl) -> None:

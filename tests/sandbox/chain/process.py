@@ -38,4 +38,4 @@ class ChainProcess:
 
     def stop(self) -> int:
         self._process.terminate()
-        return self._process.wait(10)
+        return self._process.wait(60)

@@ -77,7 +77,7 @@ def test_the_python_client_hears_of_its_signature(chain):
             await funded(client, alice)
             signature = await paid(client, alice, bob, SOL)
             await socket.signature_subscribe(signature=signature, commitment=Confirmed)
-            notice = await asyncio.wait_for(socket.recv(), 10)
+            notice = await asyncio.wait_for(socket.recv(), 60)
             assert notice.result.value.err is None
 
     asyncio.run(run())

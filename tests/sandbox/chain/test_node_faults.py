@@ -82,7 +82,7 @@ def test_a_fault_of_calls_is_not_used_up_by_sockets():
 def test_a_slow_node_executes_what_nobody_waits_for_any_more(chain_market, sender):
     bob = Keypair().pubkey()
     pay = sender.paying(bob, SOL)
-    chain_market.fault("latency", "node_1", methods=["sendTransaction"], latency_ms=150)
+    chain_market.fault("latency", "node_1", methods=["sendTransaction"], latency_ms=1200)
     call = {"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": sending(pay)}
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(chain_market.rpc_urls[0], json=call, timeout=0.05, trust_env=False)
@@ -122,10 +122,10 @@ def test_a_signature_is_answered_for_what_is_never_sent(chain_market, sender):
 
 def test_a_signature_is_answered_before_the_transaction_is_sent(chain_market, sender):
     pay = sender.paying(Keypair().pubkey(), SOL)
-    chain_market.fault("not_sent", "node_1", slots=30)
+    chain_market.fault("not_sent", "node_1", slots=120)
     ask(chain_market.rpc_urls[0], "sendTransaction", *sending(pay))
     assert signature_of(pay) not in chain_market.ledger.landed
-    chain_market.pass_slots(31)
+    chain_market.pass_slots(121)
     assert chain_market.wait_for(signature_of(pay)).error is None
 
 

@@ -13,15 +13,18 @@ from apps.sandbox.chain.faults import Says
 from tests.chain_market import SOL, ChainMarket
 from tests.sandbox.chain.wallet import CONFIRMED, Sender, ask, sending, signature_of
 
+#: How long a word is waited for, and for how long a test listens to nobody speaking.
+WAIT_SECONDS, IN_VAIN_SECONDS = 60.0, 0.4
 
-def heard(market: ChainMarket, node: int, signature: object, work: Any = None, *, seconds: float = 0.4) -> Any:
+
+def heard(market: ChainMarket, node: int, signature: object, work: Any = None, *, seconds: float = WAIT_SECONDS) -> Any:
     """Subscribe to a signature, do something, and return the error it is told to have; TimeoutError without a word."""
 
     async def listen() -> Any:
         async with aiohttp.ClientSession() as session, session.ws_connect(market.ws_urls[node]) as socket:
             call = {"jsonrpc": "2.0", "id": 1, "method": "signatureSubscribe", "params": [str(signature), CONFIRMED]}
             await socket.send_json(call)
-            assert "result" in await asyncio.wait_for(socket.receive_json(), seconds)
+            assert "result" in await asyncio.wait_for(socket.receive_json(), WAIT_SECONDS)
             if work is not None:
                 await asyncio.to_thread(work)
             notice = await asyncio.wait_for(socket.receive_json(), seconds)
@@ -47,7 +50,7 @@ def test_both_nodes_tell_of_a_signature_whoever_took_it(chain_market, pay):
 def test_a_silent_socket_takes_the_subscription_and_never_tells(chain_market, pay):
     chain_market.fault("silent_socket", "node_1")
     with pytest.raises(TimeoutError):
-        heard(chain_market, 0, signature_of(pay), lambda: send(chain_market, pay))
+        heard(chain_market, 0, signature_of(pay), lambda: send(chain_market, pay), seconds=IN_VAIN_SECONDS)
     assert heard(chain_market, 1, signature_of(pay)) is None
 
 
@@ -80,4 +83,4 @@ def test_what_a_fork_takes_back_is_not_told_to_be_final(chain_market, pay):
     chain_market.roll_back(signature_of(pay))
     chain_market.pass_slots(40)
     with pytest.raises(TimeoutError):
-        heard(chain_market, 0, signature_of(pay))
+        heard(chain_market, 0, signature_of(pay), seconds=IN_VAIN_SECONDS)

@@ -18,7 +18,7 @@ from solders.transaction import VersionedTransaction
 from tests.chain_market import ChainMarket
 
 CONFIRMED = {"commitment": "confirmed"}
-_CLIENT = httpx.Client(timeout=5, trust_env=False, verify=False)
+_CLIENT = httpx.Client(timeout=60, trust_env=False, verify=False)
 
 
 def post(url: str, method: str, *params: object) -> httpx.Response:

@@ -105,7 +105,9 @@ class QuickRedis:
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         connection = getattr(self._threads, "connection", None)
         if connection is None:
-            connection = self._threads.connection = self._client.connection_pool.make_connection()
+            # Not by `make_connection`: the pool counts what it has made, and never learns that a thread has ended.
+            pool = self._client.connection_pool
+            connection = self._threads.connection = pool.connection_class(**pool.connection_kwargs)
         was_open = connection.is_connected
         try:
             return _send_and_read(connection, commands)

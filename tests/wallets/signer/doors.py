@@ -41,5 +41,6 @@ def open_door(world: World | None = None, variables: dict[str, str] | None = Non
         finally:
             loop.call_soon_threadsafe(end.set)
             thread.join(10)
+            loop.close()
             if world is None:
                 serving.caps.close()

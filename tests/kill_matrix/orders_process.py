@@ -1,6 +1,7 @@
-"""The orders process of the matrix: the desk's own, except that it stops itself (SIGSTOP) at a point it is told.
+"""The orders process of the matrix: the desk's own, except that it stops itself (SIGSTOP) at the points it is told.
 
-The point stands in a file, with the order it is about: `before:sent <order id>`; it is taken away when it is reached.
+They stand in a file, a line each, with the purpose and the wallet of the order they are about:
+`before:sent close:<wallet id>`. A line is taken away when its point is reached.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from apps.trading.services.live import landing, running  # noqa: E402
 from apps.trading.services.live.bookings import Bookings, Ending, Landing  # noqa: E402
 from apps.trading.services.live.claims import Claims  # noqa: E402
 from apps.trading.services.live.live_order import LiveOrder  # noqa: E402
+from apps.trading.services.live.safety import Judging  # noqa: E402
 from apps.wallets.signer_client import AsyncSigner, ReclaimToSign, Signed, SwapToSign  # noqa: E402
 
 LEASE_SECONDS = 1.0
@@ -36,18 +39,26 @@ class Halt:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._keys: dict[str, str] = {}
+        self._one = threading.Lock()
+
+    def know(self, order: LiveOrder) -> None:
+        self._keys[str(order.id)] = f"{order.purpose}:{order.wallet_id}"
 
     def at(self, point: str, order_id: object) -> None:
-        try:
-            wanted = self._file.read_text()
-        except OSError:
-            return
-        if wanted == f"{point} {order_id}":
-            try:
-                self._file.unlink()
-            except FileNotFoundError:
-                return  # nobody waits for it any more
+        line = f"{point} {self._keys.get(str(order_id))}"
+        with self._one:
+            wanted = self._wanted()
+            if line not in wanted:
+                return
+            self._file.write_text("\n".join(other for other in wanted if other != line))
             os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _wanted(self) -> list[str]:
+        try:
+            return self._file.read_text().splitlines()
+        except OSError:
+            return []
 
 
 class HaltingClaims(Claims):
@@ -56,6 +67,13 @@ class HaltingClaims(Claims):
     def __init__(self, halt: Halt) -> None:
         super().__init__(lease_seconds=LEASE_SECONDS)
         self._halt = halt
+
+    async def claim(self, most: int) -> list[LiveOrder]:
+        orders = await super().claim(most)
+        for order in orders:
+            self._halt.know(order)
+            self._halt.at("after:reserved", order.id)
+        return orders
 
     async def step(self, order: LiveOrder, after: str, **columns: Any) -> None:
         self._halt.at(f"before:{after}", order.id)
@@ -77,7 +95,11 @@ class HaltingSigner:
             self._halt.at("after:sign", swap.order_id)
 
     async def sign_reclaim(self, reclaim: ReclaimToSign) -> Signed:
-        return await self._signer.sign_reclaim(reclaim)
+        self._halt.at("before:sign", reclaim.order_id)
+        try:
+            return await self._signer.sign_reclaim(reclaim)
+        finally:
+            self._halt.at("after:sign", reclaim.order_id)
 
 
 def halting_sends(halt: Halt) -> None:
@@ -86,8 +108,10 @@ def halting_sends(halt: Halt) -> None:
         def halting(original: Any) -> Any:
             async def send(self: Any, order: LiveOrder, raw: bytes) -> landing.Sent:
                 halt.at("before:send", order.id)
-                sent: landing.Sent = await original(self, order, raw)
-                halt.at("after:send", order.id)
+                try:
+                    sent: landing.Sent = await original(self, order, raw)
+                finally:  # answered, or given up because the chain has told what became of it
+                    halt.at("after:send", order.id)
                 return sent
 
             return send
@@ -115,7 +139,10 @@ def halting_services(halt: Halt) -> Any:
         return settled
 
     def reverse(order_id: UUID) -> object:
-        return services.reverse_landed(order_id)
+        halt.at("before:reversed", order_id)
+        reversed_ = services.reverse_landed(order_id)
+        halt.at("after:reversed", order_id)
+        return reversed_
 
     return replace(services, settle_landed=settle_landed, settle_ended=settle_ended, reverse_landed=reverse)
 
@@ -132,11 +159,15 @@ async def main() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show_tasks)
-    bookings = Bookings(halting_services(halt))
+    bookings, judging = Bookings(halting_services(halt)), Judging(nodes.pool())
+    driver = running.make_driver(
+        bookings, signer=HaltingSigner(halt), judge=judging.judge_order, claims=HaltingClaims(halt)
+    )
     try:
-        await running.make_driver(bookings, signer=HaltingSigner(halt), claims=HaltingClaims(halt)).run(stop)
+        await driver.run(stop)
     finally:
         bookings.close()
+        judging.close()
         await nodes.close_pool()
         await http.close_async_clients()
 

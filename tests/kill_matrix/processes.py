@@ -1,13 +1,15 @@
-"""What the matrix kills: the database, the signer and the orders process, each a process of its own. No Django here."""
+"""What the matrix kills: database, signer, orders process and sandbox, each a process of its own. No Django here."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from config.runtime import home as homes
@@ -15,7 +17,10 @@ from config.runtime.embedded import EmbeddedServices
 from config.runtime.users import service_user
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+_LAST_WORDS = 40
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class KillableServices(EmbeddedServices):
@@ -30,60 +35,96 @@ class KillableServices(EmbeddedServices):
 
 
 class Killable:
-    """One process, its words in a file."""
+    """One process at a time of a program, its words in a file; it comes from a `nursery`, so that it begins at once."""
 
-    def __init__(self, argv: list[str], environment: Mapping[str, str], words: Path) -> None:
-        self._argv, self.environment, self._words = argv, dict(environment), words
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], words: Path) -> None:
+        self._argv, self.environment, self._words = list(argv), dict(environment), words
+        self._nursery: subprocess.Popen[str] | None = None
+        self._pid: int | None = None
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        assert self._pid is not None
+        return self._pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._pid is not None and _state(self._pid) != ""
 
     def start(self) -> None:
-        with self._words.open("ab") as words:
-            self._process = subprocess.Popen(
-                self._argv, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=words, stderr=words
-            )
+        nursery = self._nursery = self._nursery or self._read()
+        assert nursery.stdin is not None and nursery.stdout is not None
+        nursery.stdin.write("\n")
+        nursery.stdin.flush()
+        line = nursery.stdout.readline()
+        assert line, f"nothing begins:\n{self.last_words()}"
+        self._pid = int(line)
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """End it as `kill -9` does; it may be stopped."""
+        if self._pid is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        while self.is_alive:  # its first thread may have ended before the others
+            time.sleep(0.001)
+        self._pid = None
 
     def restart(self) -> None:
         self.kill()
         self.start()
 
+    def close(self) -> None:
+        """End it and where it came from: what begins next reads its environment anew."""
+        self.kill()
+        if self._nursery is not None:
+            self._nursery.kill()
+            self._nursery.communicate()
+            self._nursery = None
+
     @property
     def is_stopped(self) -> bool:
-        """Whether it has stopped itself."""
+        """Whether it has stopped itself, or was."""
         return _state(self.pid) == "T"
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+        while not self.is_stopped:
+            time.sleep(0.001)
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
     def last_words(self) -> str:
-        return "\n".join(self._words.read_text(errors="replace").splitlines()[-60:])
+        return "\n".join(self._words.read_text(errors="replace").splitlines()[-_LAST_WORDS:])
+
+    def _read(self) -> subprocess.Popen[str]:
+        with self._words.open("ab") as words:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.kill_matrix.nursery", *self._argv],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                text=True,
+                preexec_fn=end_with_parent,
+            )
 
 
 def signer(environment: Mapping[str, str], folder: Path) -> Killable:
-    return Killable([sys.executable, "manage.py", "signer"], environment, folder / "signer.log")
+    return Killable(["apps.wallets.signer.process"], environment, folder / "signer.log")
 
 
 def orders(environment: Mapping[str, str], folder: Path) -> Killable:
-    argv = [sys.executable, "-m", "tests.kill_matrix.orders_process", str(folder / "stop_at")]
+    argv = ["tests.kill_matrix.orders_process", str(folder / "stop_at")]
     return Killable(argv, environment, folder / "orders.log")
 
 
-def wait_for_socket(path: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"nobody listens on {path}")
-        time.sleep(0.02)
+def end_with_parent() -> None:
+    """A run that is killed cannot end what it has started: the kernel does (Linux only)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _state(pid: int) -> str:

@@ -1,65 +1,76 @@
-"""The desk the matrix kills: a real database, the real signer, both nodes; and what must hold after each cell."""
+"""The desk the matrix kills: a real database, the real signer, the sandbox with both its nodes; and one cell after the
+other on it.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from django.core.management import call_command
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
 
-from apps.agents.models import Agent
 from apps.core import database_links
 from apps.trading.domain import order_machine
-from apps.trading.models import Order, OrderStatus, Position
-from apps.trading.services import exit_intents, exit_runner
-from apps.trading.services.exit_intents import FiredExit
+from apps.trading.models import Order, OrderStatus
+from apps.trading.services import exit_runner
 from apps.wallets.signer_client import Signer, SignerRefused, SignerUnavailable
-from tests import factories
-from tests.chain_market import ChainMarket
-from tests.kill_matrix import processes
-from tests.kill_matrix.cells import Cell
+from tests.kill_matrix import processes, traders, truths
+from tests.kill_matrix.cells import CLOSING, OPENING, Cell
+from tests.kill_matrix.market import Market
 from tests.kill_matrix.processes import KillableServices
-from tests.sandbox_server import SandboxToken
-from tests.trading.closing import differences
-from tests.trading.live import orders_world
-from tests.trading.live.orders_world import reserve_buy
+from tests.kill_matrix.traders import Trader, Wish
 
-SOL_EACH = 50
 #: Until an order is at its point, until its fault is over, and until everything about it has ended.
-POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 5.0, 2.5, 60.0
+POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 20.0, 2.5, 90.0
+#: How long a process may take from the end of an order to its stop right after it.
+_STOP_SECONDS = 0.5
+_LOOK_SECONDS = 0.1
 _BEYOND_EVERY_HEIGHT = 230
+_WAITING = (OrderStatus.SENT, OrderStatus.UNRESOLVED)
+
+
+@dataclass(slots=True)
+class Course:
+    """One cell on its way."""
+
+    cell: Cell
+    wish: Wish
+    before: frozenset[str]
+    at_point: bool = False
+    aged: bool = False
+    turned: bool = False
+    ended: bool = False
+    looked_at: float = 0.0
+
+    def line(self, point: str) -> str:
+        """Return what tells the orders process to stop there."""
+        return f"{point} {self.wish.trader.order_key(self.cell.purpose)}"
 
 
 @dataclass
 class World:
-    market: ChainMarket
+    market: Market
     services: KillableServices
     keys: list[Keypair]
     folder: Path
     socket: Path
     was_reached: bool = False
     ended: str = ""
-    agents: list[Agent] = field(default_factory=list)
+    traders: list[Trader] = field(default_factory=list)
 
     def start(self) -> None:
         """Make the database, fund the wallets, start the processes."""
         call_command("migrate", verbosity=0)
-        self.token = self._token()
-        for key in self.keys:
-            agent = factories.make_agent(sol=None, trading_mode="live")
-            wallet = factories.make_wallet(agent, wallet_type="live", address=str(key.pubkey()))
-            factories.make_live_key(address=wallet.address)
-            self.market.airdrop(key.pubkey(), SOL_EACH * 10**9)
-            factories.fund(wallet, str(SOL_EACH))
-            self.agents.append(agent)
+        tokens = self.market.add_tokens(len(self.keys))
+        self.traders = [
+            traders.make(self.market, str(key.pubkey()), token) for key, token in zip(self.keys, tokens, strict=True)
+        ]
         self.route = ""
         self.orders = processes.orders(os.environ, self.folder)
         self.signer = processes.signer(self._signers_environment(), self.folder)
@@ -67,19 +78,23 @@ class World:
 
     def close(self) -> None:
         for process in (self.orders, self.signer):
-            process.kill()
+            process.close()
 
     def start_over(self) -> None:
         """Leave what failed behind: its wallet is not used any more."""
         self.market.calm()
-        if len(self.agents) > 1:
-            self.agents.pop(0)
+        if len(self.traders) > 2:
+            self.traders.pop()
         self.orders.restart()
 
     def last_words(self) -> str:
         os.kill(self.orders.pid, signal.SIGUSR1)
         time.sleep(0.5)
         return f"-- orders\n{self.orders.last_words()}\n-- signer\n{self.signer.last_words()}"
+
+    def suits(self, cell: Cell) -> bool:
+        """Whether somebody can have the cell's wish right now."""
+        return any(traders.fits(trader, cell.purpose) for trader in self.traders)
 
     def try_out(self, cell: Cell) -> None:
         """Bring one order to its point, kill, and check that everything ends as it must.
@@ -90,22 +105,77 @@ class World:
         if cell.route != self.route:
             self.route = cell.route
             self.orders.environment["LIVE_LANDING_ROUTE"] = cell.route
-            self.orders.restart()
-        agent = self.agents[0]
-        self.agents.append(self.agents.pop(0))
-        held = Position.objects.filter(agent=agent, closed_at=None).first()
-        self._break(cell)
-        order = self._sell(held) if held is not None else reserve_buy(agent, self.token, lamports=10**8)
-        (self.folder / "stop_at").write_text(f"{cell.point} {order.pk}")
-        self.was_reached = self._reaches(cell, order)
+            self.orders.close()
+            self.orders.start()
+        trader = self._somebody(cell.purpose)
+        course = self._begin(cell, trader)
+        self.was_reached = self._reaches(course)
         if self.was_reached:
             self._kill(cell)
-        (self.folder / "stop_at").unlink(missing_ok=True)
-        self._let_it_pass(cell, order)
-        self._check_at_rest(cell, agent, order, held)
-        self.ended = f"{order.side} {order.status} {order.code}".strip()
+        self._let_it_pass(course)
+        self._check_at_rest(course)
+        self.ended = _told(course.wish)
+        if trader.position() is None:
+            traders.put_price(self.market, trader, trader.token.price_sol)
+
+    # -- who
+
+    def _somebody(self, purpose: str) -> Trader:
+        """Return a trader who can have this wish, the one who has rested longest; some buy before if nobody can."""
+        found = next((each for each in self.traders if traders.fits(each, purpose)), None)
+        if found is None:
+            self._make_fit(purpose)
+            found = next(each for each in self.traders if traders.fits(each, purpose))
+        self.traders.remove(found)
+        self.traders.append(found)
+        return found
+
+    def _make_fit(self, purpose: str) -> None:
+        """Open positions for most who have none, or close all there are, without a fault or a kill."""
+        if purpose in OPENING or not (flat := [each for each in self.traders if each.position() is None]):
+            moving = [each for each in self.traders if each.position() is not None]
+            wishes = [traders.begin(self.market, each, "stop_loss") for each in moving]
+        else:
+            moving = flat[: max(len(flat) - 1, 1)]
+            wishes = [traders.begin(self.market, each, "manual") for each in moving]
+        deadline = time.monotonic() + END_SECONDS
+        while any(map(truths.unfinished, moving)):
+            assert time.monotonic() < deadline, f"stuck: {[truths.unfinished(each) for each in moving]}"
+            exit_runner.run_due()
+            time.sleep(_LOOK_SECONDS)
+        for wish in wishes:
+            own = {str(each.signature) for each in wish.attempts()}
+            truths.check(self.market, wish, self._history(wish.trader) - own)
+        if purpose not in OPENING and not flat:
+            self._make_fit(purpose)
 
     # -- what happens
+
+    def _begin(self, cell: Cell, trader: Trader) -> Course:
+        """Let the order be reserved and everything go wrong that shall, while the orders process stands still."""
+        before = self._history(trader)
+        self.orders.pause()
+        course = Course(cell, traders.begin(self.market, trader, cell.purpose), before)
+        if cell.purpose == "reclaim":
+            course = self._sell_first(course)
+        turn = cell.fault.turn
+        self._stop_at({course.line(cell.point), *(() if turn is None else (course.line(turn[0]),))})
+        self._break(cell)
+        self.orders.go_on()
+        return course
+
+    def _sell_first(self, course: Course) -> Course:
+        """Bring a sale to its end and stop where the closing of its token account has been reserved."""
+        trader = course.wish.trader
+        self._stop_at({f"after:reserved {trader.order_key('reclaim')}"})
+        self.orders.go_on()
+        deadline = time.monotonic() + END_SECONDS
+        while not self.orders.is_stopped:
+            assert time.monotonic() < deadline, f"not sold: {truths.unfinished(trader)}"
+            time.sleep(0.01)
+        closing = Order.objects.filter(wallet=trader.wallet, purpose="reclaim").latest("created_at")
+        sales = {str(each.signature) for each in course.wish.attempts()}
+        return replace(course, wish=traders.wish_of("reclaim", trader, closing), before=course.before | sales)
 
     def _break(self, cell: Cell) -> None:
         for kind, nodes, options in cell.fault.nodes:
@@ -113,26 +183,18 @@ class World:
         for source, kind, options in cell.fault.jupiter:
             self.market.control.fault(source, kind, **options)
 
-    def _sell(self, position: Position) -> Order:
-        with transaction.atomic():
-            exit_intents.fire([FiredExit(position.pk, "stop_loss", position.generation)])
-        exit_runner.run_due()
-        return Order.objects.filter(position=position, side="sell").latest("created_at")
-
-    def _reaches(self, cell: Cell, order: Order) -> bool:
+    def _reaches(self, course: Course) -> bool:
         """Wait until the orders process has stopped itself at the point; a point may never be met."""
-        deadline = time.monotonic() + POINT_SECONDS
-        aged = False
-        while time.monotonic() < deadline:
-            if self.orders.is_stopped:
+        began, ended_at = time.monotonic(), None
+        while time.monotonic() - began < POINT_SECONDS:
+            if self._attend(course):
                 return True
-            if cell.fault.expires and not aged and self._status(order) in order_machine.MAY_LAND - {"signed"}:
-                self.market.pass_slots(_BEYOND_EVERY_HEIGHT)
-                aged = True
-            if self._status(order) in order_machine.TERMINAL:
-                return False
-            time.sleep(0.01)
-        return self.orders.is_stopped
+            if course.ended:  # in the database; right after it the process may stop
+                ended_at = ended_at or time.monotonic()
+                if time.monotonic() - ended_at > _STOP_SECONDS:
+                    return False
+            time.sleep(0.005)
+        return False
 
     def _kill(self, cell: Cell) -> None:
         if cell.victim == "orders":
@@ -141,111 +203,104 @@ class World:
         if cell.victim == "database":
             self.services.kill_database()
             connections.close_all()
+            self.orders.go_on()
         elif cell.victim == "signer":
             self.signer.kill()
+            self.orders.go_on()
             self._start_signer()
         else:
-            self._kill_sandbox()
+            self.market.kill()
+            self.orders.go_on()
+            self.market.start()
+            for trader in self.traders:  # as they were when the file was written last
+                traders.put_price(self.market, trader, trader.price_sol)
             self._break(cell)
-            return
-        self.orders.go_on()
 
-    def _kill_sandbox(self) -> None:
-        """Kill it under a process that goes on in the same moment: who is stopped lets no connection end."""
-        self.market.save()  # as a sandbox does each few seconds
-        killing = threading.Thread(target=self.market.kill)
-        killing.start()
-        self.orders.go_on()
-        killing.join()
-        deadline = time.monotonic() + processes.START_SECONDS
-        while True:
-            try:
-                self.market.start()
-                return
-            except OSError:  # whoever tries to reach a port that nobody has may hold it for a moment
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-
-    def _let_it_pass(self, cell: Cell, order: Order) -> None:
-        """Let the fault do its worst for a while, then end it and wait for the end of every order of the wallet."""
-        began = time.monotonic()
-        aged = calm = False
+    def _let_it_pass(self, course: Course) -> None:
+        """Let the fault do its worst for a while, then end it and wait for the end of all the wallet has under way."""
+        began, calm = time.monotonic(), False
+        course.ended = False
         while time.monotonic() - began < END_SECONDS:
-            if cell.fault.expires and not aged and self._status(order) in order_machine.MAY_LAND - {"signed"}:
-                self.market.pass_slots(_BEYOND_EVERY_HEIGHT)
-                aged = True
-            if self._everything_ended(order):
+            if self._attend(course):
+                self.orders.go_on()
+            if course.ended:
                 return
             if not calm and time.monotonic() - began > FAULT_SECONDS:
                 self.market.calm()
                 calm = True
-            if self.orders.is_stopped:
-                self.orders.go_on()
-            time.sleep(0.02)
-        rows = list(Order.objects.filter(wallet=order.wallet).exclude(status__in=order_machine.TERMINAL))
-        raise AssertionError(f"stuck: {[(row.side, row.purpose, row.status, row.code, row.detail) for row in rows]}")
+            time.sleep(0.01)
+        raise AssertionError(f"stuck: {truths.unfinished(course.wish.trader)}")
 
-    def _everything_ended(self, order: Order) -> bool:
-        def look() -> bool:
-            open_orders = Order.objects.filter(wallet=order.wallet).exclude(status__in=order_machine.TERMINAL)
-            if open_orders.exists():
-                return False
-            exit_runner.run_due()
-            unsold = Position.objects.filter(orders=order, closed_at=None) if order.side == "sell" else None
-            return not open_orders.exists() and not (unsold is not None and unsold.exists())
+    def _attend(self, course: Course) -> bool:
+        """Look once, and do what is to be done now; True when the process stands at the cell's point, for the first
+        time."""
+        if self.orders.is_stopped:
+            left = self._stops_left()
+            turn = course.cell.fault.turn
+            if turn is not None and not course.turned and course.line(turn[0]) not in left:
+                course.turned = True
+                self._turn(course, turn[1])
+            if not course.at_point and course.line(course.cell.point) not in left:
+                course.at_point = True
+                return True
+            self.orders.go_on()
+        elif time.monotonic() - course.looked_at > _LOOK_SECONDS:
+            course.looked_at = time.monotonic()
+            if course.cell.fault.expires and not course.aged and self._ask(lambda: _is_out(course.wish)):
+                self.market.pass_slots(_BEYOND_EVERY_HEIGHT)
+                course.aged = True
+            course.ended = bool(self._ask(lambda: self._has_ended(course.wish)))
+        return False
 
-        return bool(self._ask(look))
+    def _turn(self, course: Course, what: str) -> None:
+        trader = course.wish.trader
+        if what == "price":
+            traders.put_price(self.market, trader, trader.price_sol / 2)
+            return
+        signature = course.wish.attempts()[-1].signature
+        if signature is not None and self.market.fork(signature):
+            self.market.pass_slots(_BEYOND_EVERY_HEIGHT)
+
+    def _has_ended(self, wish: Wish) -> bool:
+        orders = Order.objects.filter(wallet=wish.trader.wallet)
+        if orders.exclude(status__in=order_machine.TERMINAL).exists():
+            return False
+        exit_runner.run_due()
+        return not truths.unfinished(wish.trader) and (wish.purpose not in CLOSING or wish.trader.position() is None)
 
     # -- what must hold
 
-    def _check_at_rest(self, cell: Cell, agent: Agent, order: Order, held: Position | None) -> None:
+    def _check_at_rest(self, course: Course) -> None:
         """Check while no order moves: a sale's rent may be on its way back a moment after its end."""
+        self.market.calm()
+        (self.folder / "stop_at").unlink(missing_ok=True)
+        if self.orders.is_stopped:
+            self.orders.go_on()
         while True:
-            before = self._standing(order)
+            standing = self._standing(course.wish.trader)
             try:
-                self._check(agent, order, held)
+                truths.check(self.market, course.wish, course.before)
             except AssertionError:
-                if self._standing(order) == before:
+                trader = course.wish.trader
+                if self._standing(trader) == standing and not truths.unfinished(trader):
                     raise
-                self._let_it_pass(cell, order)
+                self._let_it_pass(course)
             else:
                 return
 
-    def _standing(self, order: Order) -> set[tuple[object, str]]:
-        return set(Order.objects.filter(wallet=order.wallet).values_list("pk", "status"))
-
-    def _check(self, agent: Agent, order: Order, held: Position | None) -> None:
-        self.market.calm()
-        order.refresh_from_db()
-        orders = list(Order.objects.filter(wallet=order.wallet))
-        on_chain = self._spent_from(order)
-        known = {each.signature for each in orders if each.fill is not None}
-        assert on_chain == known, f"the chain has {on_chain - known} beyond the books, and not {known - on_chain}"
-        made = [each for each in orders if each.status == OrderStatus.FINALIZED and _same_wish(each, order)]
-        assert len(made) <= 1, f"done {len(made)} times: {[str(each.signature) for each in made]}"
-        if held is not None:
-            held.refresh_from_db()
-            assert held.closed_at is not None, "the position is still open"
-        assert orders_world.books_equal_chain(orders_world.Desk(self.market), agent), (
-            "the wallet differs from its books"
-        )
-        assert differences() == [], f"the audit finds {differences()}"
-
-    def _spent_from(self, order: Order) -> set[str]:
-        wallet = Pubkey.from_string(order.wallet.address)
-
-        def own() -> set[str]:
-            ledger = self.market.ledger
-            landed = (ledger.landed[signature] for signature in ledger.by_address.get(wallet, []))
-            return {str(each.signature) for each in landed if each.transaction.message.account_keys[0] == wallet}
-
-        return self.market.call(own)
+    def _standing(self, trader: Trader) -> set[tuple[object, str]]:
+        return set(Order.objects.filter(wallet=trader.wallet).values_list("pk", "status"))
 
     # -- plumbing
 
-    def _status(self, order: Order) -> str:
-        return str(self._ask(lambda: Order.objects.values_list("status", flat=True).get(pk=order.pk)) or "")
+    def _history(self, trader: Trader) -> frozenset[str]:
+        return frozenset(self.market.history_of(trader.wallet.address)) - trader.faucet
+
+    def _stop_at(self, lines: set[str]) -> None:
+        (self.folder / "stop_at").write_text("\n".join(lines))
+
+    def _stops_left(self) -> list[str]:
+        return (self.folder / "stop_at").read_text().splitlines()
 
     def _ask(self, question: Callable[[], object]) -> object:
         """Ask the database; None while it is away."""
@@ -255,11 +310,6 @@ class World:
         except DatabaseError:
             connections.close_all()
             return None
-
-    def _token(self) -> SandboxToken:
-        (token,) = self.market.control.add_tokens(1)
-        factories.make_token(token.symbol, mint=token.mint, decimals=token.decimals)
-        return token
 
     def _signers_environment(self) -> dict[str, str]:
         own = {f"WALLET_{number}": str(key) for number, key in enumerate(self.keys, 1)}
@@ -272,6 +322,7 @@ class World:
             "SIGNER_STATE_FILE": str(self.folder / "signed.jsonl"),
             "SIGNER_RPC_URLS": ",".join(self.market.rpc_urls),
             "SIGNER_PRICE_URL": self.market.control.jupiter_url,
+            "SIGNER_PRICE_MAX_AGE_SECONDS": "0.2",
             "SIGNER_MAX_TRADE_SOL": "10",
             "SIGNER_MAX_DAY_SOL": "100000",
             "SOLDESK_HOME": str(self.folder / "signer-home"),
@@ -285,10 +336,13 @@ class World:
                 Signer(self.socket).status()
                 return
             except (SignerUnavailable, SignerRefused):
-                time.sleep(0.05)
+                time.sleep(0.02)
         raise AssertionError(f"the signer did not start:\n{self.signer.last_words()}")
 
 
-def _same_wish(one: Order, other: Order) -> bool:
-    """Whether two orders are attempts at the same thing; what a person asked for has one attempt."""
-    return one.pk == other.pk or (one.intent_id is not None and one.intent_id == other.intent_id)
+def _is_out(wish: Wish) -> bool:
+    return any(each.status in _WAITING for each in wish.attempts())
+
+
+def _told(wish: Wish) -> str:
+    return ", ".join(f"{each.side} {each.status} {each.code}".strip() for each in wish.attempts())

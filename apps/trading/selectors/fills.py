@@ -9,11 +9,12 @@ from uuid import UUID
 
 from apps.core import bulk
 from apps.trading.presentation import NO_FILLS, PositionFills
+from apps.trading.selectors import undone_fills
 
-_FILLS = """
+_FILLS = f"""
 SELECT t.position_id, t.id, t.is_dca, CASE WHEN t.is_dca THEN t.output_price ELSE t.input_price END, t.transaction_time
 FROM transaction t
-WHERE t.position_id = ANY(%s) AND (t.is_dca OR t.is_take_profit)
+WHERE t.position_id = ANY(%s) AND (t.is_dca OR t.is_take_profit) AND t.id NOT IN ({undone_fills.IDS})
 ORDER BY t.transaction_time, t.id
 """
 

@@ -18,6 +18,7 @@ from apps.core import bulk
 from apps.core.money import ZERO
 from apps.trading.domain.fill_history import BookedFill
 from apps.trading.domain.story import Evidence, FiredRule, LevelOfPlan, StopRise
+from apps.trading.selectors import undone_fills
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class StoryRows:
 
 
 # The ledger's numbers rise in the order of booking, under the wallet's lock; times of transactions need not.
-_FILLS = """
+_FILLS = f"""
 SELECT t.position_id, t.id, t.transaction_time, coalesce(t.output_mint = p.mint, false),
        CASE WHEN t.output_mint = p.mint THEN t.output_amount ELSE t.input_amount END,
        CASE WHEN t.output_mint = p.mint THEN t.input_amount ELSE t.output_amount END,
@@ -92,6 +93,7 @@ FROM transaction t
 JOIN position p ON p.id = t.position_id
 LEFT JOIN LATERAL (SELECT min(id) AS place FROM ledger_entry WHERE transaction_id = t.id) AS booked ON true
 WHERE t.position_id = ANY(%s) AND t.transaction_type IN ('swap', 'burn') AND t.corrects_id IS NULL
+  AND t.id NOT IN ({undone_fills.IDS})
 ORDER BY t.position_id, booked.place NULLS LAST, t.transaction_time, t.id
 """
 _INTENTS = """

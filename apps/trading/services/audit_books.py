@@ -20,6 +20,7 @@ from django.db import transaction as database
 from apps.core import bulk
 from apps.core.money import lamports_to_sol, sol_to_lamports, to_base_units
 from apps.trading.domain.cost_basis import Holding
+from apps.trading.selectors import undone_fills
 from apps.trading.services import book_checks
 
 
@@ -90,7 +91,7 @@ def _snapshot() -> Iterator[None]:
 
 
 # The ledger's numbers rise in the order of booking, under the wallet's lock; times of transactions need not.
-_PARTLY_SOLD = """
+_PARTLY_SOLD = f"""
 SELECT p.id, p.decimals, p.remaining_cost_sol, t.output_mint = p.mint,
        CASE WHEN t.output_mint = p.mint THEN t.output_amount ELSE t.input_amount END,
        CASE WHEN t.output_mint = p.mint THEN t.input_amount + COALESCE(t.network_fee_sol, 0)
@@ -98,7 +99,7 @@ SELECT p.id, p.decimals, p.remaining_cost_sol, t.output_mint = p.mint,
 FROM position p
 JOIN transaction t ON t.position_id = p.id
 JOIN LATERAL (SELECT min(id) AS place FROM ledger_entry WHERE transaction_id = t.id) AS booked ON true
-WHERE p.remaining_amount > 0 AND p.remaining_amount < p.purchase_amount
+WHERE p.remaining_amount > 0 AND p.remaining_amount < p.purchase_amount AND t.id NOT IN ({undone_fills.IDS})
 ORDER BY p.id, booked.place
 """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from apps.core.money import SOL_MINT
 from apps.trading.domain import order_machine
+from apps.trading.selectors import undone_fills
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +101,22 @@ FROM ledger_entry entry LEFT JOIN transaction t ON t.id = entry.transaction_id
 WHERE entry.transaction_id IS NOT NULL AND (t.wallet_id, t.epoch) IS DISTINCT FROM (entry.wallet_id, entry.epoch)
 """
 
-_FILLS = """
+# A fill that a fork undid changes a position twice and leaves it as it was.
+_FILLS = f"""
 fills AS (
     SELECT p.id, count(t.id) AS number,
-           COALESCE(sum(t.output_amount) FILTER (WHERE t.output_mint = p.mint), 0) AS bought,
-           COALESCE(sum(t.input_amount) FILTER (WHERE t.input_mint = p.mint), 0) AS sold,
-           COALESCE(sum(t.input_amount + COALESCE(t.network_fee_sol, 0)) FILTER (WHERE t.output_mint = p.mint), 0)
-               AS invested,
+           COALESCE(sum(t.output_amount) FILTER (WHERE t.output_mint = p.mint AND stands), 0) AS bought,
+           COALESCE(sum(t.input_amount) FILTER (WHERE t.input_mint = p.mint AND stands), 0) AS sold,
+           COALESCE(sum(t.input_amount + COALESCE(t.network_fee_sol, 0))
+               FILTER (WHERE t.output_mint = p.mint AND stands), 0) AS invested,
            COALESCE(sum(t.output_amount - COALESCE(t.protocol_fee_sol, 0) - COALESCE(t.network_fee_sol, 0))
-               FILTER (WHERE t.input_mint = p.mint), 0) AS proceeds,
+               FILTER (WHERE t.input_mint = p.mint AND stands), 0) AS proceeds,
            count(*) FILTER (WHERE (t.wallet_id, t.epoch) <> (p.wallet_id, p.epoch)) AS strangers,
-           count(*) FILTER (WHERE t.is_dca) AS dca_buys, count(*) FILTER (WHERE t.is_take_profit) AS profits_taken
-    FROM position p LEFT JOIN transaction t ON t.position_id = p.id
+           count(*) FILTER (WHERE t.is_dca AND stands) AS dca_buys,
+           count(*) FILTER (WHERE t.is_take_profit AND stands) AS profits_taken
+    FROM position p LEFT JOIN (
+        SELECT *, id NOT IN ({undone_fills.IDS}) AS stands FROM transaction
+    ) t ON t.position_id = p.id
     GROUP BY p.id
 )
 """

@@ -1,8 +1,9 @@
 """Taking back a landing that the finalized chain does not have (CONCURRENCY 19), by compensating entries alone.
 
 Nothing that was written changes. A buy is sold back for exactly what it had cost, rent included; what a sale had sold
-is bought back for exactly what it had brought, into its position or, where that has ended, into one of its own. The
-order is in flight again, with its funds: its bytes may land after all, or are proven to have expired.
+is bought back for exactly what it had brought. A position that is still open is as if the fill had never been
+(`undoing`); where it has ended, what comes back is a position of its own, which is to be sold. The order is in flight
+again, with its funds: its bytes may land after all, or are proven to have expired.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import structlog
 from django.db import transaction as database
 
 from apps.agents import locks
-from apps.agents.domain.trading_config import DEFAULT_CONFIG
 from apps.core import bulk, outbox
 from apps.core.errors import Conflict
 from apps.core.money import SOL_MINT, ZERO, lamports_to_sol
@@ -23,12 +23,12 @@ from apps.trading.domain import fills, order_machine, position_changes
 from apps.trading.domain.fills import Fill
 from apps.trading.domain.landed_swap import LandedSwap
 from apps.trading.models import CloseReason, OrderPurpose, OrderSide
-from apps.trading.services import added_positions, exit_intents, new_closed_trades, new_positions, position_feed
+from apps.trading.selectors import undone_fills
+from apps.trading.services import exit_intents, new_closed_trades, new_positions, position_feed
 from apps.trading.services import sold_positions as sold
-from apps.trading.services.added_positions import Added
 from apps.trading.services.exit_intents import FiredExit
 from apps.trading.services.exit_locks import HeldPosition
-from apps.trading.services.live import order_rows
+from apps.trading.services.live import order_rows, undoing
 from apps.trading.services.live.order_rows import LockedOrder, Situation
 from apps.trading.services.new_positions import NewPosition
 from apps.trading.services.sold_positions import Sold
@@ -52,7 +52,7 @@ class NotReversible(Conflict):
 def reverse_landed(order_id: UUID) -> bool:
     """Take one landing back and return whether there was one; the order is `unresolved` then, its funds held again.
 
-    Levels of take profit it had counted stay counted. Locks as a settlement does.
+    Locks as a settlement does.
 
     Raises:
         NotReversible: a later fill has used what it brought, or an order under way has put it aside.
@@ -118,6 +118,23 @@ def _sell_back(order: LockedOrder, landed: LandedSwap, back: Fill, now: Situatio
     held = now.open_by_token.get(order.token)
     if held is None or now.present[held.id].books.remaining_units < back.token_base_units:
         raise NotReversible(order.id)
+    if undone_fills.is_dca(order.transaction_id):
+        told, slot = [_undone(order, landed, held, back, now)], False
+    else:
+        told, slot = _sold_back(order, landed, held, back, now)
+    if order.purpose == OrderPurpose.ENTRY:
+        bulk.execute(
+            "UPDATE signal_execution SET verdict = 'pending', code = '', reasons = '{}', transaction_id = NULL,"
+            " position_id = NULL WHERE signal_id = %s AND agent_id = %s AND verdict = 'executed'",
+            [order.signal_id, order.agent_id],
+        )
+    return told, slot, order.position_id
+
+
+def _sold_back(
+    order: LockedOrder, landed: LandedSwap, held: HeldPosition, back: Fill, now: Situation
+) -> tuple[list[outbox.Message], bool]:
+    """End the position a buy had opened; return who is told, and whether its order holds the slot again."""
     identifier = _compensate(order, landed, held.id, now, back)
     effect = sold.of_books(position_changes.sold(now.present[held.id].books, back).books)
     trade = None
@@ -137,36 +154,27 @@ def _sell_back(order: LockedOrder, landed: LandedSwap, back: Fill, now: Situatio
     slot = trade is not None and order.position_id is None
     if slot:
         locks.count_positions({order.agent_id: 1})
-    if order.purpose == OrderPurpose.ENTRY:
-        bulk.execute(
-            "UPDATE signal_execution SET verdict = 'pending', code = '', reasons = '{}', transaction_id = NULL,"
-            " position_id = NULL WHERE signal_id = %s AND agent_id = %s AND verdict = 'executed'",
-            [order.signal_id, order.agent_id],
-        )
-    return sold.messages(gone), slot, order.position_id
+    return sold.messages(gone), slot
 
 
 def _buy_back(order: LockedOrder, landed: LandedSwap, back: Fill, now: Situation) -> _Told:
     held = now.open_by_token.get(order.token)
     wallet = now.wallets[order.wallet_id]
     if held is not None:
-        _compensate(order, landed, held.id, now, back)
-        added = [_added_back(order, held, back, now)]
-        added_positions.write(added, now.at)
-        bulk.execute("UPDATE position SET dca_count = dca_count - 1 WHERE id = %s", [held.id])
-        return added_positions.messages(added), False, held.id
+        return [_undone(order, landed, held, back, now)], False, held.id
     position = _reopened(order, landed, back, now)
     new_positions.insert([position])
     locks.count_positions({order.agent_id: 1})
-    if order.purpose == OrderPurpose.CLOSE and order.intent_reason is not None:
+    if order.intent_reason is not None:
         exit_intents.fire([FiredExit(position.id, order.intent_reason, 1)])
     return [position_feed.created(position, wallet.address)], False, position.id
 
 
-def _added_back(order: LockedOrder, held: HeldPosition, back: Fill, now: Situation) -> Added:
-    config = order.config or DEFAULT_CONFIG
-    after = position_changes.added(now.present[held.id].books, back, config.take_profit)
-    return added_positions.restarted(held.id, now.wallets[order.wallet_id], after, back, order.config, now.last_tick)
+def _undone(order: LockedOrder, landed: LandedSwap, held: HeldPosition, back: Fill, now: Situation) -> outbox.Message:
+    """Write the opposite of a fill and its position without both; return who is told."""
+    _compensate(order, landed, held.id, now, back)
+    address = now.wallets[order.wallet_id].address
+    return undoing.undo(order, held.id, now.present[held.id].books, wallet_address=address, at=now.at)
 
 
 def _reopened(order: LockedOrder, landed: LandedSwap, back: Fill, now: Situation) -> NewPosition:
@@ -260,8 +268,6 @@ def _hold_again(order: LockedOrder, *, slot: bool, position_id: UUID | None) -> 
         )
     bulk.execute(
         "UPDATE trade_order SET status = %s, code = %s, transaction_id = NULL, fill = NULL, landed_slot = NULL,"
-        " landed_at = NULL, slot_held = %s, held_amount = %s, position_id = %s, intent_id = %s,"
-        " inputs = CASE WHEN purpose = 'take_profit' THEN inputs || '{\"levels\": 0, \"moonBagUnits\": null}'"
-        " ELSE inputs END WHERE id = %s",
+        " landed_at = NULL, slot_held = %s, held_amount = %s, position_id = %s, intent_id = %s WHERE id = %s",
         [order_machine.UNRESOLVED, REVERSED, slot, held, position_id, again, order.id],
     )

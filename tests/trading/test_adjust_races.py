@@ -45,7 +45,7 @@ def in_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
     try:
         yield thread
     finally:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -58,13 +58,13 @@ class Pause:
 
         def paused(done: Mapping[int, UUID], booked: Mapping[int, Mapping[str, str]]) -> None:
             self.reached.set()
-            assert self._go_on.wait(10)
+            assert self._go_on.wait(60)
             finish(done, booked)
 
         monkeypatch.setattr(exit_intents, "finish", paused)
 
     def wait(self) -> None:
-        assert self.reached.wait(10)
+        assert self.reached.wait(60)
 
     def end(self) -> None:
         self._go_on.set()
@@ -127,7 +127,7 @@ def test_a_stop_that_fires_while_a_dca_is_booked_falls(market, monkeypatch):
 def test_a_stop_that_fires_while_an_adjust_waits_for_its_quote_bars_it(market, reason, percent):
     position = holding(market, {**taking(), **adding()})
     adjust = fire_at(market, position, reason, percent)
-    market.fault("jupiter_quote", "latency", latency_ms=700)
+    market.fault("jupiter_quote", "latency", latency_ms=1500)
     outcomes = []
 
     with in_thread(lambda: outcomes.extend(exit_runner.run_due())):

@@ -28,6 +28,7 @@ from apps.trading.models import Position, SignalExecution, State
 from apps.trading.services import booking, entries, gate, hand_buys, trading_state
 from apps.wallets.models import Transaction
 from tests import factories
+from tests.desk import wait_until
 from tests.sandbox_server import SandboxControl, SandboxToken
 from tests.trading.test_entries import FIXED_SIZE, assert_books_balance, balance, send, together, verdict
 
@@ -78,11 +79,11 @@ def uncommitted(work: Callable[[], object]) -> Iterator[None]:
         with database.atomic():
             work()
             done.set()
-            commit.wait(20)
+            commit.wait(120)
 
     thread = start(run)
     try:
-        assert done.wait(10)
+        assert done.wait(60)
         yield
     finally:
         commit.set()
@@ -173,15 +174,21 @@ def test_one_quote_that_does_not_come_leaves_only_its_agents_to_the_next_attempt
 
 
 def test_quotes_slower_than_the_lease_keep_the_signal_in_one_pair_of_hands(market, token, monkeypatch):
-    monkeypatch.setattr(queue, "LEASE_SECONDS", 1.0)
-    monkeypatch.setattr(queue, "RENEW_BELOW_SECONDS", 0.6)
+    monkeypatch.setattr(queue, "LEASE_SECONDS", 3.0)
+    monkeypatch.setattr(queue, "RENEW_BELOW_SECONDS", 2.4)
     agent = factories.make_agent(config=FIXED_SIZE)
     signal = send(agent.user, token)
     prices.ensure_tokens([token.mint])
     market.fault("jupiter_quote", "latency", latency_ms=2000, count=1)
 
+    leases = set()
+
+    def renewed() -> bool:
+        leases.add(TradingSignal.objects.get(pk=signal.pk).lease_until)
+        return len(leases - {None}) > 1
+
     processing = start(lambda: entries.process_signal(signal.pk))
-    processing.join(1.4)
+    wait_until(renewed)
     assert queue.due_ids() == []
     processing.join()
 
@@ -224,10 +231,10 @@ def test_a_signal_deleted_while_it_is_quoted_is_not_booked(market, token):
     agent = factories.make_agent(config=FIXED_SIZE)
     signal = send(agent.user, token)
     prices.ensure_tokens([token.mint])
-    market.fault("jupiter_quote", "latency", latency_ms=700, count=1)
+    market.fault("jupiter_quote", "latency", latency_ms=1500, count=1)
 
     processing = start(lambda: entries.process_signal(signal.pk))
-    processing.join(0.3)
+    wait_until(lambda: market.state()["faults"] == [])  # it has asked
     signals.delete_signals(user=agent.user, actor=agent.user, signal_id=signal.pk)
     processing.join()
 
@@ -330,7 +337,7 @@ def test_who_lost_the_lease_neither_finishes_nor_gives_back(token):
 
 def test_halting_the_desk_does_not_wait_for_bookings_that_keep_coming():
     trading_state.set_state(state=State.ACTIVE, actor=None)
-    until = time.monotonic() + 6
+    until = time.monotonic() + 25
 
     def book_on_and_on(delay: float) -> None:
         time.sleep(delay)
@@ -351,7 +358,7 @@ def test_halting_the_desk_does_not_wait_for_bookings_that_keep_coming():
         together(*[lambda delay=delay: book_on_and_on(delay) for delay in (0, 0.05, 0.1)], halt)
     finally:
         trading_state.set_state(state=State.ACTIVE, actor=None)
-    assert halted[0] < 1.5
+    assert halted[0] < 10
 
 
 def test_a_halt_returns_only_after_the_booking_that_had_not_seen_it():
@@ -400,10 +407,10 @@ def test_an_agent_archived_while_its_signal_is_quoted_buys_nothing(market, token
     leaving, staying = (factories.make_agent(user, config=FIXED_SIZE) for _ in range(2))
     signal = send(user, token)
     prices.ensure_tokens([token.mint])
-    market.fault("jupiter_quote", "latency", latency_ms=700, count=1)
+    market.fault("jupiter_quote", "latency", latency_ms=1500, count=1)
 
     processing = start(lambda: entries.process_signal(signal.pk))
-    processing.join(0.3)
+    wait_until(lambda: market.state()["faults"] == [])  # it has asked
     agents.archive_agent(agent=leaving, actor=user)
     processing.join()
 

@@ -25,13 +25,14 @@ from apps.trading.adapters import jupiter
 from apps.trading.domain.fills import Quote
 from apps.trading.errors import TokenNotTradable
 from tests.core.misbehaving_server import MisbehavingServer, reply
+from tests.desk import wait_until
 from tests.sandbox_server import SandboxControl
 
 UNKNOWN = "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"
 SOL = 1_000_000_000
 
 
-def buy(mint: str, lamports: int = SOL, *, seconds: float = 2.0) -> Quote:
+def buy(mint: str, lamports: int = SOL, *, seconds: float = 20.0) -> Quote:
     return jupiter.quote_now(SOL_MINT, mint, lamports, lane="entry", deadline_seconds=seconds)
 
 
@@ -70,7 +71,7 @@ def test_price_impact_is_a_positive_fraction_for_a_loss_and_grows_with_size(mark
     small, large = buy(token.mint, SOL // 100), buy(token.mint, 50 * SOL)
     assert 0 < small.price_impact < large.price_impact < 1
     assert large.price_impact > Decimal("0.3")
-    sale = jupiter.quote_now(token.mint, SOL_MINT, large.out_amount, lane="exit", deadline_seconds=2)
+    sale = jupiter.quote_now(token.mint, SOL_MINT, large.out_amount, lane="exit", deadline_seconds=20)
     assert sale.price_impact > Decimal("0.2")
 
 
@@ -143,7 +144,7 @@ def test_no_answer_can_break_the_reader(changes: dict[str, Any]) -> None:
 def test_a_mint_nobody_quotes_is_not_tradable_in_every_way_of_asking(market: SandboxControl) -> None:
     for ask in (
         lambda: buy(UNKNOWN),
-        lambda: call_loop.run(jupiter.quote(UNKNOWN, SOL_MINT, 5, lane="exit", deadline_seconds=2)),
+        lambda: call_loop.run(jupiter.quote(UNKNOWN, SOL_MINT, 5, lane="exit", deadline_seconds=20)),
     ):
         with pytest.raises(TokenNotTradable) as caught:
             ask()
@@ -196,16 +197,16 @@ def test_a_failing_provider_is_never_taken_for_an_untradable_token(
     token = market.add_token()
     market.fault("jupiter_quote", fault, mints=[token.mint])
     with pytest.raises(kind):
-        buy(token.mint, seconds=0.5)
+        buy(token.mint, seconds=0.5 if fault == "hang" else 3.0)
 
 
 def test_many_quotes_come_at_once_and_in_order(market: SandboxControl) -> None:
     token = market.add_token()
-    market.fault("jupiter_quote", "latency", latency_ms=200)
+    market.fault("jupiter_quote", "latency", latency_ms=1000)
     amounts = [SOL, SOL // 2, SOL * 3, SOL // 7, SOL * 2, SOL // 5]
     started = time.perf_counter()
-    quotes = jupiter.quote_many([(SOL_MINT, token.mint, each) for each in amounts], lane="entry", deadline_seconds=2)
-    assert time.perf_counter() - started < 1.1
+    quotes = jupiter.quote_many([(SOL_MINT, token.mint, each) for each in amounts], lane="entry", deadline_seconds=20)
+    assert time.perf_counter() - started < 5  # one after another: six
     assert [quote.in_amount for quote in quotes if isinstance(quote, Quote)] == amounts
     assert jupiter.quote_many([], lane="entry", deadline_seconds=1) == []
 
@@ -214,7 +215,7 @@ def test_many_quotes_come_at_once_and_in_order(market: SandboxControl) -> None:
 def test_a_failing_quote_of_many_is_told_in_its_place(market: SandboxControl, number: int) -> None:
     token = market.add_token()
     requests = [(SOL_MINT, UNKNOWN, SOL), *[(SOL_MINT, token.mint, SOL)] * (number - 1)]
-    refused, *quotes = jupiter.quote_many(requests, lane="entry", deadline_seconds=2)
+    refused, *quotes = jupiter.quote_many(requests, lane="entry", deadline_seconds=20)
     assert isinstance(refused, TokenNotTradable)
     assert [isinstance(quote, Quote) for quote in quotes] == [True] * (number - 1)
 
@@ -222,13 +223,11 @@ def test_a_failing_quote_of_many_is_told_in_its_place(market: SandboxControl, nu
 def test_a_hanging_quote_delays_no_other(market: SandboxControl) -> None:
     stuck, fine = market.add_tokens(2)
     market.fault("jupiter_quote", "hang", count=1)
-    hanging = call_loop.submit(jupiter.quote(stuck.mint, SOL_MINT, 10**6, lane="exit", deadline_seconds=1.0))
-    time.sleep(0.1)
-    started = time.perf_counter()
+    hanging = call_loop.submit(jupiter.quote(stuck.mint, SOL_MINT, 10**6, lane="exit", deadline_seconds=60))
+    wait_until(lambda: market.state()["faults"] == [])  # it has asked
     others = [
-        call_loop.submit(jupiter.quote(fine.mint, SOL_MINT, 10**6, lane="exit", deadline_seconds=1.0)) for _ in range(8)
+        call_loop.submit(jupiter.quote(fine.mint, SOL_MINT, 10**6, lane="exit", deadline_seconds=20)) for _ in range(8)
     ]
-    assert [other.result(1).out_amount > 0 for other in others] == [True] * 8
-    assert time.perf_counter() - started < 0.8
-    with pytest.raises(ProviderTimeout):
-        hanging.result(2)
+    assert [other.result(60).out_amount > 0 for other in others] == [True] * 8
+    assert not hanging.done()
+    hanging.cancel()

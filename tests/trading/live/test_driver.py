@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from apps.agents.models import Agent, AgentState
 from apps.trading.models import OrderStatus, Position
+from tests import factories
 from tests.trading.closing import differences
 from tests.trading.live.orders_world import (
     Desk,
@@ -32,6 +35,17 @@ def test_a_buy_is_built_signed_sent_booked_by_the_chain_and_sealed_when_it_is_fi
     assert order.signature is not None and order.fill is not None
     assert order.fill["swap_lamports"] == 10**8
     assert differences() == []
+
+
+def test_each_log_line_about_an_order_names_the_signal_it_trades(desk: Desk) -> None:
+    agent, token = desk.agent(), desk.token()
+    signal = factories.make_signal(agent.user, factories.make_token(token.symbol, mint=token.mint))
+    with capture_logs(processors=[merge_contextvars]) as lines, driving(desk):
+        order = becomes(reserve_buy(agent, token, signal_id=signal.pk), OrderStatus.FINALIZED)
+        until(lambda: any(line["event"] == "order_finalized" for line in lines), "the last line")
+    told = [line for line in lines if line.get("order_id") == str(order.pk)]
+    assert {"order_signed", "order_landed", "order_finalized"} <= {line["event"] for line in told}
+    assert {line.get("signal_id") for line in told} == {signal.pk}
 
 
 def landed_signatures(desk: Desk, agent: Agent) -> list[str]:

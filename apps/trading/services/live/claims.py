@@ -36,7 +36,7 @@ _COLUMNS = """
 o.id, o.agent_id, o.wallet_id, w.address, o.side, o.purpose, o.mint, o.decimals, o.status, o.code, o.attempt,
 o.in_base_units, o.minimum_out_base_units, o.slippage_bps, o.fee_cap_lamports, o.inputs, o.route, o.request_id,
 o.signature, o.sealed_transaction, o.blockhash, o.last_valid_block_height, o.sends, o.landed_slot, o.fill, o.created_at,
-extract(epoch FROM now() - o.created_at)::float8, o.lease_until
+extract(epoch FROM now() - o.created_at)::float8, o.lease_until, o.signal_id, o.position_id
 """
 _WHOLE_NUMBERS = ("in_base_units", "minimum_out_base_units", "fee_cap_lamports", "slippage_bps", "sends")
 _CLAIM = f"""

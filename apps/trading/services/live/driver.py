@@ -135,7 +135,9 @@ class Driver:
 
     async def _go(self, order: LiveOrder) -> None:
         """Drive one order; whatever goes wrong ends this drive only, and the order is claimed anew."""
-        structlog.contextvars.bind_contextvars(order_id=str(order.id))
+        causes = {"signal_id": order.signal_id, "position_id": order.position_id and str(order.position_id)}
+        known = {name: value for name, value in causes.items() if value is not None}
+        structlog.contextvars.bind_contextvars(order_id=str(order.id), **known)  # in each line about it from here on
         try:
             await self._drive.drive(order)
         except LeaseLost:

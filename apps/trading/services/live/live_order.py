@@ -48,6 +48,9 @@ class LiveOrder:
     created_at: datetime
     age_seconds: float
     lease_until: datetime
+    #: What it is for: a buy on a signal has no position until it is booked.
+    signal_id: int | None
+    position_id: UUID | None
     #: This process sent it first; else somebody before it may have, long ago.
     is_ours: bool = False
     #: Who was to land it said no, last of all this: why it expired, most likely.

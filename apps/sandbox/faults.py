@@ -1,13 +1,12 @@
 """Faults on demand: what goes wrong, at which source, how often and for how long.
 
-A fault is drawn per request; the HTTP layer acts on it. Draws are functions of the seed, the fault's number and how
-often it could have struck: the same requests meet the same faults, whatever else goes on.
+A fault is drawn per request; the HTTP layer acts on it. How long one lasts and how often it strikes is kept by
+`domain.fault_book`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -17,6 +16,7 @@ from typing import Any
 
 from apps.core.money import SOL_MINT
 from apps.sandbox.domain import noise
+from apps.sandbox.domain.fault_book import Book, SwitchedOn, ends_in
 from apps.sandbox.domain.sources import Source
 from apps.sandbox.domain.tokens import USDC_MINT
 from apps.sandbox.domain.views import MarketView, bent
@@ -94,17 +94,13 @@ STORM_KINDS = _REFUSALS | LANDING | {FaultKind.EXPIRED_BLOCKHASH, FaultKind.RFQ_
 OUTAGES = frozenset({FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.UNAUTHORIZED, FaultKind.DISCONNECT})
 
 
-@dataclass(slots=True, eq=False)
-class Fault:
-    """One switched-on fault. An empty `mints` means every token; `remaining` and `ends_at` None mean until removed."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class Fault(SwitchedOn):
+    """One switched-on fault of a source. An empty `mints` means every token."""
 
-    number: int
     source: Source
     kind: FaultKind
-    probability: float
     mints: frozenset[str]
-    ends_at: float | None
-    remaining: int | None
     latency_ms: int
     status: int
     retry_after_seconds: int
@@ -112,9 +108,14 @@ class Fault:
     age_seconds: float
     frozen: MarketView | None
     slots: int = 4
-    hits: int = 0
-    chances: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def place(self) -> str:
+        return self.source
+
+    def end(self) -> None:
+        self.gone.set()
 
     def touches(self, mint: str) -> bool:
         """Say whether the fault is about this token."""
@@ -126,11 +127,8 @@ class Fault:
             "id": self.number,
             "source": self.source,
             "kind": self.kind,
-            "probability": self.probability,
             "mints": sorted(self.mints),
-            "remaining": self.remaining,
-            "seconds_left": None if self.ends_at is None else round(max(0.0, self.ends_at - now), 1),
-            "hits": self.hits,
+            **self.life(now),
         }
         match self.kind:
             case FaultKind.LATENCY:
@@ -175,11 +173,11 @@ class Effects:
         return any(fault.touches(mint) for fault in self.null)
 
 
-class FaultBook:
-    """All faults that are on."""
+class FaultBook(Book[Fault]):
+    """All faults of the market's sources that are on."""
 
     def __init__(self, seed: int) -> None:
-        self._faults: list[Fault] = []
+        super().__init__()
         self._seed = seed
         self.numbers = count(1)
 
@@ -201,14 +199,16 @@ class FaultBook:
         slots: int = 4,
     ) -> Fault:
         """Switch a fault on; a stale one freezes `view`."""
+        number = next(self.numbers)
         fault = Fault(
-            number=next(self.numbers),
+            number=number,
             source=source,
             kind=kind,
             probability=probability,
             mints=mints,
-            ends_at=None if duration_seconds is None else time.time() + duration_seconds,
+            ends_at=ends_in(duration_seconds),
             remaining=times,
+            drawn_by=(self._seed, number),
             latency_ms=latency_ms,
             status=status,
             retry_after_seconds=retry_after_seconds,
@@ -245,28 +245,6 @@ class FaultBook:
                 )
         return added
 
-    def active(self, source: Source | None = None) -> list[Fault]:
-        """Return the faults that are on, oldest first, and drop those whose time is over."""
-        now = time.time()
-        for fault in [fault for fault in self._faults if fault.ends_at is not None and fault.ends_at <= now]:
-            self._drop(fault)
-        return [fault for fault in self._faults if source is None or fault.source is source]
-
-    def remove(self, number: int) -> bool:
-        """Switch one fault off; False when there is none of that number."""
-        for fault in self._faults:
-            if fault.number == number:
-                self._drop(fault)
-                return True
-        return False
-
-    def clear(self, source: Source | None = None) -> int:
-        """Switch off all faults, or all of one source; returns how many."""
-        cleared = self.active(source)
-        for fault in cleared:
-            self._drop(fault)
-        return len(cleared)
-
     def draw(self, source: Source, request: str = "") -> list[Fault]:
         """Return the faults one request to `source` meets, and count them; `request` is text that names its tokens.
 
@@ -279,20 +257,9 @@ class FaultBook:
             whole = fault.kind in WITHOUT_ANSWER or any(fault.kind in kinds for kinds in ONLY_OF.values())
             if whole and fault.mints and not any(mint in request for mint in fault.mints):
                 continue
-            fault.chances += 1
-            if fault.probability < 1 and noise.uniform(self._seed, fault.number, fault.chances) >= fault.probability:
-                continue
-            met.append(fault)
-            fault.hits += 1
-            if fault.remaining is not None:
-                fault.remaining -= 1
-                if fault.remaining <= 0:
-                    self._faults.remove(fault)
+            if self._strikes(fault):
+                met.append(fault)
         return met
-
-    def _drop(self, fault: Fault) -> None:
-        self._faults.remove(fault)
-        fault.gone.set()
 
 
 def effects_of(met: list[Fault], live: MarketView) -> Effects:

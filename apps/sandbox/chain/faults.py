@@ -1,12 +1,11 @@
 """What goes wrong at the nodes: at which, for which methods, how often, for how long, and what it does to an answer.
 
-A fault is drawn per call. Draws are functions of the seed, the fault's number and how often it could have struck: the
-same calls meet the same faults, whatever else goes on. `nodes` and `lies` act on what was drawn.
+A fault is drawn per call; `nodes` and `lies` act on what was drawn. How long one lasts and how often it strikes is kept
+by `domain.fault_book`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from apps.sandbox.domain import noise
+from apps.sandbox.domain.fault_book import Book, SwitchedOn, ends_in
 
 
 class NodeFaultKind(StrEnum):
@@ -89,32 +89,31 @@ LIES = frozenset(
 _NOT_IN_STORMS = frozenset({NodeFaultKind.ROLLED_BACK, NodeFaultKind.UNAUTHORIZED, NodeFaultKind.HANG})
 
 
-@dataclass(slots=True, eq=False)
-class NodeFault:
+@dataclass(slots=True, eq=False, kw_only=True)
+class NodeFault(SwitchedOn):
     """One switched-on fault of one node.
 
-    Empty `methods` and `signatures` mean all of them; `slots` None means for ever; `remaining` and `ends_at` None mean
-    until it is removed.
+    Empty `methods` and `signatures` mean all of them; `slots` None means for ever.
     """
 
-    number: int
     node: str
     kind: NodeFaultKind
     methods: frozenset[str]
     signatures: frozenset[str]
-    probability: float
-    ends_at: float | None
-    remaining: int | None
     latency_ms: int
     status: int
     retry_after_seconds: int
     slots: int | None
     blocks: int
     says: Says
-    drawn_by: tuple[object, ...]
-    chances: int = 0
-    hits: int = 0
     is_on: bool = True
+
+    @property
+    def place(self) -> str:
+        return self.node
+
+    def end(self) -> None:
+        self.is_on = False
 
     def touches(self, signature: str) -> bool:
         """Say whether the fault is about this transaction."""
@@ -128,10 +127,7 @@ class NodeFault:
             "kind": self.kind,
             "methods": sorted(self.methods),
             "signatures": sorted(self.signatures),
-            "probability": self.probability,
-            "remaining": self.remaining,
-            "seconds_left": None if self.ends_at is None else round(max(0.0, self.ends_at - now), 1),
-            "hits": self.hits,
+            **self.life(now),
         }
         for name in _TOLD_OF.get(self.kind, ()):
             document[name] = getattr(self, name)
@@ -163,14 +159,14 @@ _USUAL_BLOCKS = {
 }
 
 
-class NodeFaultBook:
+class NodeFaultBook(Book[NodeFault]):
     """All faults of a chain's nodes that are on. Plain to use from tests: `book.add("node_1", NodeFaultKind.HANG)`."""
 
     def __init__(self, seed: int, nodes: Collection[str], numbers: Iterator[int] | None = None) -> None:
+        super().__init__()
         self.nodes = tuple(nodes)
         self._seed = seed
         self._numbers = count(1) if numbers is None else numbers
-        self._faults: list[NodeFault] = []
 
     def add(
         self,
@@ -204,7 +200,7 @@ class NodeFaultBook:
             methods=frozenset(methods) or USUAL_METHODS.get(kind, frozenset()),
             signatures=frozenset(signatures),
             probability=probability,
-            ends_at=None if duration_seconds is None else time.time() + duration_seconds,
+            ends_at=ends_in(duration_seconds),
             remaining=times,
             latency_ms=latency_ms,
             status=_USUAL_STATUS.get(kind, 0) if status is None else status,
@@ -246,33 +242,6 @@ class NodeFaultBook:
                 )
         return added
 
-    @property
-    def any_on(self) -> bool:
-        """Say whether there is a fault at all, so that a calm chain costs nothing."""
-        return bool(self._faults)
-
-    def active(self, node: str | None = None) -> list[NodeFault]:
-        """Return the faults that are on, oldest first, and drop those whose time is over."""
-        now = time.time()
-        for fault in [fault for fault in self._faults if fault.ends_at is not None and fault.ends_at <= now]:
-            self._drop(fault)
-        return [fault for fault in self._faults if node is None or fault.node == node]
-
-    def remove(self, number: int) -> bool:
-        """Switch one fault off; False when there is none of that number."""
-        for fault in self._faults:
-            if fault.number == number:
-                self._drop(fault)
-                return True
-        return False
-
-    def clear(self, node: str | None = None) -> int:
-        """Switch off all faults, or all of one node; returns how many."""
-        cleared = self.active(node)
-        for fault in cleared:
-            self._drop(fault)
-        return len(cleared)
-
     def draw(self, node: str, method: str, signature: str | None = None) -> list[NodeFault]:
         """Return the faults one call meets, and count them; `signature` is of the one transaction it is about."""
         if not self._faults:
@@ -293,19 +262,3 @@ class NodeFaultBook:
             if fault.kind is kind and (signature is None or fault.touches(signature)) and self._strikes(fault):
                 return fault
         return None
-
-    def _strikes(self, fault: NodeFault) -> bool:
-        fault.chances += 1
-        if fault.probability < 1 and noise.uniform(*fault.drawn_by, fault.chances) >= fault.probability:
-            return False
-        fault.hits += 1
-        if fault.remaining is not None:
-            fault.remaining -= 1
-            if fault.remaining <= 0:
-                self._faults.remove(fault)
-        return True
-
-    def _drop(self, fault: NodeFault) -> None:
-        if fault in self._faults:
-            self._faults.remove(fault)
-        fault.is_on = False

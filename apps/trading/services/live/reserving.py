@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 from uuid import UUID
 
 from django.conf import settings
@@ -28,86 +28,73 @@ def bound_sol(lamports: int) -> Decimal:
     return lamports_to_sol(lamports + settings.LIVE_MAX_FEE_LAMPORTS + RENT_ROOM_LAMPORTS)
 
 
+class Wish(TypedDict):
+    """What buys and sales tell of themselves alike."""
+
+    purpose: OrderPurpose
+    mint: str
+    symbol: str
+    decimals: int
+    price_impact: Decimal | None
+    inputs: dict[str, Any]
+    requested_by_id: NotRequired[UUID | None]
+
+
 def buy(
     *,
-    purpose: OrderPurpose,
     wallet: LockedWallet,
-    mint: str,
-    symbol: str,
-    decimals: int,
     lamports: int,
-    price_impact: Decimal | None,
-    inputs: dict[str, Any],
     signal_id: int | None = None,
     intent_id: int | None = None,
     position_id: UUID | None = None,
-    requested_by_id: UUID | None = None,
     attempt: int = 1,
+    **wish: Unpack[Wish],
 ) -> NewOrder:
     """Return the order of a buy that spends `lamports`; what opens a position holds its slot from now on."""
-    rung = new_orders.terms(OrderSide.BUY, attempt)
     return NewOrder(
-        id=uuid.uuid4(),
-        agent_id=wallet.agent_id,
-        wallet_id=wallet.id,
-        epoch=wallet.epoch,
-        side=OrderSide.BUY,
-        purpose=purpose,
-        mint=mint,
-        symbol=symbol,
-        decimals=decimals,
+        **_of(wallet, OrderSide.BUY, attempt),
+        **wish,
         in_base_units=lamports,
-        slippage_bps=rung.slippage_bps,
-        fee_cap_lamports=rung.fee_cap_lamports,
         held_mint=SOL_MINT,
         held_amount=bound_sol(lamports),
         slot_held=position_id is None,
         signal_id=signal_id,
         intent_id=intent_id,
         position_id=position_id,
-        requested_by_id=requested_by_id,
-        attempt=attempt,
-        price_impact=price_impact,
-        inputs=inputs,
     )
 
 
 def sale(
     *,
-    purpose: OrderPurpose,
     wallet: LockedWallet,
-    mint: str,
-    symbol: str,
-    decimals: int,
     base_units: int,
-    inputs: dict[str, Any],
     intent_id: int,
     position_id: UUID,
     attempt: int,
-    price_impact: Decimal | None = None,
-    requested_by_id: UUID | None = None,
+    **wish: Unpack[Wish],
 ) -> NewOrder:
     """Return the order of a sale of `base_units` of a position; its fees come off what it brings in."""
-    rung = new_orders.terms(OrderSide.SELL, attempt)
     return NewOrder(
-        id=uuid.uuid4(),
-        agent_id=wallet.agent_id,
-        wallet_id=wallet.id,
-        epoch=wallet.epoch,
-        side=OrderSide.SELL,
-        purpose=purpose,
-        mint=mint,
-        symbol=symbol,
-        decimals=decimals,
+        **_of(wallet, OrderSide.SELL, attempt),
+        **wish,
         in_base_units=base_units,
-        slippage_bps=rung.slippage_bps,
-        fee_cap_lamports=rung.fee_cap_lamports,
-        held_mint=mint,
-        held_amount=from_base_units(base_units, decimals),
+        held_mint=wish["mint"],
+        held_amount=from_base_units(base_units, wish["decimals"]),
         intent_id=intent_id,
         position_id=position_id,
-        requested_by_id=requested_by_id,
-        attempt=attempt,
-        price_impact=price_impact,
-        inputs=inputs,
     )
+
+
+def _of(wallet: LockedWallet, side: OrderSide, attempt: int) -> dict[str, Any]:
+    """Return whose order it is, and the slippage and fee that its attempt may go to."""
+    rung = new_orders.terms(side, attempt)
+    return {
+        "id": uuid.uuid4(),
+        "agent_id": wallet.agent_id,
+        "wallet_id": wallet.id,
+        "epoch": wallet.epoch,
+        "side": side,
+        "attempt": attempt,
+        "slippage_bps": rung.slippage_bps,
+        "fee_cap_lamports": rung.fee_cap_lamports,
+    }

@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import contextmanager
 from threading import Event
+from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
@@ -27,7 +28,10 @@ pytestmark = pytest.mark.django_db(transaction=True)  # health's look has a conn
 @pytest.fixture(autouse=True)
 def _looks_of_its_own(monkeypatch):
     """Patient ones: a busy machine is no dead signer."""
-    looks = [Look("signer", signer_watch._ask, patience_seconds=10), Look("health", vitals._ask, patience_seconds=10)]
+    looks: list[Look[Any]] = [
+        Look("signer", signer_watch._ask, patience_seconds=10),
+        Look("health", vitals._ask, patience_seconds=10),
+    ]
     monkeypatch.setattr(signer_watch, "LOOK", looks[0])
     monkeypatch.setattr(vitals, "LOOK", looks[1])
     monkeypatch.setattr(signer_client, "FIGURES_SECONDS", 10)
@@ -153,18 +157,27 @@ def test_its_labels_are_few_and_known_beforehand(settings):
 
 def test_a_look_that_was_begun_is_joined_and_waited_for_no_longer_than_its_patience(monkeypatch):
     """A signer and a database that both hang cost a monitor the longer wait, not both."""
-    asked, held = [], Event()
-    look = Look("two at once", lambda: asked.append(1) or held.wait(10), patience_seconds=0.3)
+    asked: list[int] = []
+    waits: list[float] = []
+    held = Event()
+
+    def ask() -> None:
+        asked.append(1)
+        held.wait(30)
+
+    look = Look("two at once", ask, patience_seconds=0.3)
+    wait_for = look._changed.wait_for
+
+    def told_wait(ready: Any, *seconds: float) -> bool:
+        waits.extend(seconds)
+        return wait_for(ready, *seconds)
+
     try:
         look.begin()
         look.begin()
         while time.monotonic() < look._began_at + 0.3:
             time.sleep(0.02)
-        waits: list[float] = []
-        wait_for = look._changed.wait_for
-        monkeypatch.setattr(
-            look._changed, "wait_for", lambda ready, *left: waits.extend(left) or wait_for(ready, *left)
-        )
+        monkeypatch.setattr(look._changed, "wait_for", told_wait)
         assert look.get().error == "timeout"
         assert (waits, asked) == ([0.0], [1])
     finally:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
+from typing import Any
+from unittest.mock import AsyncMock
 
 import aiohttp
 import pytest
@@ -142,6 +144,8 @@ class Outside:
         self.status: int | None = 200
         self.body: object = {"jsonrpc": "2.0", "id": 1, "result": 7}
         self.asked = 0
+        self.url = ""
+        self.session: Any = None
 
     async def answer(self, _request: web.Request) -> web.Response:
         self.asked += 1
@@ -192,7 +196,7 @@ async def test_nodes_are_away_when_none_answers_usefully_and_a_refusal_is_an_ans
 async def test_a_price_source_is_away_when_it_fails_or_has_no_room_for_the_signer(outside):
     prices = JupiterPrices(outside.url, outside.session, api_key="", max_age_seconds=1.0)
     outside.body = {"somewhere": "a label"}
-    assert await prices.programs() == {"somewhere"}
+    assert await prices.programs() == frozenset({"somewhere"})
     assert prices.reach.told() == {"up": True, "failures": 0}
     for count, status in enumerate((500, 429), start=1):
         outside.status = status
@@ -203,7 +207,7 @@ async def test_a_price_source_is_away_when_it_fails_or_has_no_room_for_the_signe
     assert prices.reach.up is True
 
 
-async def test_what_is_lost_is_asked_again_until_it_answers_and_then_left_alone(world: World):
+async def test_what_is_lost_is_asked_again_until_it_answers_and_then_left_alone(world: World, monkeypatch):
     world.signer.nodes = nodes = world.nodes
     nodes.reach.answered()
     await world.signer.look_for_lost()
@@ -212,11 +216,11 @@ async def test_what_is_lost_is_asked_again_until_it_answers_and_then_left_alone(
     nodes.away = set(nodes.urls)
     await world.signer.look_for_lost()
     assert nodes.calls == ["getBlockHeight"]
-    asked = []
     world.prices.reach.lost()
-    world.prices.programs = lambda: asyncio.sleep(0, asked.append("programs"))
+    asked = AsyncMock(return_value=None)
+    monkeypatch.setattr(world.prices, "programs", asked)
     await world.signer.look_for_lost()
-    assert asked == ["programs"]
+    asked.assert_awaited_once_with()
 
 
 async def test_a_node_that_never_answers_does_not_keep_the_signer_from_telling_how_it_is(outside, monkeypatch):

@@ -33,6 +33,7 @@ OPENING = ("entry", "manual")
 CLOSING = ("stop_loss", "stale_trade", "by_hand", "reclaim")
 PURPOSES = (*OPENING, "dca", "take_profit", *CLOSING)
 SALES = ("take_profit", "stop_loss", "stale_trade", "by_hand")
+BUYS = (*OPENING, "dca")
 _SWAPS = tuple(purpose for purpose in PURPOSES if purpose != "reclaim")
 
 
@@ -74,8 +75,8 @@ def _execute(name: str, kind: str, **options: Any) -> Fault:
     return Fault(name, jupiter=(("jupiter_execute", kind, options),), routes=("execute",), purposes=_SWAPS)
 
 
-def _refused(name: str, kind: str, steps: tuple[str, ...] = REFUSED) -> Fault:
-    return Fault(name, steps, jupiter=(("jupiter_order", kind, {}),), purposes=_SWAPS)
+def _refused(name: str, kind: str, steps: tuple[str, ...] = REFUSED, purposes: tuple[str, ...] = _SWAPS) -> Fault:
+    return Fault(name, steps, jupiter=(("jupiter_order", kind, {}),), purposes=purposes)
 
 
 _UNSENT: tuple[str, tuple[str, ...], Mapping[str, Any]] = ("not_sent", _BOTH, {})
@@ -111,6 +112,7 @@ FAULTS = (
     _jupiter("429 of jupiter", "rate_limit", count=1),
     _jupiter("503 of jupiter", "server_error", count=2),
     _jupiter("jupiter cuts connections", "disconnect", count=2),
+    _jupiter("jupiter hangs", "hang", duration_seconds=1.0),
     _jupiter("jupiter is slow", "latency", latency_ms=700, count=2),
     Fault(
         "old blockhash of jupiter",
@@ -151,9 +153,20 @@ FAULTS = (
     ),
     Fault("a fork", FORKED, turn=("after:landed", "fork")),
     Fault("the price is gone", FAILING, turn=("before:send", "price"), purposes=SALES),
+    Fault(
+        "the price is gone, lost answer, late history",
+        ("unresolved", "landed"),
+        nodes=(("answer_lost", _BOTH, {"count": 2}), ("history_lag", _BOTH, {"slots": 75})),
+        turn=("before:send", "price"),
+        routes=("node",),
+        purposes=SALES,
+    ),
     _refused("foreign fee payer", "replaced_fee_payer", UNBUILT),
-    _refused("drained wallet", "drained_wallet"),
-    _refused("other destination", "swapped_destination"),
+    # A buy does not come as far as the signer: nobody could sell behind it, says the token's judge.
+    _refused("drained wallet", "drained_wallet", UNBUILT, BUYS),
+    _refused("drained wallet", "drained_wallet", REFUSED, SALES),
+    _refused("other destination", "swapped_destination", UNBUILT, BUYS),
+    _refused("other destination", "swapped_destination", REFUSED, SALES),
     _refused("added instruction", "added_instruction"),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -54,6 +55,8 @@ class Relay:
 
     def close(self) -> None:
         """Give up the lead and let go of every connection."""
+        if self._connection is not None:
+            unlock(self._connection)
         self._close_connection()
         self._ears.close()
 
@@ -89,6 +92,13 @@ class Relay:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def unlock(connection: psycopg.Connection[Any]) -> None:
+    """Give up a session's locks before it is closed: PostgreSQL takes a moment to end what its client has left."""
+    if not connection.closed:
+        with suppress(psycopg.Error):
+            connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _publish(rows: list[tuple[Any, ...]]) -> bool:

@@ -117,6 +117,8 @@ class Intake:
 
     def close(self) -> None:
         """Give up the lead and let go of every connection."""
+        if self._connection is not None:
+            relay.unlock(self._connection)
         self._close_connection()
         self._ears.close()
 

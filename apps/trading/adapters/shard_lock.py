@@ -53,6 +53,7 @@ class ShardLock:
     def release(self) -> None:
         """Give the locks up and let go of the connection."""
         if self._connection is not None:
+            relay.unlock(self._connection)
             self._connection.close()
             self._connection = None
 

@@ -34,6 +34,7 @@ from apps.trading import admin_dead_tokens as dead_token_pages  # noqa: F401 - r
 from apps.trading import admin_exits as exits_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_figures as figures
 from apps.trading import admin_limits as limits_pages  # noqa: F401 - registers its pages
+from apps.trading import admin_order_cells as order_cells
 from apps.trading import admin_orders as orders_pages  # noqa: F401 - registers its pages
 from apps.trading import admin_story as stories
 from apps.trading import errors
@@ -306,6 +307,14 @@ class SignalExecutionAdmin(base.LongTableAdmin):
     search_help_text = "Signal number, symbol, whole mint, agent or code"
     # Newest first along the unique index: this is the longest table of the desk.
     ordering = ("-signal_id", "-agent_id")
+    fields = (
+        columns.column("In words", lambda row: order_cells.reasons(row), name="in_words"),
+        columns.column("Live order", lambda row: order_cells.order_link(row), name="live_order"),
+        columns.column(
+            "Token safety", lambda row: order_cells.evidence(order_cells.order_of(row)), name="token_safety"
+        ),
+        *(field.name for field in SignalExecution._meta.concrete_fields),
+    )
 
 
 @admin.register(ClosedTrade)

@@ -11,11 +11,11 @@ from apps.core import formatting
 from apps.core.adminkit import cells
 from apps.core.money import MONEY, divide
 from apps.trading import presentation
-from apps.trading.domain import eligibility, entry_rules, marks
+from apps.trading.domain import marks
 from apps.trading.domain.marks import Mark
 from apps.trading.models import ClosedTrade, CloseReason, ExitIntent, Position, SignalExecution, State, TradingState
 from apps.trading.presentation import PositionFills
-from apps.trading.services import gate
+from apps.trading.services import reason_words
 from apps.wallets.models import Origin
 
 STALE_SECONDS = 10
@@ -91,7 +91,7 @@ def stop_of(position: Position) -> Any:
 def reasons(execution: SignalExecution) -> Any:
     """Every reason as a word, with its sentence on hover where the rules have one."""
     codes = execution.reasons or ([execution.code] if execution.code else [])
-    return cells.words(codes, explained={**eligibility.REASONS, **entry_rules.MESSAGES, **gate.MESSAGES})
+    return cells.words(codes, explained=reason_words.SENTENCES)
 
 
 def decision_delay(execution: SignalExecution) -> Any:

@@ -18,6 +18,7 @@ from unfold.enums import ActionVariant
 
 from apps.accounts.operators import operator_of
 from apps.core.adminkit import base, buttons, cells, columns
+from apps.trading import admin_order_cells as order_cells
 from apps.trading.models import Order, OrderPurpose, OrderSide, OrderStatus
 from apps.trading.services.live import by_hand
 
@@ -30,8 +31,8 @@ _MOMENTS = (
     ("last_sent_at", "Sent last", "info"),
     ("landed_at", "Landed", "success"),
 )
-#: Signed bytes are the orders process's to open and to send, sealed or not.
-_KEPT_TO_ITSELF = ("sealed_transaction",)
+#: Signed bytes are the orders process's to open and to send, sealed or not. The signature is shown as a link.
+_NOT_SHOWN = ("sealed_transaction", "signature")
 
 
 class DeclareExpiredForm(buttons.ConfirmForm):
@@ -73,7 +74,10 @@ class OrderAdmin(base.ReadOnlyAdmin):
     actions_detail = ("declare_expired",)
     fields = (
         columns.column("Story", lambda order: story_of(order), name="story"),
-        *(field.name for field in Order._meta.concrete_fields if field.name not in _KEPT_TO_ITSELF),
+        columns.column("Money", lambda order: order_cells.money(order), name="money"),
+        columns.column("Signature", lambda order: order_cells.signature(order.signature), name="linked_signature"),
+        columns.column("Token safety", lambda order: order_cells.evidence(order), name="token_safety"),
+        *(field.name for field in Order._meta.concrete_fields if field.name not in _NOT_SHOWN),
     )
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
@@ -114,5 +118,5 @@ def story_of(order: Order) -> SafeString:
     shown = format_html_join(
         "", '<li class="sd-story-{}"><div>{}</div><div><p><strong>{}</strong></p></div></li>', items
     )
-    why = f"{order.code}: {order.detail}" if order.detail else order.code
-    return format_html('<ol class="sd-story">{}</ol><p class="sd-story-source">{}</p>', shown, why)
+    why = order_cells.why(order.code, order.detail) if order.code else ""
+    return format_html('<ol class="sd-story">{}</ol><p>{}</p>', shown, why)

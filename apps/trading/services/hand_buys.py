@@ -25,7 +25,7 @@ from apps.trading.errors import BuyPending, EntryRefused
 from apps.trading.models import Order, OrderStatus
 from apps.trading.selectors import candidates
 from apps.trading.selectors.candidates import Candidate
-from apps.trading.services import booking, entry_orders, gate, quoting
+from apps.trading.services import booking, entry_orders, gate, quoting, reason_words
 from apps.trading.services.booking import EntryOrder, TokenView
 from apps.trading.services.quoting import Share, Wanted
 from apps.trading.services.verdicts import Outcome
@@ -247,4 +247,6 @@ _MESSAGES = {
 
 def _refusal(code: str, cause: str | None = None) -> EntryRefused:
     message = _MESSAGES.get(code, "The buy was refused.")
+    if code == booking.EXECUTION_FAILED and cause is not None and (said := reason_words.sentence(cause)):
+        message = f"Nothing was bought. {said}"
     return EntryRefused(code, message, **({"cause": cause} if cause else {}))

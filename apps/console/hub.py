@@ -1,7 +1,7 @@
 """The hub of a web process: one Redis subscription, and a loop over its own sockets that never waits for any of them.
 
 Clients join with a scope; the hub indexes them by stream. When Redis comes back after it was away, and when a stream is
-found to be behind PostgreSQL, clients get a new snapshot.
+found to be behind PostgreSQL, clients get a new snapshot. What stands beside positions is `panels`' to refresh.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from django.conf import settings
 
 from apps.console import ears
 from apps.console.clients import NORMAL_END, POLICY_VIOLATION, Client, Delta, FeedUnavailable, Scope, Snapshot
-from apps.console.frames import Price, PriceBatch, message_frame, now_text, text_frame
+from apps.console.frames import Price, PriceBatch, now_text, text_frame
+from apps.console.panels import Panels
 from apps.console.recent_prices import RecentPrices
 from apps.core.feed import FEED_CHANNEL
 from apps.core.outbox import agent_stream
@@ -30,11 +31,6 @@ log = structlog.get_logger(__name__)
 PING_SECONDS = 30.0
 SILENT_SECONDS = 60.0
 CHECK_SECONDS = 10.0
-PANEL_SECONDS = 1.0
-#: Exits fall due and prices stop without any message: a panel is never older than this.
-PANEL_AT_MOST_SECONDS = 5.0
-PANEL_RESTS = 9
-LONGEST_REST_SECONDS = 10.0
 RECONNECT_SECONDS = 0.5
 RELOAD_SPREAD_SECONDS = 1.0
 WITHOUT_REDIS_SECONDS = 5.0
@@ -75,7 +71,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._reading: dict[Scope, asyncio.Task[Snapshot]] = {}
         self._turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
-        self._dirty: dict[Scope, None] = {}
+        self._panels = Panels(sources, self._clients)
         self._behind: dict[str, int] = {}
         self._next_refresh = 0.0
         self.connected = False
@@ -105,8 +101,10 @@ class Hub:
     def start(self) -> None:
         """Start listening; once is enough."""
         if not self._tasks:
-            loops = (self._listen, self._ping, self._check, self._refresh_panels, self._sweep)
-            self._tasks = [asyncio.create_task(_keep_running(loop), name=f"feed{loop.__name__}") for loop in loops]
+            loops = (self._listen, self._ping, self._check, self._panels.refresh, self._sweep)
+            self._tasks = [
+                asyncio.create_task(_keep_running(loop), name=f"feed_{loop.__name__.strip('_')}") for loop in loops
+            ]
 
     async def stop(self) -> None:
         """Say goodbye (1000) to every client and stop."""
@@ -134,7 +132,7 @@ class Hub:
         if client.scope.desk:
             self._desk.add(client)
         self.regroup(client)
-        self._mark_dirty(client.scope)
+        self._panels.mark(client.scope)
         if client.scope.wide and not self.connected:
             client.say("feed_state", {"live": False, "timestamp": now_text()})
         client.start()
@@ -222,7 +220,7 @@ class Hub:
                     self._hear(client, [agent_stream(payload["agentId"])])
         for client in touched:
             client.flush()
-            self._mark_dirty(client.scope)
+            self._panels.mark(client.scope)
 
     def _reload_watchers(self, agent_id: str) -> None:
         """Let those who watch an agent that is no more find out: it is told to its owner, not on its own stream."""
@@ -255,7 +253,7 @@ class Hub:
         spread = RELOAD_SPREAD_SECONDS if len(self._clients) > 1 else 0.0
         for client in self._clients:
             loop.call_later(random.random() * spread, client.reload)  # noqa: S311
-            self._mark_dirty(client.scope)
+            self._panels.mark(client.scope)
 
     async def _listen(self) -> None:
         while True:
@@ -295,7 +293,7 @@ class Hub:
         for client in list(self._clients):
             if client.scope.wide and client.live:
                 client.reload()
-                self._mark_dirty(client.scope)
+                self._panels.mark(client.scope)
 
     def _tell_state(self, *, live: bool) -> None:
         for client in list(self._clients):
@@ -362,44 +360,6 @@ class Hub:
                 client.reload()
             suspects |= late
         self._behind = suspects
-
-    def _mark_dirty(self, scope: Scope) -> None:
-        if scope.wide:
-            self._dirty[scope] = None
-
-    async def _refresh_panels(self) -> None:
-        """Rebuild what wide clients see beside positions: at most once a second, and every five without a reason.
-
-        Rests nine times as long as it took: a desk of very many positions is summed up less often.
-        """
-        next_round = rest = 0.0
-        while True:
-            await asyncio.sleep(min(max(PANEL_SECONDS, rest), LONGEST_REST_SECONDS))
-            now = asyncio.get_running_loop().time()
-            if now >= next_round:
-                next_round = now + PANEL_AT_MOST_SECONDS
-                for client in self._clients:
-                    self._mark_dirty(client.scope)
-            dirty, self._dirty = self._dirty, {}
-            watching: dict[Scope, list[Client]] = {scope: [] for scope in dirty}
-            for client in self._clients:
-                if client.scope.wide and client.scope in watching:
-                    watching[client.scope].append(client)
-            for scope, clients in watching.items():
-                if clients:
-                    await self._show_panel(scope, clients)
-            rest = PANEL_RESTS * (asyncio.get_running_loop().time() - now)
-
-    async def _show_panel(self, scope: Scope, clients: Iterable[Client]) -> None:
-        try:
-            panel = await self._sources.panel(scope)
-        except FeedUnavailable as error:
-            log.warning("feed_panel_failed", error=str(error))
-            self._mark_dirty(scope)
-            return
-        frame = message_frame("desk_update", {**panel, "timestamp": now_text()})
-        for client in clients:
-            client.show_panel(frame)
 
 
 def _heard_of(reading: asyncio.Task[Snapshot]) -> None:

@@ -114,10 +114,10 @@ def test_checks_of_a_token_are_at_least_thirty_seconds_apart(market):
     ],
 )
 def test_a_failed_call_is_no_evidence_and_says_nothing_against_it(market, monkeypatch, source, kind, options):
-    monkeypatch.setattr(dead_tokens, "PRICE_SECONDS", 1.0)
-    monkeypatch.setattr(dead_tokens, "QUOTE_SECONDS", 0.5)
     token = dead(market)
     dead_tokens.check()
+    monkeypatch.setattr(dead_tokens, "PRICE_SECONDS", 1.0)
+    monkeypatch.setattr(dead_tokens, "QUOTE_SECONDS", 0.5)
     market.fault(source, kind, **options)
     assert check_again() == [Finding.UNKNOWN]
     row = DeadToken.objects.get(mint=token.mint)

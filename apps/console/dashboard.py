@@ -23,6 +23,7 @@ from apps.prices import selectors as prices
 from apps.prices.selectors import Polling
 from apps.trading.models import CloseReason, State
 from apps.trading.selectors import marks
+from apps.trading.services import going_live
 from apps.wallets import selectors as wallets
 
 PRICE_LATE_SECONDS = 10
@@ -77,6 +78,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "unwatchable": exit_figures.unwatchable(held)[:ROWS],
         "dead": exit_figures.dead_tokens(limit=ROWS),
         "unexplained": list(wallets.list_unexplained()[:ROWS]),
+        "unready": going_live.list_unready()[:ROWS],
         "switched": [row for row in switched if row.agent_id is not None],
     }
     return {

@@ -71,8 +71,9 @@ def signature(text: str | None) -> SafeString:
         return cells.DASH
     address = explorers.here(text)
     if address is None:
-        return format_html('<span data-copy="{}" title="Click to copy">{}</span>', text, text)
-    return format_html('<a class="sd-link" href="{}" target="_blank" rel="noopener noreferrer">{}</a>', address, text)
+        return format_html('<span class="sd-signature" data-copy="{}" title="Click to copy">{}</span>', text, text)
+    link = '<a class="sd-link sd-signature" href="{}" target="_blank" rel="noopener noreferrer">{}</a>'
+    return format_html(link, address, text)
 
 
 def order_of(execution: SignalExecution) -> Order | None:

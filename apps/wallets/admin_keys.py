@@ -40,7 +40,7 @@ class LiveKeyAdmin(SignerButtons, base.ReadOnlyAdmin):
     list_display = (
         columns.address("address", "Address"),
         "name",
-        columns.badge("network", "Network", Network),
+        columns.column("Money", lambda key: money_of(key), name="money", order="network"),
         columns.badge("source", "From", KeySource),
         columns.column(
             "State",
@@ -81,6 +81,12 @@ class LiveKeyAdmin(SignerButtons, base.ReadOnlyAdmin):
     def allow(self, request: HttpRequest, key: LiveKey, values: dict[str, Any]) -> str:
         live_keys.allow(key=key, user=values["user"], actor=operator_of(request))
         return f"{values['user']} may assign {formatting.address(key.address)} now."
+
+
+def money_of(key: LiveKey) -> Any:
+    """Whether the key's network has real money; which test network or chain it is, the header says."""
+    real = key.network == Network.MAINNET
+    return cells.label("real money", "danger") if real else cells.label("no real money", "info")
 
 
 @admin.register(LiveKeyGrant)

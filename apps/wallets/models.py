@@ -382,7 +382,7 @@ class WalletDifference(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.difference:+f} {self.symbol or self.mint}"
+        return f"{self.difference.normalize(MONEY):+f} {self.symbol or self.mint}"
 
     @property
     def difference(self) -> Decimal:

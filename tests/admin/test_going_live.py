@@ -106,3 +106,22 @@ def test_the_agents_form_cannot_change_the_mode(client: Client):
     agent = ready()
     url = reverse("admin:agents_agent_change", args=[agent.pk])
     assert 'name="trading_mode"' not in client.get(url).content.decode()
+
+
+def test_an_agent_that_a_program_made_live_without_a_wallet_says_so_on_its_page_and_at_home(client: Client):
+    agent = factories.make_agent(trading_mode="live")
+    there = reverse("admin:agents_agent_change", args=[agent.pk])
+    said = "This agent is live and buys nothing. The agent has no live wallet: assign one first."
+
+    assert said in client.get(there).content.decode()
+    at_home = client.get(reverse("admin:index")).content.decode()
+    assert there in at_home.partition("Agents that are live and buy nothing")[2]
+
+    key = factories.make_live_key(loaded=False)
+    factories.make_wallet(agent, wallet_type="live", address=key.address)
+    assert "The signer has no key for the agent&#x27;s live wallet" in client.get(there).content.decode()
+
+    key.loaded = True
+    key.save()
+    assert "buys nothing" not in client.get(there).content.decode()
+    assert "buy nothing" not in client.get(reverse("admin:index")).content.decode()

@@ -26,7 +26,7 @@ from apps.trading import admin as trading
 from apps.trading.models import ClosedTrade, Position, SignalExecution, State
 from apps.trading.services import going_live
 from apps.wallets import admin as wallets
-from apps.wallets.models import Balance, LiveKey, Transaction, Wallet
+from apps.wallets.models import Balance, LiveKey, Network, Transaction, Wallet
 from apps.wallets.services import assignments
 from apps.wallets.services.wallets import wallet_for
 
@@ -39,7 +39,9 @@ class LiveWalletForm(buttons.ConfirmForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         choice: Any = self.fields["key"]
-        choice.label_from_instance = lambda key: f"{key} · {key.address} ({key.network})"
+        choice.label_from_instance = lambda key: (
+            f"{key} · {key.address} ({'real' if key.network == Network.MAINNET else 'no real'} money)"
+        )
 
 
 class AgentWallets(tables.OwnedTable, wallets.WalletAdmin):
@@ -132,7 +134,11 @@ class AgentPage(AgentAdmin):
         agent = self.get_object(request, object_id)
         summary: dict[str, Any] = {"show_save_and_add_another": False}
         if agent is not None:
-            summary |= {"summary": figures.money(agent.pk), "agent": agent}
+            summary |= {
+                "summary": figures.money(agent.pk),
+                "agent": agent,
+                "unready": going_live.find_unready(agent),
+            }
         response: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **summary})
         return response
 

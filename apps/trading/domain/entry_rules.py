@@ -37,7 +37,7 @@ ALLOWED = "ALLOWED"
 MESSAGES: dict[str, str] = {
     AGENT_NOT_FOUND: "The agent does not exist.",
     CONFIG_ERROR: "The agent's configuration cannot be loaded.",
-    WALLET_NOT_FOUND: "The agent has no such wallet.",
+    WALLET_NOT_FOUND: "The agent has no wallet of the mode it trades in: assign one.",
     WALLET_MISMATCH: "The wallet belongs to another agent.",
     WALLET_NOT_LOADED: "The live wallet's key is not loaded.",
     WALLET_NOT_RECONCILED: "The chain holds another amount than the wallet's books say, unexplained.",

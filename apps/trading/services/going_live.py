@@ -47,11 +47,29 @@ class Prospect:
     @property
     def refusal(self) -> Conflict | None:
         """Why the agent cannot go live, or None."""
-        if self.wallet is None:
-            return Conflict(LIVE_WALLET_MISSING, "The agent has no live wallet: assign one first.")
-        if not self.loaded:
-            return Conflict(WALLET_NOT_LOADED, "The signer has no key for the agent's live wallet: load or unlock it.")
+        return _refusal(self.wallet, self.loaded)
+
+
+def list_unready() -> list[tuple[Agent, Conflict]]:
+    """Return the agents that are live and can buy nothing, with why: over the API a mode is only a field."""
+    live = list(Agent.objects.filter(trading_mode=TradingMode.LIVE, archived_at=None).order_by("name", "pk"))
+    wallets = {
+        wallet.agent_id: wallet
+        for wallet in Wallet.objects.filter(agent__in=live, wallet_type=TradingMode.LIVE, released_at=None)
+    }
+    addresses = [wallet.address for wallet in wallets.values()]
+    loaded = set(LiveKey.objects.filter(address__in=addresses, loaded=True).values_list("address", flat=True))
+    found = [(agent, wallets.get(agent.pk)) for agent in live]
+    told = [(agent, _refusal(wallet, wallet is not None and wallet.address in loaded)) for agent, wallet in found]
+    return [(agent, refusal) for agent, refusal in told if refusal is not None]
+
+
+def find_unready(agent: Agent) -> Conflict | None:
+    """Return why an agent that is live can buy nothing; None when it can, or trades in simulation."""
+    if agent.trading_mode != TradingMode.LIVE or agent.archived_at is not None:
         return None
+    wallet = Wallet.objects.filter(agent=agent, wallet_type=TradingMode.LIVE, released_at=None).first()
+    return _refusal(wallet, _is_loaded(wallet))
 
 
 def look_ahead(agent: Agent) -> Prospect:
@@ -80,7 +98,7 @@ def go_live(*, agent: Agent, actor: User | None, seen: Mapping[str, Any]) -> Age
     with database.atomic():
         locks.lock_states([agent.pk])
         wallet = Wallet.objects.filter(agent=agent, wallet_type=TradingMode.LIVE, released_at=None).first()
-        refusal = Prospect(wallet, _is_loaded(wallet), Decimal(0), None, None, Bounds(), Bounds()).refusal
+        refusal = _refusal(wallet, _is_loaded(wallet))
         if refusal is not None:
             raise refusal
         before = agent.trading_mode
@@ -94,6 +112,14 @@ def go_live(*, agent: Agent, actor: User | None, seen: Mapping[str, Any]) -> Age
             after={"trading_mode": agent.trading_mode, "seen": dict(seen)},
         )
     return agent
+
+
+def _refusal(wallet: Wallet | None, loaded: bool) -> Conflict | None:
+    if wallet is None:
+        return Conflict(LIVE_WALLET_MISSING, "The agent has no live wallet: assign one first.")
+    if not loaded:
+        return Conflict(WALLET_NOT_LOADED, "The signer has no key for the agent's live wallet: load or unlock it.")
+    return None
 
 
 def _is_loaded(wallet: Wallet | None) -> bool:

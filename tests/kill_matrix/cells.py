@@ -94,8 +94,8 @@ FAULTS = (
     _nodes("one node is not healthy", "unhealthy", _ONE),
     _nodes("lagging status", "status_lag", _TWO, slots=20),
     _nodes("lagging history", "history_lag", _ONE, slots=20),
-    _nodes("lies that it failed", "lying", _TWO, says="failed"),
-    # While one of two nodes denies it nothing is final: orders stay landed until the lie is over.
+    # While two nodes contradict each other nothing is booked, and while one denies it nothing is final.
+    Fault("lies that it failed", (*LANDING[:-2], "unresolved"), nodes=(("lying", _TWO, {"says": "failed"}),)),
     Fault("lies that it is not there", LANDING[:-1], nodes=(("lying", _ONE, {"says": "nothing"}),)),
     _nodes("lies that it landed", "lying", _TWO, says="landed"),
     _nodes("height too high", "wrong_height", _ONE, blocks=500),
@@ -138,6 +138,14 @@ FAULTS = (
         "never sent on, and one lies",
         EXPIRING,
         nodes=(_UNSENT, ("wrong_height", _TWO, {"blocks": 500})),
+        expires=True,
+        routes=("node",),
+    ),
+    # What one node alone shows is booked after a while, and taken back when nobody shows it any more.
+    Fault(
+        "never sent on, and one says it landed",
+        ("sent", "send", "landed"),
+        nodes=(_UNSENT, ("lying", _TWO, {"says": "landed"})),
         expires=True,
         routes=("node",),
     ),

@@ -25,6 +25,7 @@ from tests.kill_matrix.cells import CLOSING, OPENING, Cell
 from tests.kill_matrix.market import Market
 from tests.kill_matrix.processes import KillableServices
 from tests.kill_matrix.traders import Trader, Wish
+from tests.trading.closing import differences
 
 #: Until an order is at its point, until its fault is over, and until everything about it has ended.
 POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 20.0, 2.5, 90.0
@@ -63,6 +64,7 @@ class World:
     was_reached: bool = False
     ended: str = ""
     traders: list[Trader] = field(default_factory=list)
+    _known: frozenset[str] = frozenset()
 
     def start(self) -> None:
         """Make the database, fund the wallets, start the processes."""
@@ -86,6 +88,7 @@ class World:
         if len(self.traders) > 2:
             self.traders.pop()
         self.orders.restart()
+        self._known = frozenset(differences())
 
     def last_words(self) -> str:
         os.kill(self.orders.pid, signal.SIGUSR1)
@@ -145,7 +148,7 @@ class World:
             time.sleep(_LOOK_SECONDS)
         for wish in wishes:
             own = {str(each.signature) for each in wish.attempts()}
-            truths.check(self.market, wish, self._history(wish.trader) - own)
+            truths.check(self.market, wish, self._history(wish.trader) - own, self._known)
         if purpose not in OPENING and not flat:
             self._make_fit(purpose)
 
@@ -279,7 +282,7 @@ class World:
         while True:
             standing = self._standing(course.wish.trader)
             try:
-                truths.check(self.market, course.wish, course.before)
+                truths.check(self.market, course.wish, course.before, self._known)
             except AssertionError:
                 trader = course.wish.trader
                 if self._standing(trader) == standing and not truths.unfinished(trader):

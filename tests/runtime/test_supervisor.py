@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import redis
 
 from config.runtime import discover
 from config.runtime import home as homes
+from config.runtime.child import STOP_SECONDS
 from tests.desk import ROOT, Desk, wait_until
 
 PROCFILE = """
@@ -92,7 +92,7 @@ def test_names_are_aligned_and_coloured_on_a_terminal_only(desk: Desk) -> None:
     process.send_signal(signal.SIGINT)
     thread = threading.Thread(target=_drain, args=(master,), daemon=True)
     thread.start()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     prefixes = dict(re.findall(rb"\033\[38;5;(\d+)m(\S+ +)\|\033\[0m", shown))
     assert {b"postgres   ", b"redis      ", b"worker-one "} <= set(prefixes.values())
     assert len(prefixes) == len(set(prefixes.values()))
@@ -114,11 +114,12 @@ def test_killed_postgres_comes_back_with_every_acknowledged_row(running: Desk) -
         connection.execute("CREATE TABLE ticks (n integer)")
         former = running.pid("postgres")
         killer = threading.Timer(0.4, running.kill, ["postgres"])
-        killer.start()
         with pytest.raises(psycopg.OperationalError):
             while True:
                 connection.execute("INSERT INTO ticks VALUES (%s)", [acknowledged])
                 acknowledged += 1
+                if acknowledged == 10:
+                    killer.start()
     assert former is not None
     running.wait_restarted("postgres", former)
 
@@ -130,7 +131,7 @@ def test_killed_postgres_comes_back_with_every_acknowledged_row(running: Desk) -
         except psycopg.OperationalError:
             return None
 
-    assert acknowledged > 10
+    assert acknowledged >= 10
     assert wait_until(stored) in (acknowledged, acknowledged + 1)  # the last one may have landed unanswered
     assert "postgres was ended by SIGKILL" in running.output()
 
@@ -161,13 +162,12 @@ def test_ctrl_c_stops_everything_within_seconds(desk: Desk) -> None:
     with desk:
         assert desk.process is not None
         assert desk.leftovers()
-        began = time.monotonic()
         desk.interrupt()
-        assert desk.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert desk.process.wait(60) == 0
         assert desk.leftovers() == []
         assert desk.record() == {}
         assert "database system is shut down" in desk.output()
+        assert "and is killed" not in desk.output()
 
 
 def test_second_ctrl_c_kills_what_does_not_stop(desk: Desk, procfile: Path) -> None:
@@ -179,10 +179,9 @@ def test_second_ctrl_c_kills_what_does_not_stop(desk: Desk, procfile: Path) -> N
         wait_until(lambda: "deaf" in desk.output())
         desk.interrupt()
         wait_until(lambda: desk.pid("web") is None)
-        began = time.monotonic()
         desk.interrupt()
-        assert desk.process.wait(10) == 0
-        assert time.monotonic() - began < 4
+        assert desk.process.wait(60) == 0
+        assert f"did not stop within {STOP_SECONDS:.0f} seconds" not in desk.output()
         assert desk.leftovers() == []
 
 
@@ -333,7 +332,7 @@ def test_stalled_terminal_does_not_stop_the_desk(desk: Desk, procfile: Path, tmp
     wait_until(lambda: desk.record().get("ready"))
     process.send_signal(signal.SIGTERM)
     threading.Thread(target=_drain, args=(reader,), daemon=True).start()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_commands_find_the_running_stack_by_themselves(desk: Desk) -> None:

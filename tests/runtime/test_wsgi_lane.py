@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -59,7 +59,7 @@ def ask(application: Any) -> list[dict[str, Any]]:
 
 
 def heard(logs: list[Any]) -> list[Any]:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while not logs and time.monotonic() < until:
         time.sleep(0.01)
     return [(entry["event"], type(entry["exc_info"])) for entry in logs]
@@ -85,7 +85,7 @@ def hanging() -> Iterator[Any]:
     over = threading.Event()
 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
-        over.wait(10)
+        over.wait(60)
         start_response("200 OK", [])
         return [b"late"]
 
@@ -93,10 +93,13 @@ def hanging() -> Iterator[Any]:
     over.set()
 
 
-async def cancelled_while_waiting(asked: Any) -> None:
+async def cancelled_while_waiting(asked: Any, under_way: Callable[[], bool] = lambda: True) -> None:
     """Ask, and cancel the request as the server does when it stops."""
     request = asyncio.ensure_future(asked)
     await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while not under_way():
+            await asyncio.sleep(0.01)
     request.cancel()
     await request
 
@@ -124,8 +127,8 @@ def test_a_stream_still_under_way_when_the_server_stops_ends_without_a_word() ->
     async def send(_message: dict[str, Any]) -> None:
         await asyncio.sleep(0)
 
-    asyncio.run(cancelled_while_waiting(stream(parts, send, stay)))
-    until = time.monotonic() + 5
+    asyncio.run(cancelled_while_waiting(stream(parts, send, stay), lambda: parts.asked > 0))
+    until = time.monotonic() + 60
     while not parts.closed and time.monotonic() < until:
         time.sleep(0.01)
     assert parts.closed
@@ -152,7 +155,7 @@ class Parts:
         self.closed = True
 
 
-async def stream(application: Any, send: Any, receive: Any, *, stalled_seconds: float = 5.0) -> None:
+async def stream(application: Any, send: Any, receive: Any, *, stalled_seconds: float = 60.0) -> None:
     lane = wsgi_lane.StreamLane(application, threads=1, name="test", stalled_seconds=stalled_seconds)
     await lane(SCOPE, b"", receive, send)
 

@@ -203,7 +203,7 @@ def running_sandbox(*arguments: str, environment: dict[str, str] | None = None) 
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         finally:
             process.kill()
             process.wait()

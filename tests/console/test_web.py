@@ -33,7 +33,7 @@ def waiting_requests(web: WebProcess, count: int, method: str, path: str, header
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             taken.set()
-            let_go.wait(30)
+            let_go.wait(60)
         connection.close()
 
     def ask() -> None:
@@ -41,7 +41,7 @@ def waiting_requests(web: WebProcess, count: int, method: str, path: str, header
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert taken.wait(10)
+    assert taken.wait(60)
     askers = [threading.Thread(target=ask) for _ in range(count)]
     for thread in askers:
         thread.start()

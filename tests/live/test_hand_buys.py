@@ -49,7 +49,7 @@ def test_a_live_buy_by_hand_answers_with_what_landed(token):
     process = soon(lambda order: settling.settle_landed([(order.pk, trading.landed(trading.sign(order)))]))
 
     result = hand_buys.buy_by_hand(agent=agent, token_address=token.mint, actor=agent.user)
-    process.join(10)
+    process.join(60)
 
     order = Order.objects.get()
     assert (order.purpose, order.requested_by_id) == (OrderPurpose.MANUAL, agent.user.pk)
@@ -64,7 +64,7 @@ def test_a_live_buy_that_does_not_land_says_why(token):
 
     with pytest.raises(EntryRefused) as refused:
         hand_buys.buy_by_hand(agent=agent, token_address=token.mint, actor=agent.user)
-    process.join(10)
+    process.join(60)
 
     assert (refused.value.code, refused.value.details["cause"]) == ("EXECUTION_FAILED", "BUILD_REFUSED")
     assert not Position.objects.exists()

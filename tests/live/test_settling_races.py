@@ -33,7 +33,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
     gate, results = threading.Barrier(len(works)), [None] * len(works)
 
     def run(place: int, work: Callable[[], Any]) -> None:
-        gate.wait(5)
+        gate.wait(60)
         try:
             results[place] = work()
         finally:
@@ -43,7 +43,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     return results
 
 

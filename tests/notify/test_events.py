@@ -94,12 +94,12 @@ def test_a_booking_that_commits_late_is_told_although_later_ones_were_told_befor
         with transaction.atomic():
             outbox.append([alert(slow, "SLOW")])
             appended.set()
-            let_go.wait(10)
+            let_go.wait(60)
         connection.close()
 
     thread = threading.Thread(target=slow_booking)
     thread.start()
-    appended.wait(10)
+    appended.wait(60)
     tell(alert(quick, "QUICK"))
     assert desk_intake.run() == 1
     assert desk_intake.run() == 0
@@ -119,13 +119,13 @@ def test_events_of_a_stream_are_told_in_its_order_whichever_transaction_began_fi
         with transaction.atomic():
             factories.make_token("WRITTEN-FIRST")
             began.set()
-            first_done.wait(10)
+            first_done.wait(60)
             outbox.append([alert(user, "SECOND")])
         connection.close()
 
     thread = threading.Thread(target=later_booking)
     thread.start()
-    began.wait(10)
+    began.wait(60)
     tell(alert(user, "FIRST"))
     first_done.set()
     thread.join()

@@ -207,7 +207,7 @@ def test_two_processes_do_not_make_the_same_candles_at_once() -> None:
         bulk.fetch_all(candles._LOCK)
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert made == [0]
     candles.forget()
     assert make(400) == 7 * 5 + 7

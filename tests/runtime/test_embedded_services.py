@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from redis.retry import Retry
 from config.runtime import home as homes
 from config.runtime import postgres as postgres_module
 from config.runtime.embedded import SCRATCH_PREFIX, EmbeddedServices, scratch_services, services
+from config.runtime.environment import ROOT
 from config.runtime.errors import StartError
 from config.runtime.postgres import Postgres
 from config.runtime.users import service_user
@@ -203,7 +205,7 @@ def test_server_a_former_owner_left_running_is_stopped_in_order(home: Path) -> N
     with psycopg.connect(server.url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     replace(server, port=server.port).prepare()
-    assert former.wait(5) == 0
+    assert former.wait(60) == 0
     now = start(server)
     with psycopg.connect(server.url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
@@ -280,3 +282,20 @@ def test_moved_home_says_where_its_data_are(tmp_path: Path) -> None:
             homes.open_home(closed / "moved", service_user())
     finally:
         homes.remove(closed / "moved")
+
+
+def test_a_command_on_a_stopped_desk_has_the_secret_the_operator_kept(home: Path) -> None:
+    """What was sealed elsewhere is to be restored with the SECRET_KEY that sealed it, though this home made its own."""
+    told = subprocess.run(
+        [sys.executable, "-m", "config.runtime", "stopped", "--", sys.executable, "-c", _TELL_SECRETS],
+        env={**os.environ, "SOLDESK_HOME": str(home), "SECRET_KEY": "k" * 50, "DATABASE_URL": "", "REDIS_URL": ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert told[0] == "k" * 50
+    assert len(told[1]) > 20
+
+
+_TELL_SECRETS = "import os; print(os.environ['SECRET_KEY'], os.environ['JWT_SECRET'])"

@@ -54,7 +54,7 @@ def test_every_agent_gets_one_verdict_whatever_is_killed(desk: Desk, trader: dic
         wait_until(partial(_sent, sender, desk, mint))
         time.sleep(delay)
         former = desk.kill(victim)
-        sender.wait(15)
+        sender.wait(60)
         desk.wait_restarted(victim, former, RECOVERY_SECONDS)
         post_until_taken(desk, key, mint)
 

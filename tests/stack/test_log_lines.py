@@ -56,7 +56,7 @@ class Running:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_every_shard_is_a_process_that_locks_its_slots_and_is_known_to_health(sh
         )
     )
     assert held == {f"soldesk-watch-{shard}": list(range(shard, SLOTS, SHARDS)) for shard in range(SHARDS)}
-    health = httpx.get(f"http://127.0.0.1:{shared.desk.port}/api/v1/health", timeout=5).json()
+    health = httpx.get(f"http://127.0.0.1:{shared.desk.port}/api/v1/health", timeout=60).json()
     alive = {worker["name"] for worker in health["services"]["queue"]["workers"] if worker["alive"]}
     assert set(WORKERS) <= alive
 

@@ -200,7 +200,7 @@ def test_two_bookings_at_once_cannot_both_take_the_last_of_the_desks_limit(token
     barrier = threading.Barrier(2)
 
     def buy(agent) -> None:
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=60)
         try:
             signalled(agent, token)
         finally:
@@ -210,7 +210,7 @@ def test_two_bookings_at_once_cannot_both_take_the_last_of_the_desks_limit(token
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
 
     assert Position.objects.count() == 1
     assert sorted(SignalExecution.objects.values_list("verdict", "code")) == [

@@ -76,7 +76,7 @@ def test_a_wallet_that_ends_amid_entries_and_exits_leaves_books_that_add_up(mark
 
     def run(work: Callable[[], object]) -> None:
         try:
-            started.wait(10)
+            started.wait(60)
             work()
         except SoldeskError as refusal:
             told.append(refusal.code)
@@ -87,7 +87,7 @@ def test_a_wallet_that_ends_amid_entries_and_exits_leaves_books_that_add_up(mark
     threads = [threading.Thread(target=run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
-    started.wait(10)
+    started.wait(60)
     end(agent)
     for thread in threads:
         thread.join(60)
@@ -154,7 +154,7 @@ def test_two_enders_at_once_end_it_once(market):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert told.count("AGENT_NOT_FOUND") == 1
     assert set(told) <= {"AGENT_NOT_FOUND", "WALLET_RELEASED"}
     assert Wallet.objects.get(pk=position.wallet_id).epoch in (2, 3)

@@ -176,7 +176,7 @@ def test_writing_off_twice_at_once_books_each_position_once(automatic, token):
 
     def work() -> None:
         try:
-            barrier.wait(5)
+            barrier.wait(60)
             for _ in range(3):
                 outcomes.extend(write_off.run())
         except Exception as error:  # noqa: BLE001 - told by the test's own thread

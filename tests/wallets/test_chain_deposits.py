@@ -214,7 +214,7 @@ def test_many_callers_at_once_count_it_once(nodes, wallet, on_chain):
     def wait_for_the_others() -> None:
         """Only the first answers wait for one another; who asks again finds the books as they are."""
         if len(nodes.asked) <= number:
-            everybody_asked.wait(10)
+            everybody_asked.wait(60)
 
     nodes.before_answer = wait_for_the_others
     threads = [threading.Thread(target=ask) for _ in range(number)]
@@ -247,7 +247,7 @@ def test_a_booking_that_holds_the_wallet_is_waited_for_and_counted(nodes, wallet
         books.lock_wallets([wallet.pk])
         factories.fund(wallet, "0.5")
         asker.start()
-        assert booked.wait(10)
+        assert booked.wait(60)
     asker.join()
     assert (found[0].before_sol, found[0].transaction_id) == (Decimal("1.5"), None)
     assert sol_of(wallet) == Decimal("1.5")

@@ -35,12 +35,12 @@ def open_door(world: World | None = None, variables: dict[str, str] | None = Non
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
         thread.start()
-        assert started.wait(10)
+        assert started.wait(60)
         try:
             yield path
         finally:
             loop.call_soon_threadsafe(end.set)
-            thread.join(10)
+            thread.join(60)
             loop.close()
             if world is None:
                 serving.caps.close()

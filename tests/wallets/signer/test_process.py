@@ -52,7 +52,7 @@ def running(home: Path, **own: str):
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
 
 
 def answers(client: Signer) -> bool:
@@ -133,7 +133,7 @@ def test_a_key_given_to_make_up_reaches_the_signer_and_no_other_process(tmp_path
         wait_until(lambda: answers(client) and len(client.status().keys) == 2)  # they are given to the next one too
     finally:
         desk.send_signal(signal.SIGINT)
-        desk.wait(30)
+        desk.wait(60)
 
 
 def test_the_memory_scan_finds_a_key_where_there_is_one():

@@ -58,6 +58,24 @@ _LAYOUTS = (
     Layout("shared_accounts_route_v2", 1, 2, 5, None, 6, 7, 11, 12, has_id=True, amounts_first=True),
 )
 LAYOUTS = {layout.discriminator: layout for layout in _LAYOUTS}
+#: What else the program has; known only to be refused by its name.
+_OTHERS = (
+    "claim",
+    "claim_token",
+    "close_token",
+    "create_open_orders",
+    "create_program_open_orders",
+    "create_token_account",
+    "create_token_ledger",
+    "exact_out_route",
+    "exact_out_route_v2",
+    "route_with_token_ledger",
+    "set_token_ledger",
+    "shared_accounts_exact_out_route",
+    "shared_accounts_exact_out_route_v2",
+    "shared_accounts_route_with_token_ledger",
+)
+_NAMES = {sha256(f"global:{name}".encode()).digest()[:8]: name for name in _OTHERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +112,14 @@ def read(step: Step) -> Swap:
     """
     layout = LAYOUTS.get(step.data[:8])
     if layout is None:
+        name = _NAMES.get(step.data[:8], "none that is known")
         raise Refused(
-            Reason.INSTRUCTION_NOT_ALLOWED, "Of Jupiter's instructions only swaps of an exact input are signed."
+            Reason.INSTRUCTION_NOT_ALLOWED,
+            f"Of Jupiter's instructions only swaps of an exact input are signed; this is {name}.",
         )
     if len(step.accounts) < layout.least_accounts:
         raise Refused(Reason.ROUTE_UNREADABLE, "The swap instruction lacks accounts.")
-    try:
-        in_amount, quoted_out, slippage_bps, fee_bps = (
-            _amounts_first(step.data, layout) if layout.amounts_first else _amounts_last(step.data, layout)
-        )
-    except (struct.error, IndexError):
-        raise Refused(Reason.ROUTE_UNREADABLE, "The swap instruction is shorter than its own plan.") from None
-    if slippage_bps > BPS or fee_bps > BPS:
-        raise Refused(Reason.ROUTE_UNREADABLE, "The swap instruction's slippage or fee is above all of it.")
+    in_amount, quoted_out, slippage_bps, fee_bps = _amounts(step.data, layout)
     at = step.accounts
     receiver = None if layout.receiver is None or at[layout.receiver] == PROGRAM else at[layout.receiver]
     if at[layout.program] != PROGRAM:
@@ -123,6 +136,29 @@ def read(step: Step) -> Swap:
         source_mint=None if layout.source_mint is None else at[layout.source_mint],
         destination_mint=at[layout.destination_mint],
     )
+
+
+def can_be_read(data: bytes) -> bool:
+    """Tell whether the amounts of a swap instruction can be told from its bytes; of what is no swap, others judge."""
+    layout = LAYOUTS.get(data[:8])
+    if layout is None:
+        return True
+    try:
+        _amounts(data, layout)
+    except Refused:
+        return False
+    return True
+
+
+def _amounts(data: bytes, layout: Layout) -> tuple[int, int, int, int]:
+    """Return what goes in, the quoted output, slippage and platform fee. Raises Refused: ROUTE_UNREADABLE."""
+    try:
+        amounts = _amounts_first(data, layout) if layout.amounts_first else _amounts_last(data, layout)
+    except (struct.error, IndexError):
+        raise Refused(Reason.ROUTE_UNREADABLE, "The swap instruction is shorter than its own plan.") from None
+    if amounts[2] > BPS or amounts[3] > BPS:
+        raise Refused(Reason.ROUTE_UNREADABLE, "The swap instruction's slippage or fee is above all of it.")
+    return amounts
 
 
 def _amounts_first(data: bytes, layout: Layout) -> tuple[int, int, int, int]:

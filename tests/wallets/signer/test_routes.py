@@ -83,6 +83,82 @@ def test_the_discriminators_are_those_of_the_chain():
     }
 
 
+#: Every other instruction of the program, by its number on the chain.
+OTHERS = {
+    "claim": "3ec6d6c1d59f6cd2",
+    "claim_token": "74ce1bbfa6130049",
+    "close_token": "1a4aec976840b7f9",
+    "create_token_account": "93f17b64f484ae76",
+    "exact_out_route": "d033ef977b2bed5c",
+    "exact_out_route_v2": "9d8ab85215f4f324",
+    "route_with_token_ledger": "96564774a75d0e68",
+    "set_token_ledger": "e455b9704e4f4d02",
+    "shared_accounts_exact_out_route": "b0d169a89a7d453e",
+    "shared_accounts_exact_out_route_v2": "3560e5cad8bbfa18",
+    "shared_accounts_route_with_token_ledger": "e6798f50779f6aaa",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_whatever_else_the_program_can_do_is_refused_by_its_name(name):
+    for shape in ACCOUNTS:
+        with pytest.raises(Refused) as caught:
+            routes.read(Step(routes.PROGRAM, tuple(ACCOUNTS[shape]), bytes.fromhex(OTHERS[name]) + data(shape)[8:]))
+        assert caught.value.reason == Reason.INSTRUCTION_NOT_ALLOWED
+        assert caught.value.message.endswith(f"this is {name}.")
+
+
+def test_an_instruction_nobody_has_heard_of_is_refused():
+    with pytest.raises(Refused) as caught:
+        routes.read(Step(routes.PROGRAM, tuple(ACCOUNTS["route_v2"]), bytes(8) + data("route_v2")[8:]))
+    assert caught.value.reason == Reason.INSTRUCTION_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+@pytest.mark.parametrize("venue", [72, 250])
+def test_amounts_in_front_are_read_whatever_the_venues_are_and_behind_them_only_if_those_are_known(name, venue):
+    """A venue that came later has parameters of a length nobody told: what stands behind it could be anywhere."""
+    content = data(name).replace(PLAN, (1).to_bytes(4, "little") + bytes((venue, 9, 9, 9, 100, 0, 1)))
+    assert content != data(name)
+    if not name.endswith("v2"):
+        assert not routes.can_be_read(content)
+        with pytest.raises(Refused) as caught:
+            checked(Step(routes.PROGRAM, tuple(ACCOUNTS[name]), content))
+        assert caught.value.reason == Reason.ROUTE_UNREADABLE
+        return
+    assert routes.can_be_read(content)
+    assert checked(Step(routes.PROGRAM, tuple(ACCOUNTS[name]), content)).least_kept == 4_945
+
+
+def as_jupiter_builds_it(name, program, *more):
+    """Return the steps of a buy on the main network: budget, both accounts, wrapping, the swap, unwrapping."""
+    own = associated(WALLET, MINT, program)
+    swap = step(name)
+    accounts = [own if key == TOKEN_ACCOUNT else key for key in swap.accounts]
+    return [
+        Step(policy.COMPUTE_BUDGET, (), b"\x02" + (250_000).to_bytes(4, "little")),
+        Step(policy.COMPUTE_BUDGET, (), b"\x03" + (10_000).to_bytes(8, "little")),
+        Step(policy.ASSOCIATED, (WALLET, own, WALLET, MINT, SYSTEM, program), b"\x01"),
+        Step(policy.ASSOCIATED, (WALLET, SOL_ACCOUNT, WALLET, WRAPPED_SOL, SYSTEM, TOKEN), b"\x01"),
+        Step(SYSTEM, (WALLET, SOL_ACCOUNT), b"\x02\0\0\0" + (1_000).to_bytes(8, "little")),
+        Step(TOKEN, (SOL_ACCOUNT,), b"\x11"),
+        Step(routes.PROGRAM, tuple(accounts), swap.data),
+        Step(TOKEN, (SOL_ACCOUNT, WALLET, WALLET), b"\x09"),
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+@pytest.mark.parametrize("program", [TOKEN, policy.TOKEN_2022])
+def test_what_jupiter_usually_builds_is_allowed_and_with_a_tip_it_is_not(name, program):
+    outline = checked(*as_jupiter_builds_it(name, program))
+    assert (outline.token_account, outline.fee_lamports) == (associated(WALLET, MINT, program), 7_500)
+    tip = Step(SYSTEM, (WALLET, OTHER), b"\x02\0\0\0" + (1_000_000).to_bytes(8, "little"))
+    with pytest.raises(Refused) as caught:
+        checked(*as_jupiter_builds_it(name, program, tip))
+    assert caught.value.reason == Reason.FOREIGN_ACCOUNT
+
+
 @pytest.mark.parametrize("name", ACCOUNTS)
 def test_each_shape_is_read_and_allowed(name):
     swap = routes.read(step(name))

@@ -45,6 +45,7 @@ class FaultKind(StrEnum):
     DRAINED_WALLET = "drained_wallet"
     SWAPPED_DESTINATION = "swapped_destination"
     ADDED_INSTRUCTION = "added_instruction"
+    UNKNOWN_VENUE = "unknown_venue"
 
     # of a signed transaction that comes back
     ANSWER_LOST = "answer_lost"
@@ -73,6 +74,7 @@ TAMPERING = (
     FaultKind.SWAPPED_DESTINATION,
     FaultKind.DRAINED_WALLET,
     FaultKind.ADDED_INSTRUCTION,
+    FaultKind.UNKNOWN_VENUE,
     FaultKind.LOOKUP_TABLE,
     FaultKind.EXPIRED_BLOCKHASH,
 )

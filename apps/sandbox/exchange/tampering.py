@@ -24,6 +24,7 @@ from solders.transaction import VersionedTransaction
 
 from apps.core.money import LAMPORTS_PER_SOL, SOL_MINT
 from apps.sandbox.chain.ledger import VALID_BLOCKS
+from apps.sandbox.chain.program.route import PROGRAM_ID, over_venue
 from apps.sandbox.domain.pools import U64_MAX
 from apps.sandbox.exchange.building import BuiltSwap, associated, build, compiled
 from apps.sandbox.exchange.venue import Venue
@@ -33,6 +34,7 @@ THIEF = Pubkey(sha256(b"thief").digest())
 #: The market maker of the rival router: it pays the fees and signs first.
 MAKER = Keypair.from_seed(sha256(b"maker").digest())
 _MAKERS_LAMPORTS = 1_000_000 * LAMPORTS_PER_SOL
+_NEW_VENUE = 250
 _APPROVE = bytes((4,)) + U64_MAX.to_bytes(8, "little")
 
 
@@ -44,6 +46,8 @@ def tampered(venue: Venue, built: BuiltSwap, kinds: Sequence[FaultKind]) -> Buil
                 built = _with(built, _drain(venue, built))
             case FaultKind.ADDED_INSTRUCTION:
                 built = _with(built, _approve(venue, built))
+            case FaultKind.UNKNOWN_VENUE:
+                built = _over_unknown_venue(built)
             case FaultKind.SWAPPED_DESTINATION:
                 terms = replace(built.terms, receiver=THIEF)
                 built = build(venue, built.quote, taker=built.taker, terms=terms)
@@ -58,8 +62,22 @@ def tampered(venue: Venue, built: BuiltSwap, kinds: Sequence[FaultKind]) -> Buil
 
 def _with(built: BuiltSwap, *added: Instruction) -> BuiltSwap:
     steps = (*built.steps, *added)
-    transaction = compiled(built.payer, steps, built.transaction.message.recent_blockhash)
-    return replace(built, steps=steps, transaction=transaction)
+    return replace(built, steps=steps, transaction=_of(built, steps))
+
+
+def _of(built: BuiltSwap, steps: Sequence[Instruction]) -> VersionedTransaction:
+    return compiled(built.payer, steps, built.transaction.message.recent_blockhash)
+
+
+def _over_unknown_venue(built: BuiltSwap) -> BuiltSwap:
+    """Name a venue in the route's plan that nobody has heard of, as a new one of Jupiter's is for a while."""
+    steps = tuple(
+        Instruction(step.program_id, over_venue(bytes(step.data), _NEW_VENUE), step.accounts)
+        if step.program_id == PROGRAM_ID
+        else step
+        for step in built.steps
+    )
+    return replace(built, steps=steps, transaction=_of(built, steps))
 
 
 def _drain(venue: Venue, built: BuiltSwap) -> Instruction:

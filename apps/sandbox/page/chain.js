@@ -21,6 +21,7 @@ const SWAP_FAULTS = [
   ["jupiter_order", "drained_wallet", "Drains the wallet", "the transaction to sign also pays somebody else"],
   ["jupiter_order", "swapped_destination", "Foreign destination", "what the swap buys goes to somebody else"],
   ["jupiter_order", "added_instruction", "Added instruction", "the transaction does something nobody asked for"],
+  ["jupiter_order", "unknown_venue", "Unknown venue", "the swap goes over a venue the signer has not heard of"],
   ["jupiter_order", "replaced_fee_payer", "Foreign fee payer", "somebody else pays the fee and must sign too"],
   ["jupiter_order", "rfq_route", "Market maker's route", "a maker's signature is missing"],
   ["jupiter_order", "expired_blockhash", "Expired blockhash", "the transaction can land no more"],

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.wallets.signer.world import SOL, World
+import pytest
+
+from apps.sandbox.domain.mints import MintRules
+from apps.sandbox.exchange import tampering
+from apps.sandbox.exchange.building import SwapTerms, build
+from apps.sandbox.faults import FaultKind
+from apps.wallets.signer.reasons import Reason
+from tests.sandbox.exchange.desk import Desk
+from tests.wallets.signer.world import SOL, World, refuses
 
 
 async def test_a_buy_is_signed_and_lands(world: World):
@@ -28,3 +36,33 @@ async def test_a_sale_is_signed_and_lands(world: World):
     used, risked = world.caps.used()
     assert used == spent + fee
     assert 0 < risked <= SOL // 10 + 1  # a tenth of what the tokens are worth
+
+
+async def test_a_token_of_the_newer_program_is_bought_and_sold_through_a_lookup_table(world: World):
+    """As on the main network: most accounts stand in a table, and the token's own is one of Token-2022."""
+    world.mint = Desk(world.market, world.ledger, world.venue).token(MintRules(token_2022=True))
+    for side in ("buy", "sell"):
+        amount = SOL if side == "buy" else world.tokens()
+        built = tampering.tampered(world.venue, world.built(side, amount), [FaultKind.LOOKUP_TABLE])
+        world.pass_slots(2)
+        lookups = built.transaction.message.address_table_lookups
+        assert lookups and lookups[0].writable_indexes
+        world.land(await world.sign(world.request(built, side, order_id=side)))
+        assert (world.tokens() > 0) == (side == "buy")
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+async def test_a_tip_beside_the_fee_is_not_signed(world: World, side: str):
+    await world.buy()
+    plain = world.built(side, SOL if side == "buy" else world.tokens())
+    terms = SwapTerms(compute_unit_price=0, tip_lamports=1_000_000)
+    with refuses(world, Reason.FOREIGN_ACCOUNT):
+        tipping = build(world.venue, plain.quote, taker=world.wallet, terms=terms)
+        await world.sign(world.request(tipping, side))
+    assert await world.sign(world.request(plain, side))
+
+
+async def test_a_swap_over_a_venue_nobody_has_heard_of_is_not_signed(world: World):
+    built = tampering.tampered(world.venue, world.built(), [FaultKind.UNKNOWN_VENUE])
+    with refuses(world, Reason.ROUTE_UNREADABLE):
+        await world.sign(world.request(built))

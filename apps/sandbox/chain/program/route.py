@@ -26,6 +26,7 @@ EVENT_AUTHORITY, _ = Pubkey.find_program_address([b"__event_authority"], PROGRAM
 _PLAN = bytes((1, 0, 0, 0, 7, 100, 0, 1))
 _TAIL = Struct("<QQHB")
 TAIL_BYTES = _TAIL.size
+_VENUE_AT = len(DISCRIMINATOR) + 4
 MOST_PLATFORM_FEE_BPS = 255
 
 
@@ -81,6 +82,11 @@ class RouteTerms:
         if data[: len(DISCRIMINATOR)] != DISCRIMINATOR or len(data) < len(DISCRIMINATOR) + TAIL_BYTES:
             return None
         return cls(*_TAIL.unpack(data[-TAIL_BYTES:]))
+
+
+def over_venue(data: bytes, venue: int) -> bytes:
+    """Return an instruction's bytes with another venue in its plan; the program here never looks at it."""
+    return data[:_VENUE_AT] + bytes((venue,)) + data[_VENUE_AT + 1 :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ def quote(request: web.Request, runtime: Runtime, effects: Effects) -> web.Respo
     except Refused as refused:
         return bad(refused.error, **refused.fields)
     document = _quote_document(found, runtime)
+    if request.query.get("instructionVersion") == "V2":
+        document["routePlan"] = [{**hop, "percent": None} for hop in document["routePlan"]]
     document["contextSlot"] = runtime.chain.ledger.slot_of("processed")
     document["timeTaken"] = round(time.perf_counter() - started, 6)
     return answer(document)
@@ -105,6 +107,8 @@ def _quoted(given: Mapping[str, Any], runtime: Runtime, effects: Effects) -> quo
     slippage_bps = optional_whole(given, "slippageBps", 0, BPS)
     if given.get("swapMode", "ExactIn") != "ExactIn":
         raise Refused("Invalid swapMode")
+    if given.get("instructionVersion", "V1") not in ("V1", "V2"):
+        raise Refused("Invalid instructionVersion")
     usual = _DEFAULT_SLIPPAGE_BPS if slippage_bps is None else slippage_bps
     return priced(runtime, effects.view, mints, amount, usual)
 

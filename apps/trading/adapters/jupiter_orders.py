@@ -114,6 +114,9 @@ async def order(wanted: SwapWanted, *, deadline_seconds: float) -> OfferedSwap:
 async def swap_v1(wanted: SwapWanted, *, deadline_seconds: float) -> OfferedSwap:
     """Ask Metis V1 for a quote and the transaction of it; there is no `/execute` for these.
 
+    Instructions of the second generation are asked for: they have their amounts in front of the plan of venues, so that
+    the signer reads them whatever the venues are.
+
     Raises:
         TokenNotTradable, ProviderError: as `order`.
     """
@@ -122,6 +125,7 @@ async def swap_v1(wanted: SwapWanted, *, deadline_seconds: float) -> OfferedSwap
         ("outputMint", wanted.output_mint),
         ("amount", wanted.in_base_units),
         ("slippageBps", wanted.slippage_bps),
+        ("instructionVersion", "V2"),
     ]
     quoted = await _get("quote_v1", V1_QUOTE_PATH, query, wanted, deadline_seconds)
     # The quote goes back as it came: what a stricter reader would drop, Jupiter needs to build it.

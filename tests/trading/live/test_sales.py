@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 from django.db.models import F
+from structlog.testing import capture_logs
 
 from apps.agents.models import Agent
 from apps.trading.models import ExitIntent, Order, OrderPurpose, OrderSide, OrderStatus, Position
@@ -93,6 +94,28 @@ def test_the_older_api_builds_swaps_too_and_they_go_through_the_nodes(desk: Desk
         agent, token = desk.agent(), desk.token()
         order = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
     assert (order.route, order.request_id) == ("node", "")
+    assert books_equal_chain(desk, agent)
+
+
+def test_a_way_of_swapping_the_signer_could_not_read_is_asked_for_in_one_it_can(desk: Desk) -> None:
+    with driving(desk), capture_logs() as lines:
+        agent, token = desk.agent(), desk.token()
+        desk.market.control.fault("jupiter_order", "unknown_venue", count=1)
+        buy = becomes(reserve_buy(agent, token), OrderStatus.FINALIZED)
+        desk.market.control.fault("jupiter_order", "unknown_venue", count=1)
+        sale = becomes(sell(Position.objects.select_related("agent").get(agent=agent)), OrderStatus.FINALIZED)
+    assert [line["event"] for line in lines].count("order_route_unreadable") == 2
+    assert {(order.route, order.request_id) for order in (buy, sale)} == {("node", "")}
+    assert books_equal_chain(desk, agent)
+    assert differences() == []
+
+
+def test_a_swap_no_api_builds_readably_is_not_shown_to_the_signer(desk: Desk) -> None:
+    with driving(desk):
+        agent, token = desk.agent(), desk.token()
+        desk.market.control.fault("jupiter_order", "unknown_venue", count=9)
+        order = becomes(reserve_buy(agent, token), OrderStatus.FAILED)
+    assert (order.code, desk.signer.signed) == ("ROUTE_UNREADABLE", [])
     assert books_equal_chain(desk, agent)
 
 

@@ -149,11 +149,15 @@ class Builder:
         return await signed_by(self._signer.sign_reclaim(reclaim))
 
     async def _offered(self, order: LiveOrder, wanted: SwapWanted, cap: int) -> tuple[OfferedSwap, SwapBytes]:
-        """Return an offer the wallet alone signs; a router that wants another signature is asked around once."""
+        """Return an offer the wallet alone signs, and the signer can read; what is neither is asked around once."""
         offer = await self._ask(wanted)
         try:
             return offer, swap_bytes.read(offer.transaction, wallet=order.wallet, fee_cap_lamports=cap)
         except UnusableSwap as error:
+            if error.code == swap_bytes.ROUTE_UNREADABLE and settings.LIVE_SWAP_API != "v1":
+                log.warning("order_route_unreadable", order_id=str(order.id), router=offer.router)
+                offer = await jupiter_orders.swap_v1(wanted, deadline_seconds=BUILD_SECONDS)
+                return offer, swap_bytes.read(offer.transaction, wallet=order.wallet, fee_cap_lamports=cap)
             if error.code != "FOREIGN_FEE_PAYER" or not offer.router:
                 raise
             log.warning("order_router_avoided", order_id=str(order.id), router=offer.router)

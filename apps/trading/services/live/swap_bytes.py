@@ -6,6 +6,7 @@ The rules by which it is signed or not are the signer's; this only spares it wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from solders.compute_budget import ID as COMPUTE_BUDGET
 from solders.hash import Hash
@@ -15,6 +16,8 @@ from solders.transaction import VersionedTransaction
 
 from apps.core.errors import SoldeskError
 from apps.trading.domain.landed_swap import LAMPORTS_PER_SIGNATURE
+from apps.wallets.signer import routes
+from apps.wallets.signer.reasons import Reason
 
 _LIMIT, _PRICE = 2, 3
 #: What a transaction without a limit of its own may use, and pays for.
@@ -22,12 +25,13 @@ _DEFAULT_UNITS = 200_000
 #: The most a transaction may use.
 MOST_UNITS = 1_400_000
 _MICRO = 1_000_000
+ROUTE_UNREADABLE = str(Reason.ROUTE_UNREADABLE)
 
 
 class UnusableSwap(SoldeskError):
     """A provider's transaction that is not worth showing to the signer.
 
-    `code`: UNREADABLE_TRANSACTION, FOREIGN_FEE_PAYER, FEE_ABOVE_CAP.
+    `code`: UNREADABLE_TRANSACTION, FOREIGN_FEE_PAYER, FEE_ABOVE_CAP, ROUTE_UNREADABLE.
     """
 
     status = 502
@@ -50,7 +54,8 @@ def read(raw: bytes, *, wallet: str, fee_cap_lamports: int) -> SwapBytes:
     """Look into a provider's transaction.
 
     Raises:
-        UnusableSwap: it cannot be read, somebody else signs or pays, or its fee is above the order's cap.
+        UnusableSwap: it cannot be read, somebody else signs or pays, its fee is above the order's cap, or it goes over
+            a venue behind which the signer could not find its amounts.
     """
     try:
         transaction = VersionedTransaction.from_bytes(raw)
@@ -63,6 +68,8 @@ def read(raw: bytes, *, wallet: str, fee_cap_lamports: int) -> SwapBytes:
     fee = LAMPORTS_PER_SIGNATURE + _priority_fee(transaction)
     if fee > fee_cap_lamports:
         raise UnusableSwap("FEE_ABOVE_CAP", f"Fees of {fee} lamports; the order allows {fee_cap_lamports}.")
+    if not all(_can_be_judged(message, step) for step in message.instructions):
+        raise UnusableSwap(ROUTE_UNREADABLE, "The signer could not read this way of swapping.")
     return SwapBytes(transaction, str(message.recent_blockhash), fee)
 
 
@@ -103,6 +110,12 @@ def _changed(
 ) -> VersionedTransaction:
     changed = MessageV0(message.header, message.account_keys, blockhash, instructions, message.address_table_lookups)
     return VersionedTransaction.populate(changed, list(swap.transaction.signatures))
+
+
+def _can_be_judged(message: Any, step: CompiledInstruction) -> bool:
+    keys = message.account_keys
+    ours = step.program_id_index < len(keys) and keys[step.program_id_index] == routes.PROGRAM
+    return not ours or routes.can_be_read(bytes(step.data))
 
 
 def _priority_fee(transaction: VersionedTransaction) -> int:

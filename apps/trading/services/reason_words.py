@@ -35,7 +35,7 @@ SENTENCES: dict[str, str] = {
     "BELOW_OWN_PRICE": "The swap promises much less than the signer's own price says.",
     "NO_PRICE": "The signer's own price source knows no price of this token.",
     "PROGRAM_NOT_ALLOWED": "The swap goes over a program that is not on the signer's list.",
-    "ROUTE_UNREADABLE": "It goes over a venue behind which the signer cannot find its amounts, and no API built it else.",
+    "ROUTE_UNREADABLE": "It goes over a venue the signer cannot read past, and no API built it differently.",
     "INSTRUCTION_NOT_ALLOWED": "The transaction does something that has no place in a swap.",
     "FOREIGN_ACCOUNT": "The transaction names an account that is not the wallet's own of this trade.",
     "FOREIGN_FEE_PAYER": "Every way offered wants somebody else's signature.",

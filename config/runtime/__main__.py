@@ -108,7 +108,9 @@ def run_stopped(options: argparse.Namespace) -> int:
     services = EmbeddedServices(homes.locate(settings))
     services.start()
     try:
-        return subprocess.run(command, env=os.environ | services.env, check=False).returncode
+        # As `up` has it: what the operator sets wins over what the home made for itself.
+        told = {name: settings[name] for name in stacks.SECRETS if settings.get(name)}
+        return subprocess.run(command, env=os.environ | services.env | told, check=False).returncode
     finally:
         services.stop()
 

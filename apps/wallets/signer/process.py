@@ -40,6 +40,7 @@ _PR_SET_DUMPABLE = 4
 _IDLE_CHECK_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 60.0
 DEMO_VARIABLE = "WALLET_1"
+DEMO_FILE = "demo-wallet.json"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,7 +104,7 @@ def variables(settings: SignerSettings) -> dict[str, str]:
 
 def demo_wallet(folder: Path) -> str:
     """Return a demo desk's key of play money, made once; it is worth nothing anywhere else."""
-    path = folder / "demo-wallet.json"
+    path = folder / DEMO_FILE
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -111,15 +112,22 @@ def demo_wallet(folder: Path) -> str:
     return path.read_text()
 
 
+def open_keys(settings: SignerSettings, given: dict[str, str]) -> Keyring:
+    """Return the keys given and those of the key folder, with a demo desk's own: made where it has none, then kept."""
+    keys = Keyring(settings.keys_folder)
+    keys.open(given)
+    wanted = (settings.folder / DEMO_FILE).exists() or not keys.told()
+    if settings.makes_demo_wallet and wanted and DEMO_VARIABLE not in given:
+        keys.open({DEMO_VARIABLE: demo_wallet(settings.folder)})
+    return keys
+
+
 async def _run(settings: SignerSettings) -> None:
     if settings.in_home:
         homes.open_home(settings.home, service_user())
         make_folder(settings.folder, 0o700)
     given = variables(settings)
-    keys = Keyring(settings.keys_folder)
-    keys.open(given)
-    if settings.makes_demo_wallet and not keys.told():
-        keys.open({DEMO_VARIABLE: demo_wallet(settings.folder)})
+    keys = open_keys(settings, given)
     given.clear()
     limits = Limits(settings.max_trade_lamports, settings.max_day_lamports, settings.exit_reserve_lamports)
     caps = Caps(settings.ledger_file, limits)

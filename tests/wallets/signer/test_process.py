@@ -16,7 +16,10 @@ import pytest
 from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
 
+from apps.wallets.signer import process as signer_process
 from apps.wallets.signer import server
+from apps.wallets.signer import settings as settings_file
+from apps.wallets.signer.key_file import KeyFile
 from apps.wallets.signer_client import AsyncSigner, Signer, SignerRefused, SignerUnavailable, SwapToSign
 from config.runtime import ports
 from tests.desk import wait_until
@@ -166,6 +169,22 @@ def test_the_signer_runs_with_neither_database_nor_redis_and_imports_no_django(t
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_demo_desk_keeps_its_wallet_when_a_key_is_made_beside_it(tmp_path, monkeypatch):
+    """What it had bought could be sold by nobody after the next start."""
+    monkeypatch.setenv("SOLDESK_HOME", str(tmp_path))
+    settings = settings_file.load()
+    settings.keys_folder.mkdir(parents=True)
+    (demo,) = signer_process.open_keys(settings, {}).told()
+    file = KeyFile.seal(bytes(Keypair())[:32], name="mine", passphrase="a long passphrase")
+    file.write(settings.keys_folder)
+
+    held = {key["address"]: key["locked"] for key in signer_process.open_keys(settings, {}).told()}
+
+    assert held == {demo["address"]: False, file.address: True}
+    given = {"WALLET_1": str(Keypair())}
+    assert demo["address"] not in {key["address"] for key in signer_process.open_keys(settings, given).told()}
 
 
 def test_what_was_let_out_is_counted_after_kill_nine(tmp_path):

@@ -30,6 +30,17 @@ def patient_redis() -> Iterator[list[tuple[Any, str, float]]]:
         yield real
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_looks() -> Iterator[None]:
+    """Let health and scrapes wait longer than a monitor would; tests of that very limit bring a look of their own."""
+    from apps.console import scrape, signer_watch, vitals  # this file is read before Django has settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        for look in (scrape.LOOK, signer_watch.LOOK, vitals.LOOK):
+            patch.setattr(look, "_patience", PATIENT_SECONDS)
+        yield
+
+
 @pytest.fixture
 def hasty_redis(patient_redis: list[tuple[Any, str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a Redis that is asked for the first time as long as a desk does: for tests of that very limit."""

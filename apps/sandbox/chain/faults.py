@@ -183,7 +183,7 @@ class NodeFaultBook(Book[NodeFault]):
         retry_after_seconds: int = 1,
         slots: int | None = None,
         blocks: int | None = None,
-        says: Says = Says.NOTHING,
+        says: Says | str = Says.NOTHING,
         drawn_by: tuple[object, ...] | None = None,
     ) -> NodeFault:
         """Switch a fault on. `slots`: how far behind or how much later; left out, for ever where that makes sense.
@@ -207,7 +207,7 @@ class NodeFaultBook(Book[NodeFault]):
             retry_after_seconds=retry_after_seconds,
             slots=_USUAL_SLOTS.get(kind) if slots is None else slots,
             blocks=_USUAL_BLOCKS.get(kind, 0) if blocks is None else blocks,
-            says=says,
+            says=Says(says),
             drawn_by=(self._seed, number) if drawn_by is None else drawn_by,
         )
         self._faults.append(fault)

@@ -41,7 +41,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": _DESCRIPTION.strip(),
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
-    "CONTACT": {"name": "The operator of this desk", "url": "http://localhost:8000/admin/"},
+    "CONTACT": {"name": "The operator of this desk", "url": "/admin/"},
     "LICENSE": {"name": "As stated in the repository"},
     "SERVERS": [
         {"url": "/", "description": "The desk this document came from"},

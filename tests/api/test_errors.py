@@ -1,8 +1,10 @@
 """Every error has a JSON body with `error` and a stable `code`, whatever a client sends."""
 
 import json
+import re
 
 import pytest
+from django.utils.html import strip_tags
 
 from apps.agents.models import Agent
 from apps.core.money import SOL_MINT
@@ -352,9 +354,13 @@ def test_a_browser_sees_a_page_and_a_script_sees_json():
     operator = make_operator()
     client = Api().client
     client.force_login(operator)
+    make_agent(operator, name="Scout")
     page = client.get("/api/v1/agents", headers={"accept": "text/html"})
     assert page.status_code == 200
     assert page.headers["Content-Type"].startswith("text/html")
+    text = strip_tags(page.content.decode())
+    assert re.search(r"^ +&quot;name&quot;: &quot;Scout&quot;,$", text, re.MULTILINE), "a line for each value"
+    assert "Soldesk API" in text and "Django REST framework" not in text
     assert client.get("/api/v1/agents").headers["Content-Type"] == "application/json"
 
 

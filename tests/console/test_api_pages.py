@@ -35,13 +35,19 @@ def test_a_route_can_be_tried_with_a_token(window, web):
 
 
 def test_the_document_can_be_read(window, web):
+    complaints: list[str] = []
+
     def steps(page):
         fetched: list[str] = []
-        page.on("requestfinished", lambda request: fetched.append(request.url))
+        page.on("request", lambda request: fetched.append(request.url))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.emulate_media(color_scheme="dark")
         page.goto(f"http://127.0.0.1:{web.port}/api/redoc/")
         expect(page.locator("#redoc")).to_contain_text("Post a signal: my agents that want it will trade it")
         expect(page.locator(".bar nav a[aria-current]")).to_have_text("Read")
+        expect(page.get_by_role("link", name="API docs by Redocly")).to_be_visible()  # its picture would be from afar
+        expect(page.locator("html.dark-mode")).to_have_count(1)
         return [url for url in fetched if f"127.0.0.1:{web.port}" not in url and not url.startswith(("data:", "blob:"))]
 
     assert window.do(steps) == []
-    assert window.errors == []
+    assert window.errors == complaints == []

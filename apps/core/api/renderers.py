@@ -28,11 +28,24 @@ class FastJSONRenderer(BaseRenderer):
         return wire.encode(data)
 
 
+class _Readable(FastJSONRenderer):
+    """The same JSON over many lines."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        text = super().render(data, accepted_media_type, renderer_context)
+        return wire.over_lines(text) if text else text
+
+
 class Browsable(BrowsableAPIRenderer):
     """The page a person sees who opens a route in a browser; bodies are written as JSON, not as HTML forms."""
 
     def get_default_renderer(self, view: Any) -> BaseRenderer:
-        return FastJSONRenderer()
+        return _Readable()
 
     def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> bool:
         return method in view.allowed_methods and bool(request.user)

@@ -5,6 +5,7 @@ Pure apart from orjson. `fields` declares which decimal is a JSON number and whi
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -60,6 +61,16 @@ def encode(value: Any) -> bytes:
         return orjson.dumps(value, default=_default, option=_OPTIONS)
     except TypeError:
         return orjson.dumps(_fitting(value), default=_default, option=_OPTIONS)
+
+
+def over_lines(text: bytes) -> bytes:
+    """Return JSON that `encode` wrote with a line for each value, for people; no digit of a number is lost.
+
+    >>> over_lines(b'{"a":[1e-9,0.12345678901234567890123]}').decode().split()
+    ['{', '"a":', '[', '1e-9,', '0.12345678901234567890123', ']', '}']
+    """
+    value = json.loads(text, parse_float=Decimal)
+    return orjson.dumps(_fitting(value), default=_default, option=_OPTIONS | orjson.OPT_INDENT_2)
 
 
 def _fitting(value: Any) -> Any:

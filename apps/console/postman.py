@@ -31,6 +31,14 @@ VARIABLES: dict[str, str] = {
     "signalId": "",
     "positionId": "",
     "keyId": "",
+    "mint": "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263",
+    "balanceId": "",
+    "transactionId": "",
+    "tradeId": "",
+    "sessionId": "",
+    "endpointId": "",
+    "deliveryId": "",
+    "webhookToken": "",
 }
 #: Scripts that run after an answer, by operation: they keep what later requests need.
 _KEPT: dict[str, dict[str, str]] = {
@@ -40,13 +48,29 @@ _KEPT: dict[str, dict[str, str]] = {
     "list_agents": {"agentId": "[0].id"},
     "list_wallets": {"walletAddress": "agentWallets[0].walletAddress"},
     "create_signal": {"signalId": "id"},
-    "list_signals": {"signalId": "[0].id"},
+    "list_signals": {"signalId": "[0].id", "mint": "[0].tokenAddress"},
     "list_positions": {"positionId": "[0].id"},
     "execute_trade": {"positionId": "positionId"},
     "create_api_key": {"apiKey": "key", "keyId": "id"},
+    "list_api_keys": {"keyId": "items[0].id"},
+    "create_balance": {"balanceId": "id"},
+    "list_balances": {"balanceId": "[0].id"},
+    "create_transaction": {"transactionId": "id"},
+    "list_transactions": {"transactionId": "[0].id"},
+    "create_swap": {"tradeId": "id"},
+    "list_swaps": {"tradeId": "[0].id"},
+    "list_sessions": {"sessionId": "[0].id"},
+    "create_webhook_endpoint": {"endpointId": "id"},
+    "list_webhook_endpoints": {"endpointId": "[0].id"},
+    "list_webhook_deliveries": {"deliveryId": "[0].id"},
 }
-#: Body fields that come from a variable instead of the example.
-_FROM_VARIABLE = {"agentId", "walletAddress", "email", "password", "refreshToken"}
+#: What fields of bodies and parts of paths are called among the variables, where they are.
+_OF_BODIES = {name: name for name in ("agentId", "walletAddress", "email", "password", "refreshToken")} | {
+    "tokenAddress": "mint"
+}
+#: What may be left out of a body, and would name a row that no desk has.
+_LEFT_OUT = {"signalId", "purchaseTransactionId", "saleTransactionId"}
+_OF_PATHS = {"address": "walletAddress", "token": "webhookToken"}
 
 
 def collection(document: Node) -> Node:
@@ -141,7 +165,7 @@ def _url(path: str, operation: Node) -> Node:
 
 
 def _parameter_value(parameter: Node) -> str:
-    name = {"address": "walletAddress"}.get(parameter["name"], parameter["name"])
+    name = _OF_PATHS.get(parameter["name"], parameter["name"]) if parameter["in"] == "path" else parameter["name"]
     if name in VARIABLES:
         return "{{" + name + "}}"
     value = parameter.get("example", "")
@@ -157,7 +181,10 @@ def _example(content: Node) -> Any:
 def _with_variables(body: Any) -> Any:
     if not isinstance(body, dict):
         return body
-    return {name: "{{" + name + "}}" if name in _FROM_VARIABLE else value for name, value in body.items()}
+    filled = {name: "{{" + _OF_BODIES[name] + "}}" if name in _OF_BODIES else value for name, value in body.items()}
+    if "agentIds" in filled:
+        filled["agentIds"] = ["{{agentId}}"]
+    return {name: value for name, value in filled.items() if name not in _LEFT_OUT}
 
 
 def _script(operation: Node) -> list[str]:

@@ -137,6 +137,28 @@ def test_every_variable_the_collection_uses_is_declared():
     assert {"baseUrl", "accessToken", "apiKey", "agentId"} <= used
 
 
+def test_every_part_of_a_path_is_filled_by_an_answer_to_another_request():
+    """Nobody copies ids from one request into the next; only a webhook's token is shown nowhere but in the admin."""
+    scripts = json.dumps([made.get("event", []) for made in REQUESTS])
+    kept = set(re.findall(r"collectionVariables\.set\(\W+(\w+)", scripts))
+    filled = {
+        variable["value"].strip("{}") for made in REQUESTS for variable in made["request"]["url"].get("variable", ())
+    }
+    assert filled - kept == {"webhookToken"}
+
+
+def test_no_body_names_a_row_of_another_desk():
+    ids = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|signalId")
+    bodies = {made["name"]: made["request"]["body"]["raw"] for made in REQUESTS if "body" in made["request"]}
+    assert not [name for name, body in bodies.items() if ids.search(body)]
+
+
+def test_a_scope_is_listed_with_everything_it_opens():
+    table = dict(re.findall(r"^\| `([\w:]+)` \| (.*) \|$", api_tables.scopes(DOCUMENT), re.MULTILINE))
+    assert table["signals:create"] == "`POST /trading-signals`"
+    assert "`POST /trading-signals`" in table["signals"], "keys made for the dialect post signals with it"
+
+
 def test_signing_in_keeps_the_tokens_for_the_requests_that_follow():
     login = next(made for made in REQUESTS if made["request"]["url"]["path"][-2:] == ["auth", "login"])
     script = "\n".join(login["event"][0]["script"]["exec"])

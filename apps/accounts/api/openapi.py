@@ -7,6 +7,8 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
 from apps.accounts.api.permissions import Operator
+from apps.accounts.models import Scope
+from apps.accounts.services import api_keys
 from apps.core.api.described import Described
 
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -36,8 +38,7 @@ class BearerScheme(OpenApiAuthenticationExtension):
         ]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        scope = scope_of(auto_schema)
-        return [{"bearer": []}, *([{"apiKey": [scope]}] if scope else [])]
+        return [{"bearer": []}, *({"apiKey": [scope]} for scope in scopes_of(auto_schema))]
 
 
 class StaffSessionScheme(OpenApiAuthenticationExtension):
@@ -89,13 +90,15 @@ class DescribedForCallers(Described):
             return "Public."
         if any(isinstance(permission, Operator) for permission in permissions):
             return "For operators, signed in; no API keys."
-        scope = scope_of(self)
-        if scope is None:
+        scopes = " or ".join(f"`{scope}`" for scope in scopes_of(self))
+        if not scopes:
             return "For a person, signed in; no API keys."
-        return f"For a person, signed in, or an API key with the scope `{scope}` (or `full_access`)."
+        return f"For a person, signed in, or an API key with the scope {scopes} (or `full_access`)."
 
 
-def scope_of(auto_schema: Any) -> str | None:
-    """Return the scope an API key needs for the operation being described, None if it takes no keys."""
-    scope: str | None = getattr(auto_schema.view, "key_scopes", {}).get(auto_schema.method)
-    return scope
+def scopes_of(auto_schema: Any) -> list[str]:
+    """Return the scopes of which an API key needs one for the operation being described; none if it takes no keys."""
+    wanted: str | None = getattr(auto_schema.view, "key_scopes", {}).get(auto_schema.method)
+    if wanted is None:
+        return []
+    return [scope.value for scope in Scope if scope != Scope.FULL_ACCESS and api_keys.allows([scope.value], wanted)]

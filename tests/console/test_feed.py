@@ -595,5 +595,5 @@ def test_the_process_ends_in_seconds_with_open_sockets_and_says_goodbye(own_web)
         watcher.next("initial_data")
         started = time.monotonic()
         assert own_web.stop() == 0
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 20
         assert watcher.close_code() == 1000

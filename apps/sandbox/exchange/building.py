@@ -24,6 +24,7 @@ from apps.sandbox.chain import accounts
 from apps.sandbox.chain.outcomes import LAMPORTS_PER_SIGNATURE
 from apps.sandbox.chain.program.route import (
     EVENT_AUTHORITY,
+    PLACES_V2,
     PROGRAM_ID,
     VAULT_AUTHORITY,
     RouteAccount,
@@ -62,7 +63,7 @@ class SwapTerms:
     """What whoever asks for a transaction may choose.
 
     `payer` pays its fees and rent instead of the taker, `receiver` gets the output. Without `wrap` the taker's wrapped
-    SOL is left as it is. A tip goes to a block engine beside the fee.
+    SOL is left as it is. A tip goes to a block engine beside the fee. `second_generation`: the swap is a `route_v2`.
     """
 
     compute_unit_price: int
@@ -71,6 +72,7 @@ class SwapTerms:
     payer: Pubkey | None = None
     receiver: Pubkey | None = None
     wrap: bool = True
+    second_generation: bool = False
 
     @classmethod
     def of_priority_fee(cls, lamports: int, **others: Any) -> Self:
@@ -163,7 +165,7 @@ def build(venue: Venue, quote: quotes.Quote, *, taker: Pubkey, terms: SwapTerms)
     if wraps:
         steps.append(transfer(TransferParams(from_pubkey=taker, to_pubkey=source.own, lamports=quote.in_amount)))
         steps.append(Instruction(accounts.TOKEN, _SYNC_NATIVE, [AccountMeta(source.own, False, True)]))
-    steps.append(_route(venue, quote, source, target))
+    steps.append(_route(venue, quote, source, target, second_generation=terms.second_generation))
     if wraps or unwraps:
         steps.append(_close(source if wraps else target))
     if terms.tip_lamports:
@@ -221,7 +223,7 @@ def _close(side: _Side) -> Instruction:
     return Instruction(side.program, _CLOSE_ACCOUNT, keys)
 
 
-def _route(venue: Venue, quote: quotes.Quote, source: _Side, target: _Side) -> Instruction:
+def _route(venue: Venue, quote: quotes.Quote, source: _Side, target: _Side, *, second_generation: bool) -> Instruction:
     pooled = venue.places(quote.output_mint if quote.output_mint != SOL_MINT else quote.input_mint)
     keys = {
         RouteAccount.TOKEN_PROGRAM: accounts.TOKEN,
@@ -244,10 +246,11 @@ def _route(venue: Venue, quote: quotes.Quote, source: _Side, target: _Side) -> I
         RouteAccount.SOL_MINT: _SOL,
     }
     metas = [
-        AccountMeta(keys[place], place is RouteAccount.USER, place not in _READ_ONLY_PLACES) for place in RouteAccount
+        AccountMeta(keys[place], place is RouteAccount.USER, place not in _READ_ONLY_PLACES)
+        for place in (PLACES_V2 if second_generation else RouteAccount)
     ]
     terms = RouteTerms(quote.in_amount, quote.paid_out_amount, quote.slippage_bps, quote.fee_bps)
-    return Instruction(PROGRAM_ID, terms.data(), metas)
+    return Instruction(PROGRAM_ID, terms.data_v2() if second_generation else terms.data(), metas)
 
 
 def _short_of(venue: Venue, quote: quotes.Quote, source: _Side, costs: int, *, wraps: bool) -> str | None:

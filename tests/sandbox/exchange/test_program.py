@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 from apps.sandbox.chain.program.assembly import R0, R1, R2, Assembly
 from apps.sandbox.chain.program.elf import shared_object
 from apps.sandbox.chain.program.route import PROGRAM_ID, RouteAccount, RouteError
-from apps.sandbox.exchange.building import BuiltSwap, compiled
+from apps.sandbox.exchange.building import BuiltSwap, SwapTerms, build, compiled
 from tests.sandbox.exchange.desk import SOL, Desk, open_desk
 
 ROUTE_STEP = 6
@@ -125,3 +125,39 @@ def test_the_file_is_an_elf_whose_code_lies_where_it_says():
     assert file[:4] == b"\x7fELF"
     entry = int.from_bytes(file[24:32], "little")
     assert file[entry : entry + 16] == program.code()
+
+
+def test_a_route_of_the_second_generation_moves_what_one_of_the_first_would(desk):
+    mint = desk.token()
+    for side in ("buy", "sell"):
+        landed = []
+        for second in (False, True):
+            owner = desk.wallet()
+            amount = SOL
+            if side == "sell":
+                desk.land(desk.build(owner, mint, "buy", SOL), owner)
+                amount = 1_000_000
+            quote = desk.build(owner, mint, side, amount).quote
+            terms = SwapTerms.of_priority_fee(16_000, second_generation=second)
+            told = desk.land(build(desk.venue, quote, taker=owner.pubkey(), terms=terms), owner)
+            assert told.error is None
+            assert f"Program log: Instruction: {'RouteV2' if second else 'Route'}" in told.meta["logMessages"]
+            (swapped,) = desk.venue.swaps_of(told)
+            assert (swapped.in_amount, swapped.out_amount) == (quote.in_amount, swapped.out_amount)
+            assert swapped.out_amount >= quote.least_paid_out_amount
+            landed.append(swapped)
+        assert {each.input_mint for each in landed} == {landed[0].input_mint}
+
+
+def test_a_route_of_the_second_generation_keeps_its_promise_or_fails(desk):
+    owner = desk.wallet()
+    quote = desk.build(owner, desk.token(), "buy", SOL, slippage_bps=0).quote
+    terms = SwapTerms.of_priority_fee(16_000, second_generation=True)
+    built = build(desk.venue, quote.promising(quote.paid_out_amount + 1), taker=owner.pubkey(), terms=terms)
+    assert error_of(desk, built, built.steps[ROUTE_STEP]) == {"Custom": RouteError.SLIPPAGE_EXCEEDED}
+    route = built.steps[ROUTE_STEP]
+    data = bytearray(bytes(route.data))
+    data[24:26] = (10_001).to_bytes(2, "little")
+    assert error_of(desk, built, Instruction(PROGRAM_ID, bytes(data), list(route.accounts))) == {
+        "Custom": RouteError.NOT_A_ROUTE
+    }

@@ -27,8 +27,9 @@ from solders.token.state import TokenAccount, TokenAccountState
 
 from apps.sandbox.chain import accounts as chain_accounts
 from apps.sandbox.chain.ledger import Refused as NodeRefusedIt
+from apps.sandbox.chain.program.route import DISCRIMINATOR_V2
 from apps.sandbox.domain import quotes
-from apps.sandbox.exchange.building import associated
+from apps.sandbox.exchange.building import SwapTerms, associated, build
 from apps.sandbox.exchange.tampering import THIEF
 from apps.wallets.signer.reasons import Refused
 from tests.wallets.signer.world import SOL, World
@@ -67,6 +68,7 @@ fair_amounts = st.integers(SOL // 100, TRADE)
 about = {
     "side": st.sampled_from(["buy", "sell"]),
     "order": st.integers(0, 12),
+    "second_generation": st.booleans(),
     "push_percent": st.sampled_from([0, 4, 6, 20, 60]),
     "slots": st.sampled_from([0, 0, 0, 1, 170]),
 }
@@ -183,6 +185,9 @@ class Robbery:
             metas.append(AccountMeta(self.pool_of_keys()[two % len(self.pool_of_keys())], False, True))
         elif kind == "byte" and data:
             data[two // 256 % len(data)] = two % 256
+        elif kind == "amount" and data[:8] == DISCRIMINATOR_V2:
+            at = 8 if one % 2 else 16
+            data[at : at + 8] = two.to_bytes(8, "little")
         elif kind == "amount" and len(data) >= 11:
             at = len(data) - (19 if one % 2 else 11) if len(data) >= 27 else len(data) - 8
             data[at : at + 8] = two.to_bytes(8, "little")
@@ -196,9 +201,9 @@ class Robbery:
         held = world.tokens()
         amount = attempt["amount"] if attempt["side"] == "buy" else max(1, attempt["amount"] % max(held, 1))
         try:
-            built = world.built(
-                attempt["side"], amount, slippage_bps=attempt["slippage_bps"], priority_fee_lamports=attempt["fee"]
-            )
+            quote = world.built(attempt["side"], amount, slippage_bps=attempt["slippage_bps"]).quote
+            terms = SwapTerms.of_priority_fee(attempt["fee"], second_generation=attempt["second_generation"])
+            built = build(world.venue, quote, taker=world.wallet, terms=terms)
         except (quotes.NoRoute, quotes.NotTradable):
             return None
         steps = list(built.steps)
@@ -343,6 +348,7 @@ async def test_a_robber_who_takes_all_that_is_allowed_gets_the_day_and_no_more(t
         plan: dict[str, Any] = {
             "side": "buy" if number % 2 == 0 else "sell", "amount": TRADE, "slippage_bps": 800, "fee": 990_000,
             "changes": [], "claims": {}, "order": 100 + number, "push_percent": 6, "slots": 0,
+            "second_generation": number % 4 > 1,
         }  # fmt: skip
         await robbery.attempt(plan)
         robbery.check()

@@ -38,12 +38,15 @@ async def test_a_sale_is_signed_and_lands(world: World):
     assert 0 < risked <= SOL // 10 + 1  # a tenth of what the tokens are worth
 
 
-async def test_a_token_of_the_newer_program_is_bought_and_sold_through_a_lookup_table(world: World):
+@pytest.mark.parametrize("generation", [1, 2])
+async def test_a_token_of_the_newer_program_is_bought_and_sold_through_a_lookup_table(world: World, generation: int):
     """As on the main network: most accounts stand in a table, and the token's own is one of Token-2022."""
     world.mint = Desk(world.market, world.ledger, world.venue).token(MintRules(token_2022=True))
+    terms = SwapTerms.of_priority_fee(16_000, second_generation=generation == 2)
     for side in ("buy", "sell"):
-        amount = SOL if side == "buy" else world.tokens()
-        built = tampering.tampered(world.venue, world.built(side, amount), [FaultKind.LOOKUP_TABLE])
+        quote = world.built(side, SOL if side == "buy" else world.tokens()).quote
+        built = build(world.venue, quote, taker=world.wallet, terms=terms)
+        built = tampering.tampered(world.venue, built, [FaultKind.LOOKUP_TABLE])
         world.pass_slots(2)
         lookups = built.transaction.message.address_table_lookups
         assert lookups and lookups[0].writable_indexes
@@ -62,7 +65,12 @@ async def test_a_tip_beside_the_fee_is_not_signed(world: World, side: str):
     assert await world.sign(world.request(plain, side))
 
 
-async def test_a_swap_over_a_venue_nobody_has_heard_of_is_not_signed(world: World):
-    built = tampering.tampered(world.venue, world.built(), [FaultKind.UNKNOWN_VENUE])
+async def test_over_a_venue_nobody_has_heard_of_a_swap_is_signed_only_with_its_amounts_in_front(world: World):
+    first = tampering.tampered(world.venue, world.built(), [FaultKind.UNKNOWN_VENUE])
     with refuses(world, Reason.ROUTE_UNREADABLE):
-        await world.sign(world.request(built))
+        await world.sign(world.request(first))
+    terms = SwapTerms.of_priority_fee(16_000, second_generation=True)
+    second = build(world.venue, first.quote, taker=world.wallet, terms=terms)
+    second = tampering.tampered(world.venue, second, [FaultKind.UNKNOWN_VENUE])
+    world.land(await world.sign(world.request(second)))
+    assert world.tokens() >= second.quote.paid_out_amount * 99 // 100

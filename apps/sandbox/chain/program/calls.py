@@ -5,6 +5,8 @@ The caller's accounts are found through a table of addresses, one for each of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from apps.sandbox.chain.program.assembly import R0, R1, R2, R3, R4, R5, WORD, Assembly, Register
 
 #: The heap is ours alone: first the table of accounts, then words of the program's own, then what a call needs.
@@ -63,6 +65,16 @@ def find_accounts(program: Assembly, table: Register, cursor: Register) -> None:
     program.do("add", R5, WORD)
     program.jump("next account")
     program.label("accounts found")
+
+
+def reorder(program: Assembly, table: Register, order: Sequence[int]) -> None:
+    """Put the first accounts of the table in another order: `order` names where each comes from. R1 is used up."""
+    for place, source in enumerate(order):
+        program.load(R1, table, source * WORD)
+        program.store(table, _INFOS_AT + place * WORD, R1)
+    for place in range(len(order)):
+        program.load(R1, table, _INFOS_AT + place * WORD)
+        program.store(table, place * WORD, R1)
 
 
 def prepare_signer(program: Assembly, table: Register, seed: bytes, bump: int) -> None:

@@ -1,5 +1,6 @@
-"""The instruction `route` of Jupiter's program: its accounts in their order, its bytes, and what it says when it fails.
+"""The instructions `route` and `route_v2` of Jupiter's program: how accounts stand in them, their bytes, their errors.
 
+The first generation has its amounts behind the plan of venues, the second in front, and other places for its accounts.
 The accounts up to `PROGRAM` are the ones every route has; the pool's follow.
 """
 
@@ -17,16 +18,20 @@ from solders.pubkey import Pubkey
 
 PROGRAM_ID = Pubkey.from_string("JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4")
 DISCRIMINATOR = sha256(b"global:route").digest()[:8]
+DISCRIMINATOR_V2 = sha256(b"global:route_v2").digest()[:8]
 AUTHORITY_SEED = b"vaults"
 #: Who may take from the vaults: an address of the program without a key.
 VAULT_AUTHORITY, VAULT_AUTHORITY_BUMP = Pubkey.find_program_address([AUTHORITY_SEED], PROGRAM_ID)
 EVENT_AUTHORITY, _ = Pubkey.find_program_address([b"__event_authority"], PROGRAM_ID)
 
-#: One step over all of the input, as Borsh writes it: a list of one, a venue, 100 percent, from mint 0 to mint 1.
+#: One step over all of the input, as Borsh writes it: a list of one, a venue, all of it, from mint 0 to mint 1.
 _PLAN = bytes((1, 0, 0, 0, 7, 100, 0, 1))
+_PLAN_V2 = bytes((1, 0, 0, 0, 7)) + (10_000).to_bytes(2, "little") + bytes((0, 1))
 _TAIL = Struct("<QQHB")
 TAIL_BYTES = _TAIL.size
-_VENUE_AT = len(DISCRIMINATOR) + 4
+#: What goes in, the quoted output, slippage, the platform's fee, and what it keeps of a better price: nothing here.
+_HEAD_V2 = Struct("<QQHHH")
+_COUNT_BYTES = 4
 MOST_PLATFORM_FEE_BPS = 255
 
 
@@ -53,6 +58,31 @@ class RouteAccount(IntEnum):
     SOL_MINT = 17
 
 
+#: Which account stands where in `route_v2`.
+PLACES_V2 = (
+    RouteAccount.USER,
+    RouteAccount.USER_SOURCE,
+    RouteAccount.USER_DESTINATION,
+    RouteAccount.SOURCE_MINT,
+    RouteAccount.DESTINATION_MINT,
+    RouteAccount.SOURCE_PROGRAM,
+    RouteAccount.DESTINATION_PROGRAM,
+    RouteAccount.DESTINATION,
+    RouteAccount.EVENT_AUTHORITY,
+    RouteAccount.PROGRAM,
+    RouteAccount.PLATFORM_FEE,
+    RouteAccount.SOURCE_VAULT,
+    RouteAccount.DESTINATION_VAULT,
+    RouteAccount.VAULT_AUTHORITY,
+    RouteAccount.POOL,
+    RouteAccount.SOL_VAULT,
+    RouteAccount.SOL_MINT,
+    RouteAccount.TOKEN_PROGRAM,
+)
+#: The other way round: for each account of `route`, its place in `route_v2`.
+IN_V2 = tuple(PLACES_V2.index(place) for place in RouteAccount)
+
+
 class RouteError(IntEnum):
     """What the program fails with; the first is Jupiter's own."""
 
@@ -71,14 +101,21 @@ class RouteTerms:
     slippage_bps: int
     platform_fee_bps: int
 
+    def data_v2(self) -> bytes:
+        """Return the bytes of `route_v2`."""
+        head = _HEAD_V2.pack(self.in_amount, self.quoted_out, self.slippage_bps, self.platform_fee_bps, 0)
+        return DISCRIMINATOR_V2 + head + _PLAN_V2
+
     def data(self) -> bytes:
-        """Return the instruction's bytes."""
+        """Return the bytes of `route`."""
         fee_bps = min(self.platform_fee_bps, MOST_PLATFORM_FEE_BPS)
         return DISCRIMINATOR + _PLAN + _TAIL.pack(self.in_amount, self.quoted_out, self.slippage_bps, fee_bps)
 
     @classmethod
     def read(cls, data: bytes) -> Self | None:
         """Return the terms of an instruction's bytes; None when they are none of a route."""
+        if data[: len(DISCRIMINATOR_V2)] == DISCRIMINATOR_V2 and len(data) >= len(DISCRIMINATOR_V2) + _HEAD_V2.size:
+            return cls(*_HEAD_V2.unpack_from(data, len(DISCRIMINATOR_V2))[:4])
         if data[: len(DISCRIMINATOR)] != DISCRIMINATOR or len(data) < len(DISCRIMINATOR) + TAIL_BYTES:
             return None
         return cls(*_TAIL.unpack(data[-TAIL_BYTES:]))
@@ -86,12 +123,14 @@ class RouteTerms:
 
 def over_venue(data: bytes, venue: int) -> bytes:
     """Return an instruction's bytes with another venue in its plan; the program here never looks at it."""
-    return data[:_VENUE_AT] + bytes((venue,)) + data[_VENUE_AT + 1 :]
+    behind = _HEAD_V2.size if data[: len(DISCRIMINATOR_V2)] == DISCRIMINATOR_V2 else 0
+    at = len(DISCRIMINATOR) + behind + _COUNT_BYTES
+    return data[:at] + bytes((venue,)) + data[at + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route as it stands in a transaction: its terms and the keys of its accounts, in their order."""
+    """A route as it stands in a transaction: its terms and the keys of its accounts, in the order of `route`."""
 
     terms: RouteTerms
     accounts: tuple[Pubkey, ...]
@@ -106,7 +145,12 @@ def routes_in(instructions: Sequence[CompiledInstruction], keys: Sequence[Pubkey
     for step in instructions:
         if keys[step.program_id_index] != PROGRAM_ID or len(step.accounts) < len(RouteAccount):
             continue
-        terms = RouteTerms.read(bytes(step.data))
-        if terms is not None:
-            found.append(Route(terms, tuple(keys[index] for index in bytes(step.accounts))))
+        data = bytes(step.data)
+        terms = RouteTerms.read(data)
+        if terms is None:
+            continue
+        accounts = tuple(keys[index] for index in bytes(step.accounts))
+        if data[: len(DISCRIMINATOR_V2)] == DISCRIMINATOR_V2:
+            accounts = tuple(accounts[place] for place in IN_V2)
+        found.append(Route(terms, accounts))
     return found

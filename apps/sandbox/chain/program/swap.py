@@ -15,6 +15,8 @@ from apps.sandbox.chain.program.elf import shared_object
 from apps.sandbox.chain.program.route import (
     AUTHORITY_SEED,
     DISCRIMINATOR,
+    DISCRIMINATOR_V2,
+    IN_V2,
     TAIL_BYTES,
     VAULT_AUTHORITY_BUMP,
     RouteAccount,
@@ -46,7 +48,6 @@ def _written() -> Assembly:
     _check_instruction(program)
     _check_pool(program)
     _check_promise(program)
-    calls.log(program, R6, "Instruction: Route")
     calls.prepare_signer(program, R6, AUTHORITY_SEED, VAULT_AUTHORITY_BUMP)
     _move(program)
     program.do("mov", R0, 0)
@@ -64,16 +65,29 @@ def _written() -> Assembly:
 
 
 def _check_instruction(program: Assembly) -> None:
-    """Want the discriminator and room for the tail; R7 goes from the instruction's length to its tail, R8 behind it."""
+    """Want a route of either generation; R7 goes from the instruction's length to its amounts, R8 behind it.
+
+    The accounts of the second generation are put in the order of the first.
+    """
     program.load(R1, R7)
     program.do("add", R7, WORD)
     program.jump_if(R1, "<", len(DISCRIMINATOR) + TAIL_BYTES, "not a route")
+    program.do("mov", R8, R7)
+    program.do("add", R8, R1)
     program.load(R2, R7)
     program.constant(R3, int.from_bytes(DISCRIMINATOR, "little"))
+    program.jump_if(R2, "==", R3, "amounts last")
+    program.constant(R3, int.from_bytes(DISCRIMINATOR_V2, "little"))
     program.jump_if(R2, "!=", R3, "not a route")
-    program.do("add", R7, R1)
-    program.do("mov", R8, R7)
+    program.do("add", R7, len(DISCRIMINATOR_V2))
+    calls.reorder(program, R6, IN_V2)
+    calls.log(program, R6, "Instruction: RouteV2")
+    program.jump("amounts found")
+    program.label("amounts last")
+    program.do("mov", R7, R8)
     program.do("sub", R7, TAIL_BYTES)
+    calls.log(program, R6, "Instruction: Route")
+    program.label("amounts found")
 
 
 def _check_pool(program: Assembly) -> None:

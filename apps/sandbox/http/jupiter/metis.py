@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -57,6 +58,7 @@ def quote(request: web.Request, runtime: Runtime, effects: Effects) -> web.Respo
     document = _quote_document(found, runtime)
     if request.query.get("instructionVersion") == "V2":
         document["routePlan"] = [{**hop, "percent": None} for hop in document["routePlan"]]
+        document["instructionVersion"] = "V2"  # it comes back with the quote
     document["contextSlot"] = runtime.chain.ledger.slot_of("processed")
     document["timeTaken"] = round(time.perf_counter() - started, 6)
     return answer(document)
@@ -78,7 +80,7 @@ async def swap(request: web.Request, runtime: Runtime, effects: Effects) -> web.
                 raise Refused(f"{name} is not supported", "NOT_SUPPORTED")
         taker = Pubkey.from_string(key(asked, "userPublicKey"))
         held = _held(given, _quoted(given | {"amount": given.get("inAmount")}, runtime, effects))
-        terms = _terms(asked)
+        terms = replace(_terms(asked), second_generation=given.get("instructionVersion") == "V2")
     except Refused as refused:
         return bad(refused.error, **refused.fields)
     built = tampered(runtime.venue, build(runtime.venue, held, taker=taker, terms=terms), effects.of_kinds(TAMPERING))

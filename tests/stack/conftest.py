@@ -26,13 +26,6 @@ def no_faults_left(exits: ExitDesk) -> Iterator[None]:
     exits.clear_faults()
 
 
-@pytest.fixture
-def exact_books(exits: ExitDesk) -> Iterator[None]:
-    """Recompute the books after the test."""
-    yield
-    exits.check_books()
-
-
 @pytest.fixture(scope="module")
 def exact_books_at_last(exits: ExitDesk) -> Iterator[None]:
     """Recompute the books after the module's tests."""

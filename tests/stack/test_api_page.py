@@ -55,7 +55,7 @@ def test_the_ten_first_things_work_as_they_are_written(desk: Desk) -> None:
     assert '"status":"healthy"' in text or '"status":"degraded"' in text
     assert '"transactionType":"DEPOSIT"' in text
     assert '"defaultPercentage":-20' in text
-    assert '"signalType":"Momentum"' in text
+    assert '"signalType":"Scanner"' in text
     assert '"purchase":{' in text, "the position of the signal is listed"
     assert '"historicalSwapId"' in text or '"CLOSE_PENDING"' in text
     assert '"portfolioBalanceSol"' in text

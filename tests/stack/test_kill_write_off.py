@@ -11,7 +11,7 @@ import pytest
 from tests.desk import wait_until
 from tests.stack.exit_desk import RECOVERY_SECONDS, ExitDesk
 
-pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books")]
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books_at_last")]
 
 SEED = 20261122
 VICTIMS = ["worker-default", "postgres"]

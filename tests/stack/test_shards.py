@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books_at_last")]
 
 SHARDS = 2
 WORKERS = [f"worker-prices-{shard}" for shard in range(SHARDS)]
-PROMPT_SECONDS = 6.0
+PROMPT_SECONDS = 15.0
 #: A watch ticks each second, never sooner than 0.85 s after its last tick began.
 LEAST_SECONDS = 0.4
 LEAST_TICKS = 3

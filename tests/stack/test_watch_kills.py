@@ -12,7 +12,7 @@ import pytest
 from tests.desk import wait_until
 from tests.stack.exit_desk import CHANCES, RECOVERY_SECONDS, REPEATS, SEED, ExitDesk
 
-pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books")]
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("exact_books_at_last")]
 
 ROUNDS = 2 + REPEATS
 #: A tick and a bit, so that kills fall anywhere in it.

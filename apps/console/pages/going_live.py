@@ -55,9 +55,7 @@ class GoLiveForm(buttons.ConfirmForm):
             "Cluster": f"{self.here.word}: {self.here.sentence}",
             "Wallet": "none assigned" if seen.wallet is None else seen.wallet.address,
             "Balance in the books": f"{formatting.sol(seen.booked_sol)} SOL",
-            "Balance on the chain": "no node told"
-            if seen.chain_sol is None
-            else f"{formatting.sol(seen.chain_sol)} SOL",
+            "Balance on the chain": _on_chain(seen),
             "Cap of one trade": _signer(signer, "max_trade_lamports"),
             "Cap of a day": _signer(signer, "max_day_lamports"),
             "Spent of it": _signer(signer, "spent_day_lamports"),
@@ -74,6 +72,12 @@ class GoLiveForm(buttons.ConfirmForm):
         if typed != self.here.word:
             raise forms.ValidationError(f"This is not where it will trade: the nodes say {self.here.word}.")
         return typed
+
+
+def _on_chain(seen: Prospect) -> str:
+    if seen.wallet is None:
+        return "none: no wallet"
+    return "no node told" if seen.chain_sol is None else f"{formatting.sol(seen.chain_sol)} SOL"
 
 
 def _signer(status: Any, name: str) -> str:

@@ -25,6 +25,7 @@ urlpatterns = [
     path("admin/", include("apps.accounts.own_urls")),
     path("admin/", admin.site.urls),
     path("health", health),
+    path("favicon.ico", RedirectView.as_view(url="/static/admin_soldesk/mark.svg")),
     path("api/schema/", Document.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/redoc/", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),

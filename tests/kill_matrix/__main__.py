@@ -21,7 +21,8 @@ from tests.kill_matrix.cells import Cell
 from tests.kill_matrix.market import Market
 from tests.kill_matrix.processes import KillableServices
 
-WALLETS = 8
+#: Wallets of a run, and of one of a few combinations.
+WALLETS, FEWEST_WALLETS = 8, 3
 
 
 def main() -> int:
@@ -69,7 +70,7 @@ def _run(drawn: list[Cell], market: Market, services: KillableServices, folder: 
     django.setup()
     from tests.kill_matrix.world import World  # needs Django's settings, and those the services
 
-    keys = [Keypair() for _ in range(WALLETS)]
+    keys = [Keypair() for _ in range(WALLETS if len(drawn) > WALLETS else FEWEST_WALLETS)]
     world = World(market=market, services=services, keys=keys, folder=folder, socket=socket)
     began, failed, reached, ends = time.monotonic(), 0, 0, Counter[str]()
     left = list(drawn)

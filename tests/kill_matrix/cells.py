@@ -23,6 +23,10 @@ EXPIRING = ("sign", "signed", "sent", "send", "unresolved", "expired")
 FORKED = ("sent", "send", "landed", "reversed", "expired")
 #: Of one that lands as a failure.
 FAILING = ("signed", "sent", "send", "landed")
+#: Of one the signer signs only when its fault is over: by then it lands.
+UNSIGNED = ("reserved", "built", "sign")
+#: The same of a reclaim, which is signed before it is written down as built.
+SIGNED_FIRST = ("reserved", "sign")
 #: Of one the signer refuses, and of one that is not worth showing to it.
 REFUSED, UNBUILT = ("built", "sign", "failed"), ("failed",)
 
@@ -79,7 +83,12 @@ def _refused(name: str, kind: str, steps: tuple[str, ...] = REFUSED, purposes: t
     return Fault(name, steps, jupiter=(("jupiter_order", kind, {}),), purposes=purposes)
 
 
+def _unsigned(name: str, kind: str, steps: tuple[str, ...], purposes: tuple[str, ...]) -> Fault:
+    return Fault(name, steps, nodes=((kind, _BOTH, {}),), routes=("node",), purposes=purposes)
+
+
 _UNSENT: tuple[str, tuple[str, ...], Mapping[str, Any]] = ("not_sent", _BOTH, {})
+_OLD: tuple[tuple[str, str, Mapping[str, Any]], ...] = (("jupiter_order", "expired_blockhash", {}),)
 FAULTS = (
     Fault("nothing"),
     _nodes("latency", "latency", _BOTH, latency_ms=60, count=12),
@@ -114,12 +123,9 @@ FAULTS = (
     _jupiter("jupiter cuts connections", "disconnect", count=2),
     _jupiter("jupiter hangs", "hang", duration_seconds=1.0),
     _jupiter("jupiter is slow", "latency", latency_ms=700, count=2),
-    Fault(
-        "old blockhash of jupiter",
-        jupiter=(("jupiter_order", "expired_blockhash", {}),),
-        routes=("node",),
-        purposes=_SWAPS,
-    ),
+    # Through the nodes it gets one of theirs; what Jupiter itself shall land is signed as it is, or not at all.
+    Fault("old blockhash of jupiter", jupiter=_OLD, routes=("node",), purposes=_SWAPS),
+    Fault("old blockhash of jupiter", UNSIGNED, jupiter=_OLD, routes=("execute",), purposes=_SWAPS),
     _execute("execute: lost answer", "answer_lost", count=1),
     _execute("execute: error after landing", "error_after_landing", count=1),
     _execute("execute: answer before landing", "early_answer", count=1, slots=5),
@@ -149,7 +155,10 @@ FAULTS = (
         expires=True,
         routes=("node",),
     ),
-    Fault("unknown blockhash", EXPIRING, nodes=(("unknown_blockhash", _BOTH, {}),), expires=True, routes=("node",)),
+    _unsigned("unknown blockhash", "unknown_blockhash", UNSIGNED, _SWAPS),
+    _unsigned("unknown blockhash", "unknown_blockhash", SIGNED_FIRST, ("reclaim",)),
+    _unsigned("expired blockhash", "expired_blockhash", UNSIGNED, _SWAPS),
+    _unsigned("expired blockhash", "expired_blockhash", SIGNED_FIRST, ("reclaim",)),
     Fault(
         "execute: success that is none",
         EXPIRING,

@@ -33,6 +33,8 @@ POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 20.0, 2.5, 90.0
 _STOP_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
 _BEYOND_EVERY_HEIGHT = 230
+#: Where the orders process waits for the faults a reclaim shall meet, the sale before it having met none.
+_RECLAIM_BEGINS = "after:reserved"
 _WAITING = (OrderStatus.SENT, OrderStatus.UNRESOLVED)
 
 
@@ -162,15 +164,18 @@ class World:
         if cell.purpose == "reclaim":
             course = self._sell_first(course)
         turn = cell.fault.turn
-        self._stop_at({course.line(cell.point), *(() if turn is None else (course.line(turn[0]),))})
+        is_there = (cell.purpose, cell.point) == ("reclaim", _RECLAIM_BEGINS)
+        points = [*(() if is_there else (cell.point,)), *(() if turn is None else (turn[0],))]
+        self._stop_at({course.line(point) for point in points})
         self._break(cell)
-        self.orders.go_on()
+        if not is_there:
+            self.orders.go_on()
         return course
 
     def _sell_first(self, course: Course) -> Course:
         """Bring a sale to its end and stop where the closing of its token account has been reserved."""
         trader = course.wish.trader
-        self._stop_at({f"after:reserved {trader.order_key('reclaim')}"})
+        self._stop_at({f"{_RECLAIM_BEGINS} {trader.order_key('reclaim')}"})
         self.orders.go_on()
         deadline = time.monotonic() + END_SECONDS
         while not self.orders.is_stopped:

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
+from apps.accounts.services import last_use
 from apps.signals.models import SignalDedup
 from apps.trading.models import ExitIntent, SignalExecution, TradingState
 from tests import factories
@@ -27,6 +28,12 @@ def _name(model: type[Model]) -> str:
 
 def _list(model: type[Model]) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+@pytest.fixture(autouse=True)
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a session or key is used is noted once a minute: what is counted here may take longer, and one note."""
+    monkeypatch.setattr(last_use, "EVERY_SECONDS", 3600)
 
 
 @pytest.mark.parametrize("model", OWN_MODELS, ids=_name)

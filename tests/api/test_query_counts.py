@@ -17,6 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.accounts.services import last_use
 from apps.console import feed, panel
 from apps.notify.services import endpoints
 from apps.notify.services.endpoints import Wish
@@ -110,6 +111,12 @@ def cost(read):
 def url_of(row, places):
     path = row.path + FULLER.get(row.path, "")
     return path.format(**places)
+
+
+@pytest.fixture(autouse=True)
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a session or key is used is noted once a minute: what is counted here may take longer, and one note."""
+    monkeypatch.setattr(last_use, "EVERY_SECONDS", 3600)
 
 
 def test_every_route_that_reads_takes_the_same_few_queries_for_one_row_and_for_thirty():

@@ -81,11 +81,12 @@ class Nodes:
                 log.warning("signer_node_away", method=method, error=type(error).__name__)
                 self.reach.failed()
                 continue
-            if not isinstance(answer, dict):
-                self.reach.failed()
-                continue
-            refusal = answer.get("error") or {}
-            if "result" not in answer and refusal.get("code") in _PASSING_CODES:
+            refusal = (answer.get("error") or {}) if isinstance(answer, dict) else None
+            if (
+                not isinstance(answer, dict)
+                or not isinstance(refusal, dict)
+                or ("result" not in answer and refusal.get("code") in _PASSING_CODES)
+            ):
                 self.reach.failed()
                 continue
             self.reach.answered()

@@ -154,7 +154,7 @@ class Signer:
 
         Nodes are asked at the start too. What answers is left alone: plans of nodes and prices are small.
         """
-        with suppress(Refused, NodeRefused):
+        with suppress(Refused, NodeRefused, TypeError, ValueError):  # nonsense of a node must not end the chores
             if self.nodes.reach.up is not True:
                 await self.nodes.height()
         if self.prices.reach.up is False:

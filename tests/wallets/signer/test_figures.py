@@ -180,6 +180,7 @@ async def test_nodes_are_away_when_none_answers_usefully_and_a_refusal_is_an_ans
         (500, {}),
         (200, []),
         (200, {"error": {"code": -32005, "message": "behind"}}),
+        (200, {"error": "nonsense"}),
     ):
         outside.status, outside.body = status, body
         nodes.reach.answered()
@@ -221,6 +222,13 @@ async def test_what_is_lost_is_asked_again_until_it_answers_and_then_left_alone(
     monkeypatch.setattr(world.prices, "programs", asked)
     await world.signer.look_for_lost()
     asked.assert_awaited_once_with()
+
+
+async def test_a_node_that_talks_nonsense_does_not_end_the_signers_chores(world: World):
+    """They also lock what lies idle: whoever runs a node must not be able to stop that."""
+    world.nodes.lies["getBlockHeight"] = lambda _: None
+    await world.signer.look_for_lost()
+    assert world.nodes.calls == ["getBlockHeight"]
 
 
 async def test_a_node_that_never_answers_does_not_keep_the_signer_from_telling_how_it_is(outside, monkeypatch):

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from config.env import Env
 from config.runtime import procfile, stack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +122,13 @@ def test_no_password_has_a_default_in_compose(compose: dict[str, Any]) -> None:
     for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"):
         assert f"${{{name}:?" in text
         assert f"${{{name}:-" not in text
+
+
+@pytest.mark.parametrize("name", ["TRUST_PROXY", "CORS_ORIGIN", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS"])
+def test_what_a_desk_behind_a_proxy_needs_is_explained_and_in_the_example(name: str) -> None:
+    assert name.lower() in Env.model_fields
+    assert f"`{name}`" in (ROOT / "docs" / "running.md").read_text()
+    assert f"\n#{name}=" in (ROOT / ".env.example").read_text()
 
 
 def test_lock_file_pins_every_package_by_hash_and_names_no_index() -> None:

@@ -227,18 +227,10 @@ def draw(seed: int, count: int) -> list[Cell]:
     chance.shuffle(left)
     drawn: list[_Combination] = []
     met: set[tuple[str, str]] = set()
-    for pairs, least in (
-        (_with_victim, 4),
-        (_with_victim, 2),
-        (_with_victim, 1),
-        (_pairs, 3),
-        (_pairs, 1),
-        (_pairs, 0),
-    ):
+    for pairs, least in ((_with_victim, 4), (_with_victim, 2), (_with_victim, 1), (_pairs, 3), (_pairs, 0)):
         rest = []
         for combination in left:
-            fresh = {pair for pair in pairs(combination) if pair not in met}
-            if len(drawn) < count and len(fresh) >= least:
+            if len(drawn) < count and sum(pair not in met for pair in pairs(combination)) >= least:
                 drawn.append(combination)
                 met |= set(_pairs(combination))
             else:

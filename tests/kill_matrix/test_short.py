@@ -11,7 +11,7 @@ from apps.trading.domain import order_machine
 from tests.kill_matrix import cells
 from tests.kill_matrix.processes import ROOT
 
-SEED = 11
+SEED = 201
 CELLS = 5
 SECONDS = 300
 
@@ -23,14 +23,13 @@ def test_a_kill_at_any_point_with_any_fault_leaves_one_truth_in_books_and_chain(
     assert f"{CELLS} combinations" in found.stdout
 
 
-def test_a_seed_draws_the_same_combinations_again_and_they_differ() -> None:
+def test_a_seed_draws_the_same_combinations_again() -> None:
+    assert list(map(str, cells.draw(7, 30))) == list(map(str, cells.draw(7, 30)))
+
+
+def test_three_hundred_combinations_differ_and_bring_every_victim_to_every_point_fault_and_purpose() -> None:
     drawn = cells.draw(7, 300)
-    assert list(map(str, cells.draw(7, 300))) == list(map(str, drawn))
     assert len({str(cell).partition(" ")[2] for cell in drawn}) == 300
-
-
-def test_three_hundred_combinations_bring_every_victim_to_every_point_fault_and_purpose() -> None:
-    drawn = cells.draw(7, 300)
     points = {each[0] for each in cells.every()}
     victims = set(cells.VICTIMS)
     for what, wanted in (

@@ -155,6 +155,25 @@ def test_tokens_that_strangers_send_stop_buys_until_ignored_and_only_that_amount
     assert not live.may_buy
 
 
+def test_tokens_that_came_and_left_again_no_longer_stop_buys(live: ChainWallet):
+    """Neither the books nor the chain know of them then, and still somebody has to say that it is over."""
+    mint = live.new_token()
+    live.holds_tokens(mint, "5")
+    assert live.look() == 1
+    live.holds_tokens(mint, "0")
+    assert live.look() == 0
+    assert live.rows() == [(mint, "gone", D(5))]
+    assert live.may_buy
+    assert live.alerts() == ["WALLET_NOT_RECONCILED", "WALLET_RECONCILED"]
+
+    live.holds_tokens(mint, "5")
+    live.look()
+    differences.ignore(difference=live.row(), actor=None)
+    live.holds_tokens(mint, "0")
+    live.look()
+    assert [status for _, status, _ in live.rows()] == ["gone", "gone"]
+
+
 def test_adopted_tokens_are_a_plain_balance_with_the_cost_they_had(live: ChainWallet):
     mint = live.new_token()
     live.holds_tokens(mint, "5")

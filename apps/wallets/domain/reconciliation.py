@@ -7,7 +7,7 @@ alone is suspected, whether it claims a difference or hides one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -39,11 +39,16 @@ class Judgement:
         return self.chain != self.books
 
 
-def judge(books: Mapping[str, Decimal], told: Sequence[Holdings], *, nodes: int) -> list[Judgement]:
-    """Return a judgement for every mint that the books or a node know, by mint; none when no node answered."""
+def judge(
+    books: Mapping[str, Decimal], told: Sequence[Holdings], *, nodes: int, also: Iterable[str] = ()
+) -> list[Judgement]:
+    """Return a judgement for every mint that the books or a node know, by mint; none when no node answered.
+
+    `also` are mints to be judged though neither knows them any more: what was unexplained of them is over.
+    """
     if not told:
         return []
-    mints = {mint for mint, amount in books.items() if amount}
+    mints = {mint for mint, amount in books.items() if amount} | set(also)
     mints.update(mint for each in told for mint, amount in each.amounts.items() if amount)
     return [_judge_one(mint, books.get(mint, ZERO), told, nodes) for mint in sorted(mints)]
 

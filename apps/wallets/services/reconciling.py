@@ -144,7 +144,7 @@ def read_stands(wallet_ids: Iterable[UUID] | None = None) -> dict[UUID, Stand]:
 
 def _write_down(stand: Stand, told: Sequence[Holdings], nodes: int) -> int | None:
     """Write down what the nodes said of one wallet; None if it could not be judged. Locks agent state, then wallet."""
-    judgements = reconciliation.judge(stand.amounts, told, nodes=nodes)
+    judgements = reconciliation.judge(stand.amounts, told, nodes=nodes, also=_written_of(stand))
     if not told:
         log.info("wallet_not_compared", wallet=str(stand.wallet_id), reason="no_node_answered")
         return None
@@ -161,6 +161,13 @@ def _write_down(stand: Stand, told: Sequence[Holdings], nodes: int) -> int | Non
         return WalletDifference.objects.filter(
             wallet_id=stand.wallet_id, epoch=stand.epoch, status__in=_UNEXPLAINED
         ).count()
+
+
+def _written_of(stand: Stand) -> list[str]:
+    """Return the mints of what is unexplained or ignored: where the tokens have left again, it is over."""
+    standing = (*_UNEXPLAINED, DifferenceStatus.IGNORED)
+    rows = WalletDifference.objects.filter(wallet_id=stand.wallet_id, epoch=stand.epoch, status__in=standing)
+    return list(rows.values_list("mint", flat=True))
 
 
 def _open_books(wallet: LockedWallet, judgements: list[Judgement]) -> list[Judgement]:

@@ -29,10 +29,13 @@ def test_errors_carry_a_request_id_too(path):
     assert UUID(Api().get(path).headers["x-request-id"])
 
 
-def test_a_request_leaves_one_line_that_names_it(capsys):
-    with structlog.testing.capture_logs() as lines:
+def test_a_request_leaves_a_line_when_it_begins_and_one_when_it_ends():
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         Api().get("/health/live", **{"x-request-id": "the-one"})
-    (line,) = [line for line in lines if line["event"] == "request_finished"]
+    began, line = lines
+    assert (began["event"], began["path"], began["log_level"]) == ("request_started", "/api/v1/health/live", "debug")
+    assert (line["event"], line["log_level"]) == ("request_finished", "info")
+    assert began["request_id"] == line["request_id"] == "the-one"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/api/v1/health/live", 200)
     assert line["duration_ms"] >= 0
 

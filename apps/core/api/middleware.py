@@ -43,6 +43,7 @@ class RequestContext:
         request.request_id = request_id  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        log.debug("request_started", method=request.method, path=request.path[:LONGEST_URL])
         response = self._answer(request)
         response[REQUEST_ID] = request_id
         seconds = time.perf_counter() - started

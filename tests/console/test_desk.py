@@ -293,6 +293,21 @@ def test_rows_can_be_sorted_and_filtered_by_keyboard(window, web, relaying):
     window.do(order)
 
 
+def test_on_a_phone_the_table_scrolls_within_its_panel_and_the_page_does_not(window, web, relaying):
+    operator = factories.make_operator()
+    open_position(factories.make_agent(name="Narrow"), factories.make_token("AAA"))
+    sign_in(window, web, operator)
+
+    def sideways(page):
+        page.set_viewport_size({"width": 420, "height": 900})
+        expect(page.locator("#positions tbody th strong")).to_have_text(["AAA"])
+        return page.evaluate("window.scrollTo(300, 0), [document.querySelector('.scroll').scrollWidth, window.scrollX]")
+
+    table, page = window.do(sideways)
+    assert table > 420
+    assert page == 0
+
+
 def test_only_operators_who_may_see_positions_get_the_desk():
     client = Client()
     assert client.get("/desk/")["Location"] == "/admin/login/?next=%2Fdesk%2F"

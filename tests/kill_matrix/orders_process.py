@@ -30,6 +30,7 @@ from apps.trading.services.live.claims import Claims  # noqa: E402
 from apps.trading.services.live.live_order import LiveOrder  # noqa: E402
 from apps.trading.services.live.safety import Judging  # noqa: E402
 from apps.wallets.signer_client import AsyncSigner, ReclaimToSign, Signed, SwapToSign  # noqa: E402
+from tests.kill_matrix.processes import write_whole  # noqa: E402
 
 LEASE_SECONDS = 1.0
 
@@ -51,7 +52,7 @@ class Halt:
             wanted = self._wanted()
             if line not in wanted:
                 return
-            self._file.write_text("\n".join(other for other in wanted if other != line))
+            write_whole(self._file, "\n".join(other for other in wanted if other != line))
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def _wanted(self) -> list[str]:

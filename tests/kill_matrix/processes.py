@@ -19,6 +19,7 @@ from config.runtime.users import service_user
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 _LAST_WORDS = 40
+_STOP_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -87,6 +88,13 @@ class Killable:
         """Whether it has stopped itself, or was."""
         return _state(self.pid) == "T"
 
+    def stand_still(self) -> None:
+        """Return when it has stopped itself, as it is about to; stop it if somebody else lets it go on."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not self.is_stopped and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.pause()
+
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
         while not self.is_stopped:
@@ -119,6 +127,13 @@ def signer(environment: Mapping[str, str], folder: Path) -> Killable:
 def orders(environment: Mapping[str, str], folder: Path) -> Killable:
     argv = ["tests.kill_matrix.orders_process", str(folder / "stop_at")]
     return Killable(argv, environment, folder / "orders.log")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file that somebody may read at any moment: the old text or the new."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text)
+    fresh.replace(file)
 
 
 def end_with_parent() -> None:

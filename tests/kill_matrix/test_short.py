@@ -13,7 +13,7 @@ from tests.kill_matrix.processes import ROOT
 
 SEED = 201
 CELLS = 5
-SECONDS = 300
+SECONDS = 600
 
 
 def test_a_kill_at_any_point_with_any_fault_leaves_one_truth_in_books_and_chain() -> None:

@@ -28,7 +28,7 @@ from tests.kill_matrix.traders import Trader, Wish
 from tests.trading.closing import differences
 
 #: Until an order is at its point, until its fault is over, and until everything about it has ended.
-POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 20.0, 2.5, 90.0
+POINT_SECONDS, FAULT_SECONDS, END_SECONDS = 30.0, 2.5, 90.0
 #: How long a process may take from the end of an order to its stop right after it.
 _STOP_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
@@ -178,9 +178,10 @@ class World:
         self._stop_at({f"{_RECLAIM_BEGINS} {trader.order_key('reclaim')}"})
         self.orders.go_on()
         deadline = time.monotonic() + END_SECONDS
-        while not self.orders.is_stopped:
+        while self._stops_left():
             assert time.monotonic() < deadline, f"not sold: {truths.unfinished(trader)}"
             time.sleep(0.01)
+        self.orders.stand_still()
         closing = Order.objects.filter(wallet=trader.wallet, purpose="reclaim").latest("created_at")
         sales = {str(each.signature) for each in course.wish.attempts()}
         return replace(course, wish=traders.wish_of("reclaim", trader, closing), before=course.before | sales)
@@ -242,15 +243,16 @@ class World:
     def _attend(self, course: Course) -> bool:
         """Look once, and do what is to be done now; True when the process stands at the cell's point, for the first
         time."""
+        left, turn = self._stops_left(), course.cell.fault.turn
+        if turn is not None and not course.turned and course.line(turn[0]) not in left:
+            self.orders.stand_still()
+            course.turned = True
+            self._turn(course, turn[1])
+        if not course.at_point and course.line(course.cell.point) not in left:
+            self.orders.stand_still()
+            course.at_point = True
+            return True
         if self.orders.is_stopped:
-            left = self._stops_left()
-            turn = course.cell.fault.turn
-            if turn is not None and not course.turned and course.line(turn[0]) not in left:
-                course.turned = True
-                self._turn(course, turn[1])
-            if not course.at_point and course.line(course.cell.point) not in left:
-                course.at_point = True
-                return True
             self.orders.go_on()
         elif time.monotonic() - course.looked_at > _LOOK_SECONDS:
             course.looked_at = time.monotonic()
@@ -281,7 +283,8 @@ class World:
     def _check_at_rest(self, course: Course) -> None:
         """Check while no order moves: a sale's rent may be on its way back a moment after its end."""
         self.market.calm()
-        (self.folder / "stop_at").unlink(missing_ok=True)
+        self._stop_at(set())
+        course.at_point = course.turned = True
         if self.orders.is_stopped:
             self.orders.go_on()
         while True:
@@ -305,7 +308,7 @@ class World:
         return frozenset(self.market.history_of(trader.wallet.address)) - trader.faucet
 
     def _stop_at(self, lines: set[str]) -> None:
-        (self.folder / "stop_at").write_text("\n".join(lines))
+        processes.write_whole(self.folder / "stop_at", "\n".join(lines))
 
     def _stops_left(self) -> list[str]:
         return (self.folder / "stop_at").read_text().splitlines()

@@ -88,7 +88,7 @@ def test_a_take_profit_that_was_undone_and_lands_after_all_counts_its_level_once
     sale = adjusted(market, position, "take_profit", "60", lamports=400_000_000)
     once = seen(position, *RULES)
     reversing.reverse_landed(sale.pk)
-    assert ExitIntent.objects.get(pk=sale.intent_id).status == "leased"
+    assert ExitIntent.objects.get(position=position).status == "leased"
 
     settling.settle_landed([(sale.pk, trading.landed(sale, lamports=400_000_000))])
 

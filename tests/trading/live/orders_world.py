@@ -30,7 +30,7 @@ from apps.core import http
 from apps.core.money import SOL_MINT
 from apps.prices.models import Token
 from apps.sandbox.chain import accounts
-from apps.trading.models import Order, OrderPurpose, OrderSide
+from apps.trading.models import Order, OrderPurpose, OrderSide, OrderStatus
 from apps.trading.services.live import new_orders, reserving, running
 from apps.trading.services.live.bookings import Bookings, Landing, Services
 from apps.trading.services.live.building import Signing
@@ -45,6 +45,11 @@ from tests.sandbox_server import SandboxToken
 
 Result = TypeVar("Result")
 WAIT_SECONDS = 60.0
+SLOT_SECONDS = 0.06
+#: A little more than the slots after which the sandbox's chain calls a block final.
+FINAL_AFTER_SLOTS = 36
+#: The market of the desk that is open.
+_markets: list[ChainMarket] = []
 
 
 class KeyRing:
@@ -74,10 +79,18 @@ class KeyRing:
 
 @dataclass
 class Desk:
-    """A market, a signer and whoever trades on them."""
+    """A market, a signer and whoever trades on them.
+
+    Its slots last three times as long as the market's own: a blockhash of 150 of them must outlast whatever a crowded
+    machine does between the building of a swap and its landing.
+    """
 
     market: ChainMarket
     signer: KeyRing = field(default_factory=KeyRing)
+
+    def __post_init__(self) -> None:
+        _markets[:] = [self.market]
+        self.market.pace(SLOT_SECONDS)
 
     def agent(self, *, sol: int = 5, **fields: Any) -> Agent:
         """Return an agent whose live wallet holds `sol` on chain and in its books."""
@@ -164,8 +177,18 @@ def until(found: Callable[[], Result | bool | None], what: str, *, seconds: floa
 
 
 def becomes(order: Order, *statuses: str, seconds: float = WAIT_SECONDS) -> Order:
-    """Wait until an order is in one of these states."""
-    until(lambda: status_of(order) in statuses, f"order to be {statuses}", seconds=seconds)
+    """Wait until an order is in one of these states; what landed and shall be final need not wait for its slots."""
+    hurried = False
+
+    def reached() -> bool:
+        nonlocal hurried
+        status = status_of(order)
+        if status == OrderStatus.LANDED and status not in statuses and not hurried:
+            hurried = True
+            _markets[-1].pass_slots(FINAL_AFTER_SLOTS)
+        return status in statuses
+
+    until(reached, f"order to be {statuses}", seconds=seconds)
     return Order.objects.get(pk=order.pk)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from structlog.contextvars import merge_contextvars
@@ -12,6 +15,8 @@ from structlog.testing import capture_logs
 
 from apps.agents.models import Agent, AgentState
 from apps.trading.models import Order, OrderStatus, Position
+from apps.trading.services.live import driving as live_driving
+from apps.trading.services.live import resolving, running
 from tests import factories
 from tests.trading.closing import differences
 from tests.trading.live.orders_world import (
@@ -80,8 +85,10 @@ def is_decided(order: Order) -> bool:
     ],
 )
 def test_whatever_a_node_does_a_buy_is_made_once_and_booked_as_the_chain_has_it(
-    desk: Desk, kind: str, nodes: tuple[str, ...], options: dict[str, Any]
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: str, nodes: tuple[str, ...], options: dict[str, Any]
 ) -> None:
+    for pause in ("_PROOF_SECONDS", "_PUT_DOWN_SECONDS", "_FINALITY_SECONDS"):  # as short as the slots of these tests
+        monkeypatch.setattr(live_driving, pause, 0.2)
     agent, token = desk.agent(), desk.token()
     desk.market.fault(kind, *nodes, **options)
     with driving(desk):
@@ -96,6 +103,30 @@ def test_whatever_a_node_does_a_buy_is_made_once_and_booked_as_the_chain_has_it(
     assert order.status == OrderStatus.FINALIZED, (order.code, order.detail)
     assert landed_signatures(desk, agent) == [order.signature]
     assert books_equal_chain(desk, agent)
+
+
+def test_what_landed_long_before_a_death_is_booked_though_one_node_knows_nothing_of_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolving, "LONE_WORD_SECONDS", 0.5)
+    monkeypatch.setattr(live_driving, "_PROOF_SECONDS", 0.2)
+    agent, token = desk.agent(), desk.token()
+    with driving(desk, services=replace(running.services(), settle_landed=_away)):
+        order = becomes(reserve_buy(agent, token), OrderStatus.SENT, OrderStatus.UNRESOLVED)
+        desk.market.wait_for(Signature.from_string(str(order.signature)))
+    desk.market.fault("lying", "node_1", says="nothing")
+    desk.market.pass_slots(230)  # by now the other one knows it from its history alone
+    with driving(desk):
+        becomes(order, OrderStatus.LANDED)
+        desk.market.calm()
+        becomes(order, OrderStatus.FINALIZED)
+    assert landed_signatures(desk, agent) == [order.signature]
+    assert books_equal_chain(desk, agent)
+    assert differences() == []
+
+
+def _away(_landed: object) -> set[UUID]:
+    raise OperationalError("the database is away")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ def test_what_can_land_no_more_is_proven_expired_and_everything_it_held_is_free_
         order = becomes(reserve_buy(agent, token), OrderStatus.SENT, OrderStatus.UNRESOLVED)
         desk.market.pass_slots(230)
         order = becomes(order, OrderStatus.EXPIRED)
-    assert told in order.detail and bool(order.detail) == bool(told)
+    # Bytes that were taken and never sent may be refused too, when they are sent once more after their time.
+    assert told in order.detail and ("BlockhashNotFound" in order.detail or not order.detail)
     assert landed_signatures(desk, agent) == []
     assert AgentState.objects.get(agent=agent).open_positions == 0
     assert books_equal_chain(desk, agent)

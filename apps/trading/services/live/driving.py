@@ -247,7 +247,9 @@ class Drive:
                 elif sending is None:
                     sending = asyncio.ensure_future(self._routes[order.route or "node"].send(order, raw))
                 patience = _PROOF_SECONDS if over else RESEND_SECONDS
-                if await self._resolver.appears(order, patience) and await self._look(order):
+                shown = await self._resolver.appears(order, patience)
+                # Nodes forget statuses soon after the height: from then on only the transaction itself tells.
+                if (shown or over) and await self._look(order):
                     break
                 if sending is not None and sending.done():
                     await self._note_send(order, sending.result())

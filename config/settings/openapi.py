@@ -11,7 +11,7 @@ program. The ten first things to do, with curl: docs/api.md in the repository. T
 * **Errors** are `{"error": "a sentence", "code": "A_STABLE_CODE"}`; programs decide by status and `code`. Every
   operation lists its codes. What breaks inside is 500 `INTERNAL_ERROR`, and a bug.
 * **Numbers**: JSON numbers carry every digit they have; amounts in books are decimal strings. Both are taken on input,
-  unrounded. Figures in US dollars are null while SOL/USD is unknown.
+  unrounded; fees in SOL are kept to the lamport. Figures in US dollars are null while SOL/USD is unknown.
 * **Times** are ISO 8601 in UTC with milliseconds.
 * **Unknown fields** of a body are dropped; new fields may appear in answers.
 * **Every answer** carries `x-request-id`: the request's own, else a new one.

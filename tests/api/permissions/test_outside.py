@@ -30,11 +30,12 @@ OUTSIDE = {
     f"/desk/positions/{UUID}/close": (405, 405, 405, 405),
     "/admin": (302, 302, 302, 302),
     "/health": (302, 302, 302, 302),
+    "/favicon.ico": (302, 302, 302, 302),
     "/api/schema/": (200, 200, 200, 200),
     "/api/docs/": (200, 200, 200, 200),
     "/api/redoc/": (200, 200, 200, 200),
 }
-SENT_ON = {"/", "/desk", "/admin", "/health"}
+SENT_ON = {"/", "/desk", "/admin", "/health", "/favicon.ico"}
 #: Pages of the admin that are there for who is not signed in, and what they answer to them.
 ADMIN_FOR_ALL = {"login/": 200}
 

@@ -334,6 +334,12 @@ class NodePool(NodeGroup):
             "simulateTransaction", params, lambda result: answers.simulation(result, accounts), lane, node
         )
 
+    async def units(self, raw: bytes, *, lane: Lane = Lane.REST) -> int | None:
+        """Try a transaction and return the compute units it uses; None if it fails."""
+        config = {**_config(CONFIRMED, None), "encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True}
+        params = [base64.b64encode(raw).decode(), config]
+        return await self.ask("simulateTransaction", params, answers.units, lane, None)
+
     async def wait_for_signature(
         self, signature: str, seconds: float, *, commitment: str = CONFIRMED
     ) -> SignatureStatus | None:

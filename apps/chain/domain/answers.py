@@ -306,6 +306,14 @@ def simulation(result: Any, keys: Sequence[str]) -> Simulation:
     )
 
 
+def units(result: Any) -> int | None:
+    """Read no more of simulateTransaction than the compute units of what succeeded; None if it failed."""
+    _, value = in_context(result)
+    if not isinstance(value, dict):
+        raise ValueError("a simulation without value")
+    return None if value.get("err") is not None else _optional(value.get("unitsConsumed"))
+
+
 def preflight(data: Any) -> tuple[Any, tuple[str, ...], int | None]:
     """Return (error, log lines, compute units) of a failed preflight, whose data may be missing."""
     if not isinstance(data, dict):

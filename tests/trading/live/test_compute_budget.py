@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -16,11 +17,14 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
+from apps.chain import nodes
+from apps.core.http import Lane
 from apps.sandbox.chain.fees import bid_of
 from apps.sandbox.exchange.building import COMPUTE_UNIT_LIMIT
 from apps.trading.domain.landed_swap import LAMPORTS_PER_SIGNATURE
 from apps.trading.models import Order, OrderPurpose, OrderStatus
-from apps.trading.services.live import swap_bytes
+from apps.trading.services.live import compute_budget, swap_bytes
+from apps.trading.services.live.compute_budget import ComputeBudgets
 from apps.trading.services.live.swap_bytes import SwapBytes
 from tests.trading.live.orders_world import Desk, becomes, books_equal_chain, driving, reserve_buy, until
 from tests.trading.live.test_sales import bought, sell
@@ -143,3 +147,37 @@ def test_a_budget_takes_the_place_of_the_one_there_was_and_nothing_else_changes(
 def test_a_transaction_without_any_budget_keeps_none() -> None:
     plain = unsigned(Instruction(Pubkey.new_unique(), b"\x02", []))
     assert swap_bytes.with_budget(plain, 50_000, 1) is plain
+
+
+class SlowFees:
+    """Nodes that answer what landed of late once they are let."""
+
+    def __init__(self) -> None:
+        self.price, self.may_answer = 7, asyncio.Event()
+
+    async def recent_fees(self, keys: Sequence[str] = (), *, lane: Lane = Lane.REST) -> list[int]:
+        await self.may_answer.wait()
+        return [self.price]
+
+
+def test_a_price_a_little_old_is_bid_while_a_newer_one_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_budget, "_FEES_KEPT_SECONDS", 0.0)
+
+    async def bids() -> list[int]:
+        slow = SlowFees()
+        budgets = ComputeBudgets(slow)  # type: ignore[arg-type]
+        slow.may_answer.set()
+        first = await budgets._price("", [])
+        slow.may_answer.clear()
+        slow.price = 9
+        meanwhile = await budgets._price("", [])
+        slow.may_answer.set()
+        await asyncio.sleep(0.05)
+        return [first, meanwhile, await budgets._price("", [])]
+
+    assert asyncio.run(bids()) == [7, 7, 9]
+
+
+def test_what_would_fail_is_not_measured(desk: Desk) -> None:
+    raw = unsigned(Instruction(Pubkey.new_unique(), b"\x02", [])).raw
+    assert nodes.ask(lambda pool: pool.units(raw)) is None

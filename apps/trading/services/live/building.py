@@ -88,6 +88,7 @@ class Builder:
         Raises:
             CannotBuild, TryLater.
         """
+        self._clock.ask_ahead()  # while the provider builds
         cap = min(order.fee_cap_lamports, settings.LIVE_MAX_FEE_LAMPORTS)
         priority = min(await self._budgets.usual_lamports(order), cap - LAMPORTS_PER_SIGNATURE)
         wanted = SwapWanted(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from apps.chain import cluster
@@ -61,6 +62,7 @@ class ChainClock:
         self._known: tuple[float, ChainTime] | None = None
         self._confirmed_until = 0.0
         self._asking = asyncio.Lock()
+        self._ahead: asyncio.Task[None] | None = None
 
     async def now(self) -> ChainTime:
         """Return the chain's time, at most a second old.
@@ -72,6 +74,15 @@ class ChainClock:
             if self._known is None or time.monotonic() - self._known[0] > _KEPT_SECONDS:
                 self._known = (time.monotonic(), await self._ask())
             return self._known[1]
+
+    def ask_ahead(self) -> None:
+        """Begin to ask, so that `now` need not wait; whether it can be told is said there."""
+        if self._ahead is None or self._ahead.done():
+            self._ahead = asyncio.ensure_future(self._ask_quietly())
+
+    async def _ask_quietly(self) -> None:
+        with suppress(NodeError):
+            await self.now()
 
     async def _ask(self) -> ChainTime:
         if time.monotonic() >= self._confirmed_until:

@@ -31,6 +31,8 @@ _MARGIN_PERCENT = 30
 _LEAST_PRIORITY_LAMPORTS = 1_000
 _LEAST_PRICE = 10_000
 _FEES_KEPT_SECONDS = 2.0
+#: So old a price is not bid any more: a newer one is waited for.
+_FEES_OLD_SECONDS = 10.0
 _MOST_KEPT = 1_000
 _PERCENTILE = 0.75
 _MICRO = 1_000_000
@@ -45,6 +47,7 @@ class _Price:
 
     told_at: float = -math.inf
     micro_lamports: int = 0
+    asking: asyncio.Task[None] | None = None
 
 
 class ComputeBudgets:
@@ -53,7 +56,6 @@ class ComputeBudgets:
     def __init__(self, pool: NodePool) -> None:
         self._pool = pool
         self._prices: dict[str, _Price] = {}
-        self._asking: dict[str, asyncio.Lock] = {}
         self._tables: dict[str, list[str]] = {}
 
     async def usual_lamports(self, order: LiveOrder) -> int:
@@ -82,11 +84,10 @@ class ComputeBudgets:
         """Return the units a swap uses now; None when no node says so, or it would fail: the signer judges that."""
         try:
             async with asyncio.timeout(_SECONDS):
-                tried = await self._pool.simulate(swap.raw, replace_blockhash=True, lane=lane)
+                return await self._pool.units(swap.raw, lane=lane) or None
         except (NodeError, TimeoutError) as error:
             log.info("order_not_measured", order_id=str(order.id), reason=getattr(error, "code", "TIMEOUT"))
             return None
-        return tried.units if tried.err is None and tried.units else None
 
     async def _local_price(self, order: LiveOrder, message: MessageV0) -> int:
         """Return what writing the accounts of this token's market cost of late, at least what any writing did."""
@@ -117,21 +118,26 @@ class ComputeBudgets:
         return {key: list(addresses) for key, addresses in told.items()}
 
     async def _price(self, name: str, keys: list[str]) -> int:
-        """Return the price of late for writing `keys`, kept for a moment by `name`; the last one while nobody tells."""
+        """Return the price of late for writing `keys`, kept by `name`; one a little old while a newer is asked for."""
         if len(self._prices) > _MOST_KEPT:
             self._prices.clear()
-            self._asking.clear()
-        async with self._asking.setdefault(name, asyncio.Lock()):
-            price = self._prices.setdefault(name, _Price())
-            if time.monotonic() - price.told_at > _FEES_KEPT_SECONDS:
-                try:
-                    async with asyncio.timeout(_SECONDS):
-                        told = sorted(await self._pool.recent_fees(keys, lane=Lane.EXIT_QUOTE))
-                    price.micro_lamports = told[int(len(told) * _PERCENTILE)] if told else 0
-                except (NodeError, TimeoutError):
-                    pass  # the last known figure is as good as any
-                price.told_at = time.monotonic()
-            return price.micro_lamports
+        price = self._prices.setdefault(name, _Price())
+        age = time.monotonic() - price.told_at
+        if age > _FEES_KEPT_SECONDS:
+            if price.asking is None or price.asking.done():
+                price.asking = asyncio.ensure_future(self._ask_price(price, keys))
+            if age > _FEES_OLD_SECONDS:
+                await asyncio.shield(price.asking)
+        return price.micro_lamports
+
+    async def _ask_price(self, price: _Price, keys: list[str]) -> None:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                told = sorted(await self._pool.recent_fees(keys, lane=Lane.EXIT_QUOTE))
+            price.micro_lamports = told[int(len(told) * _PERCENTILE)] if told else 0
+        except (NodeError, TimeoutError):
+            pass  # the last known figure is as good as any
+        price.told_at = time.monotonic()
 
 
 def _bid(order: LiveOrder, price: int, units: int, fee_cap_lamports: int) -> int:

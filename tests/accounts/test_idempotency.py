@@ -90,10 +90,11 @@ def test_a_request_that_died_is_taken_over_when_its_lock_has_run_out(api, user):
     assert api.post("/trading-signals", signal_body(), **KEY).status == 201
 
 
-@pytest.mark.parametrize("key", ["x" * 256, "tab\there"])
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
 def test_a_malformed_key_is_refused(api, key):
     answer = api.post("/trading-signals", signal_body(), **{"idempotency-key": key})
     assert (answer.status, answer.code) == (400, "INVALID_IDEMPOTENCY_KEY")
+    assert not TradingSignal.objects.exists()
 
 
 def test_a_deposit_happens_once(api, user):

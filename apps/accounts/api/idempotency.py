@@ -62,7 +62,7 @@ def idempotent(*, books_at_once: bool) -> Callable[[Post], Post]:
         @wraps(post)
         def answer(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
             key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-            if not key:
+            if key is None:
                 return post(view, request, *args, **kwargs)
             print_of_request = idempotency.fingerprint(request.method or "", request.path, request.data)
             claim = idempotency.claim(user=caller(request), key=key, fingerprint=print_of_request)

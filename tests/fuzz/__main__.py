@@ -67,6 +67,7 @@ def _command(desk: Desk, options: argparse.Namespace, reports: Path) -> list[str
         *("--generation-database", "none"),
         *("--suppress-health-check", "all"),
         *("--request-timeout", "30"),
+        *("--max-response-time", "20"),  # a buy or a close waits up to 15 s for the chain, then it is 202
         *("--continue-on-failure", "--warnings", "off"),
         *("--report-json-path", str(reports / "run.json")),
         *("--report-ndjson-path", str(reports / "run.ndjson")),

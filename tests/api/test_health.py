@@ -11,23 +11,15 @@ from apps.core import heartbeats, quick_redis
 from apps.core.looks import Look
 from tests.apiclient import Api, api_of
 from tests.factories import PASSWORD, make_tick, make_token, make_user
+from tests.needed_workers import workers
 
+__all__ = ["workers"]
 pytestmark = pytest.mark.django_db(transaction=True)  # the look has a connection of its own
 
 
 @pytest.fixture(autouse=True)
 def _redis_was_never_away(monkeypatch):
     monkeypatch.setattr(health, "_redis_memory", health._RedisMemory())
-
-
-@pytest.fixture
-def workers():
-    """Let every worker a desk needs be heard."""
-    for worker in health.needed_workers():
-        heartbeats.write(worker)
-    yield
-    for worker in health.needed_workers():
-        heartbeats.erase(worker)
 
 
 @pytest.fixture

@@ -13,15 +13,16 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from apps.console import dashboard, health, signer_watch, vitals
-from apps.core import heartbeats
 from apps.core.looks import Look
 from apps.wallets import signer_client
 from apps.wallets.signer.reasons import Reason
 from tests.api.test_metrics import BOUNDED
 from tests.apiclient import Api
+from tests.needed_workers import workers
 from tests.wallets.signer.doors import open_door
 from tests.wallets.signer.world import World
 
+__all__ = ["workers"]
 pytestmark = pytest.mark.django_db(transaction=True)  # health's look has a connection of its own
 
 
@@ -39,15 +40,6 @@ def _looks_of_its_own(monkeypatch):
     yield
     for look in looks:
         look.stop()
-
-
-@pytest.fixture
-def workers():
-    for worker in health.needed_workers():
-        heartbeats.write(worker)
-    yield
-    for worker in health.needed_workers():
-        heartbeats.erase(worker)
 
 
 @contextmanager
